@@ -1,0 +1,84 @@
+/**
+ * Time, in one place: everything that waits or measures goes through a Clock, so that a test can hold every timer.
+ * `now` is monotonic: a step of the wall clock moves nothing.
+ */
+
+export interface Clock {
+  /** Milliseconds on a monotonic clock with an arbitrary origin. It counts while the process is stopped. */
+  now(): number;
+  /** Milliseconds since 1970, for people and for peers that want a date. Never used to measure. */
+  wall(): number;
+  /** Resolves after `ms`, or at once when the signal aborts: a sleep that is cut short is not an error. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  sleep: (ms, signal) =>
+    new Promise(resolve => {
+      if (signal?.aborted) return resolve();
+      const finish = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', finish);
+        resolve();
+      };
+      const timer = setTimeout(finish, ms);
+      signal?.addEventListener('abort', finish, { once: true });
+    }),
+};
+
+/** The promise did not settle in time. */
+export class TimeLimitError extends Error {
+  override readonly name = 'TimeLimitError';
+}
+
+/**
+ * Settles as `work` does, or rejects after `ms` with a TimeLimitError, or with the signal's reason when it aborts.
+ * The work itself goes on: whoever starts it gives it a deadline of its own. Its late rejection is nobody's any more.
+ */
+export async function within<T>(
+  clock: Clock,
+  ms: number,
+  what: string,
+  work: Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const done = new AbortController();
+  const ended = signal ? AbortSignal.any([signal, done.signal]) : done.signal;
+  const limit = clock.sleep(ms, ended).then((): never => {
+    signal?.throwIfAborted();
+    throw new TimeLimitError(`${what}: no answer within ${ms} ms`);
+  });
+  work.catch(() => undefined);
+  limit.catch(() => undefined);
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** Runs `work` with a signal that aborts, with a TimeLimitError as its reason, when `ms` have passed. */
+export async function withDeadline<T>(
+  clock: Clock,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController();
+  const done = new AbortController();
+  const expire = async (): Promise<void> => {
+    await clock.sleep(ms, done.signal);
+    if (!done.signal.aborted) limit.abort(new TimeLimitError(`no answer within ${ms} ms`));
+  };
+  const timer = expire();
+  try {
+    return await work(limit.signal);
+  } catch (error) {
+    limit.signal.throwIfAborted();
+    throw error;
+  } finally {
+    done.abort();
+    await timer;
+  }
+}

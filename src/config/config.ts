@@ -1,0 +1,109 @@
+/**
+ * From the texts of flags and variables to one checked configuration, or to the list of everything that is wrong.
+ */
+import type { Address } from '../core/address.ts';
+import type { EngineEndpoint } from '../core/engine.ts';
+import { messageOf } from '../errors.ts';
+import type { LogFormat } from '../log.ts';
+import { optionNames, options, variableOf, type Option, type OptionName } from './options.ts';
+
+export interface Config {
+  /** `http://host:port`, at least one. */
+  readonly endpoints: readonly string[];
+  readonly localPort: number;
+  /** Parent of the keys, without slashes at its ends. */
+  readonly key: string;
+  readonly engine: EngineEndpoint;
+  /** The host's address, if the user says it. */
+  readonly ip: string | undefined;
+  /** The whole address, if the user says it. */
+  readonly advertise: Address | undefined;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly ttlSeconds: number;
+  readonly logFormat: LogFormat;
+}
+
+/** A text and where it came from: `--port`, `DOCKREG_PORT`. */
+export interface Given {
+  readonly text: string;
+  readonly from: string;
+}
+
+/** What was given, by option. Where an option came from twice, the first of its list holds. */
+export type GivenOptions = ReadonlyMap<OptionName, Given>;
+
+/** Variables that are set and not empty. */
+export function fromEnvironment(env: NodeJS.ProcessEnv): GivenOptions {
+  const given = new Map<OptionName, Given>();
+  for (const name of optionNames) {
+    const from = variableOf(name);
+    const text = env[from];
+    if (text !== undefined && text !== '') given.set(name, { text, from });
+  }
+  return given;
+}
+
+/** The configuration, or every problem at once, each naming the flag, the value, the rule and the way out. */
+export function checkConfig(
+  given: GivenOptions,
+): { readonly config: Config } | { readonly problems: readonly string[] } {
+  const problems: string[] = [];
+  const read = <Name extends OptionName>(name: Name): Parsed<Name> | undefined => {
+    const option: Option<unknown> = options[name];
+    const { text, from } = given.get(name) ?? { text: option.fallback, from: `--${name}` };
+    if (text === undefined) {
+      if (option.required)
+        problems.push(`--${name} is missing; ${option.required.wayOut} (or ${variableOf(name)})`);
+      return undefined;
+    }
+    try {
+      return option.parse(text) as Parsed<Name>;
+    } catch (error) {
+      problems.push(`${from} ${JSON.stringify(text)}: ${messageOf(error)}`);
+      return undefined;
+    }
+  };
+  const values = {
+    endpoints: read('etcd'),
+    localPort: read('port'),
+    key: read('key'),
+    engine: read('docker'),
+    ip: read('ip'),
+    advertise: read('advertise'),
+    intervalMs: read('interval'),
+    timeoutMs: read('timeout'),
+    ttlSeconds: read('ttl'),
+    logFormat: read('log'),
+  };
+  problems.push(...conflicts(values));
+  return problems.length > 0 ? { problems } : { config: values as Config };
+}
+
+type Parsed<Name extends OptionName> = ReturnType<(typeof options)[Name]['parse']>;
+
+function conflicts({
+  intervalMs,
+  timeoutMs,
+  ttlSeconds,
+  ip,
+  advertise,
+}: { readonly [Name in keyof Config]: Config[Name] | undefined }): string[] {
+  const problems: string[] = [];
+  if (intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
+    problems.push(
+      `--timeout ${timeoutMs} ms is longer than --interval ${intervalMs} ms: a check must end before the next begins; ` +
+        `lower --timeout or raise --interval`,
+    );
+  }
+  if (intervalMs !== undefined && ttlSeconds !== undefined && ttlSeconds * 1000 < 2 * intervalMs) {
+    problems.push(
+      `--ttl ${ttlSeconds} s is shorter than two intervals of ${intervalMs} ms: one late renewal would lose the key; ` +
+        `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
+    );
+  }
+  if (ip !== undefined && advertise !== undefined) {
+    problems.push('--ip and --advertise both say the address; give one of them');
+  }
+  return problems;
+}

@@ -1,0 +1,81 @@
+/**
+ * Every option once: its flag, its environment variable, its default, its place in the help text, and its parser.
+ */
+import {
+  parseAddress,
+  parseDuration,
+  parseEndpoints,
+  parseEngineEndpoint,
+  parseIp,
+  parseKey,
+  parseLogFormat,
+  parsePort,
+  parseTtl,
+} from './values.ts';
+
+export interface Option<T> {
+  /** What stands for the value in the help text. */
+  readonly placeholder: string;
+  readonly help: string;
+  /** The text that is parsed when nothing is given. */
+  readonly fallback?: string;
+  /** Without it, and without a fallback, the option is left out. */
+  readonly required?: { readonly wayOut: string };
+  readonly parse: (text: string) => T;
+}
+
+/** In the order of the help text. The flag is the name, the variable is `DOCKREG_` and the name in capitals. */
+export const options = {
+  etcd: {
+    placeholder: 'URL[,URL…]',
+    help: 'etcd endpoints (required)',
+    required: { wayOut: 'say where etcd is: --etcd http://10.1.0.101:2379' },
+    parse: parseEndpoints,
+  },
+  port: {
+    placeholder: 'PORT',
+    help: "the app's local port (required)",
+    required: { wayOut: 'say where the app listens: --port 8000' },
+    parse: parsePort,
+  },
+  key: {
+    placeholder: 'PARENT',
+    help: 'parent of the keys: /PARENT/<ip>:<port>',
+    fallback: 'service',
+    parse: parseKey,
+  },
+  docker: {
+    placeholder: 'SOCKET',
+    help: 'the Docker API: a path, unix://… or tcp://…',
+    fallback: '/var/run/docker.sock',
+    parse: parseEngineEndpoint,
+  },
+  ip: {
+    placeholder: 'ADDRESS',
+    help: "the host's address to register; left out, that of the port mapping",
+    parse: parseIp,
+  },
+  advertise: {
+    placeholder: 'IP:PORT',
+    help: 'register this address; Docker is not asked at all',
+    parse: parseAddress,
+  },
+  interval: { placeholder: 'TIME', help: 'from check to check', fallback: '5s', parse: parseDuration },
+  timeout: { placeholder: 'TIME', help: 'how long one check may take', fallback: '3s', parse: parseDuration },
+  ttl: {
+    placeholder: 'TIME',
+    help: 'how long the key outlives a lost container',
+    fallback: '20s',
+    parse: parseTtl,
+  },
+  log: { placeholder: 'FORMAT', help: 'logfmt or json', fallback: 'logfmt', parse: parseLogFormat },
+} as const satisfies Readonly<Record<string, Option<unknown>>>;
+
+export type OptionName = keyof typeof options;
+
+export const optionNames = Object.keys(options) as OptionName[];
+
+/** `DOCKREG_ETCD` */
+export function variableOf(name: OptionName): string {
+  return `DOCKREG_${name.toUpperCase()}`;
+}

@@ -1,0 +1,128 @@
+/**
+ * From the text of a flag or variable to its value. Each parser either gives the value or throws a ValueProblem that
+ * says the rule and the way out; who calls knows the flag.
+ */
+import { isIP } from 'node:net';
+import { isWildcard, type Address } from '../core/address.ts';
+import type { EngineEndpoint } from '../core/engine.ts';
+
+/** The value breaks a rule. The message continues "<flag> <value>: …". */
+export class ValueProblem extends Error {
+  override readonly name = 'ValueProblem';
+}
+
+const units: Readonly<Record<string, number>> = { '': 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `5s`, `250ms`, `1m`, or plain seconds; in milliseconds, more than zero. */
+export function parseDuration(text: string): number {
+  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const ms = number === '' ? 0 : Number(number) * (units[unit] ?? 0);
+  if (!(ms >= 1 && ms <= 86_400_000)) {
+    throw new ValueProblem('must be a duration from 1ms to 24h, such as 5s, 250ms, 1m or plain seconds');
+  }
+  return Math.round(ms);
+}
+
+/** A duration in whole seconds, as etcd counts its leases; in seconds. */
+export function parseTtl(text: string): number {
+  const ms = parseDuration(text);
+  if (ms % 1000 !== 0)
+    throw new ValueProblem('must be whole seconds, because etcd counts leases in seconds; try 20s');
+  return ms / 1000;
+}
+
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535)
+    throw new ValueProblem('must be a port number from 1 to 65535, such as 8000');
+  return port;
+}
+
+export function parseIp(text: string): string {
+  if (isIP(text) === 0)
+    throw new ValueProblem('must be an IPv4 or IPv6 address of this host, such as 10.1.0.101');
+  if (isWildcard(text))
+    throw new ValueProblem(
+      'means every address and reaches none; give the address that others use, such as 10.1.0.101',
+    );
+  return text;
+}
+
+/** `10.1.0.101:49155` or `[2001:db8::1]:49155`. */
+export function parseAddress(text: string): Address {
+  const [, six, four, port = ''] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? [];
+  const ip = six ?? four;
+  if (ip === undefined || isIP(ip) !== (six === undefined ? 4 : 6)) {
+    throw new ValueProblem('must be IP:PORT, such as 10.1.0.101:49155 or [2001:db8::1]:49155');
+  }
+  return { ip: parseIp(ip), port: parsePort(port) };
+}
+
+/** Comma separated endpoints, all http or all https, each `http://host:port`. */
+export function parseEndpoints(text: string): string[] {
+  const endpoints = text.split(',').map(item => parseEndpoint(item.trim()));
+  if (new Set(endpoints.map(endpoint => endpoint.split(':')[0])).size > 1) {
+    throw new ValueProblem('mixes http and https; use one of them for all endpoints');
+  }
+  return [...new Set(endpoints)];
+}
+
+function parseEndpoint(item: string): string {
+  if (item === '')
+    throw new ValueProblem(
+      'has an empty item; separate endpoints by single commas: http://h1:2379,http://h2:2379',
+    );
+  const [, scheme = '', authority = '', rest = ''] = /^(?:([a-z]+):\/\/)?([^/?#]*)(.*)$/i.exec(item) ?? [];
+  const [, host = '', port] = /^(\[[0-9a-f:.]+\]|[^:[\]@\s]+)(?::(.*))?$/i.exec(authority) ?? [];
+  const protocol = scheme.toLowerCase();
+  if (protocol !== 'http' && protocol !== 'https') {
+    throw new ValueProblem(
+      `"${item}" must begin with http:// or https://, such as http://${host || 'h1'}:${port ?? 2379}`,
+    );
+  }
+  if (authority.includes('@')) {
+    throw new ValueProblem(
+      `"${item}" must not carry a user or password, which everybody could read in the process list`,
+    );
+  }
+  if (host === '') throw new ValueProblem(`"${item}" has no host; write it as http://h1:2379`);
+  if (rest !== '' && rest !== '/') {
+    throw new ValueProblem(
+      `"${item}" must not have a path; write it as ${protocol}://${host}:${port ?? 2379}`,
+    );
+  }
+  if (port === undefined)
+    throw new ValueProblem(`"${item}" must name the port; etcd's is 2379: ${protocol}://${host}:2379`);
+  return `${protocol}://${host.toLowerCase()}:${parsePort(port)}`;
+}
+
+/** The parent of the keys, with or without one leading slash; returned without. */
+export function parseKey(text: string): string {
+  const parts = text.replace(/^\//, '').split('/');
+  if (parts.some(part => part === '' || part === '.' || part === '..' || /[\s\p{Cc}]/u.test(part))) {
+    throw new ValueProblem(
+      'must be names separated by single slashes, without spaces and without "." or "..", such as service or prod/service',
+    );
+  }
+  return parts.join('/');
+}
+
+/** A socket's path, `unix:///path`, or `tcp://host:port`. */
+export function parseEngineEndpoint(text: string): EngineEndpoint {
+  const path = text.startsWith('unix://') ? text.slice('unix://'.length) : text;
+  if (/^\/[^\s]+$/.test(path)) return { kind: 'unix', path };
+  const [, bracketed, plain, port = ''] =
+    /^tcp:\/\/(?:\[([0-9a-f:.]+)\]|([^:/[\]@\s]+)):(\d+)\/?$/i.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined) {
+    throw new ValueProblem(
+      'must be a socket such as /var/run/docker.sock or unix:///var/run/docker.sock, or tcp://host:2375',
+    );
+  }
+  return { kind: 'tcp', host, port: parsePort(port) };
+}
+
+export function parseLogFormat(text: string): 'logfmt' | 'json' {
+  if (text !== 'logfmt' && text !== 'json') throw new ValueProblem('must be logfmt or json');
+  return text;
+}

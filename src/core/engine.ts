@@ -1,0 +1,12 @@
+/**
+ * Where a Docker engine listens.
+ */
+
+export type EngineEndpoint =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
+/** `unix:///var/run/docker.sock`, `tcp://10.1.0.101:2375`. */
+export function formatEngineEndpoint(endpoint: EngineEndpoint): string {
+  return endpoint.kind === 'unix' ? `unix://${endpoint.path}` : `tcp://${endpoint.host}:${endpoint.port}`;
+}

@@ -1,0 +1,56 @@
+/**
+ * What the verdicts of the checks add up to. Rise and fall as in HAProxy's checks: `rise` passes in a row bring a
+ * service up, `fall` fails in a row bring it down, and a check that could not be made moves nothing.
+ */
+
+/** The answer of one check. `unknown` is our own fault, not the app's. */
+export type Verdict =
+  | { readonly kind: 'pass'; readonly detail: string }
+  | { readonly kind: 'fail'; readonly reason: string }
+  | { readonly kind: 'unknown'; readonly reason: string };
+
+export type Health =
+  | { readonly status: 'unknown' }
+  /** `fails` in a row so far, fewer than `fall`. */
+  | { readonly status: 'up'; readonly fails: number }
+  /** `passes` in a row so far, fewer than `rise`. */
+  | { readonly status: 'down'; readonly passes: number; readonly reason: string };
+
+export interface Thresholds {
+  readonly rise: number;
+  readonly fall: number;
+}
+
+export const unknownHealth: Health = { status: 'unknown' };
+
+/** The health after one more verdict. Before the first `up`, one fail is enough to say down: nothing is registered yet. */
+export function judge(health: Health, verdict: Verdict, { rise, fall }: Thresholds): Health {
+  if (verdict.kind === 'unknown') return health;
+  if (verdict.kind === 'pass') {
+    if (health.status === 'up') return health.fails === 0 ? health : { status: 'up', fails: 0 };
+    const passes = (health.status === 'down' ? health.passes : 0) + 1;
+    return passes >= rise ? { status: 'up', fails: 0 } : { status: 'down', passes, reason: verdict.detail };
+  }
+  if (health.status !== 'up') return { status: 'down', passes: 0, reason: verdict.reason };
+  const fails = health.fails + 1;
+  return fails >= fall ? { status: 'down', passes: 0, reason: verdict.reason } : { status: 'up', fails };
+}
+
+/** What a change of health says in the log, or nothing if it says nothing new. */
+export function describeHealth(
+  before: Health,
+  after: Health,
+  verdict: Verdict,
+  { rise, fall }: Thresholds,
+): string | null {
+  if (verdict.kind === 'unknown' || before === after) return null;
+  if (verdict.kind === 'pass') {
+    if (after.status === 'up')
+      return before.status === 'up' ? `up again: ${verdict.detail}` : `up ${rise}/${rise}: ${verdict.detail}`;
+    return after.status === 'down' ? `rising ${after.passes}/${rise}: ${verdict.detail}` : null;
+  }
+  if (after.status === 'up') return `failing ${after.fails}/${fall}: ${verdict.reason}`;
+  if (before.status === 'down' && before.passes === 0)
+    return before.reason === verdict.reason ? null : `still down: ${verdict.reason}`;
+  return before.status === 'up' ? `down ${fall}/${fall}: ${verdict.reason}` : `down: ${verdict.reason}`;
+}

@@ -1,0 +1,46 @@
+/**
+ * Which container are we in? Each source may lie (a set hostname, a decoy mount, a private cgroup namespace), so this
+ * only lists the candidates, best first; an inspect confirms or discards each.
+ */
+
+export interface Candidate {
+  /** A container id, 12 or 64 hexadecimal digits. */
+  readonly id: string;
+  /** Where it was read, for the log. */
+  readonly source: 'mountinfo' | 'cgroup' | 'hostname';
+}
+
+/** What the process can see of itself. A file that cannot be read is the empty string. */
+export interface Surroundings {
+  /** The text of /proc/self/mountinfo. */
+  readonly mountinfo: string;
+  /** The text of /proc/self/cgroup. */
+  readonly cgroup: string;
+  readonly hostname: string;
+}
+
+/** The engine itself mounts these three files from the container's own folder; no image or user does. */
+const engineMounts = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);
+
+/** Docker: `…/containers/<id>/…`; podman: `…/overlay-containers/<id>/userdata/…`. */
+const containerFolder = /\/(?:containers|overlay-containers)\/([0-9a-f]{64})\//;
+
+/**
+ * The candidates, best first, each id once. With the network of another container (`--network container:X`) mountinfo
+ * gives X, which is right: X owns the ports.
+ * Source: proc_pid_mountinfo(5): field 4 is the root of the mount in its file system, field 5 the mount point.
+ */
+export function candidates({ mountinfo, cgroup, hostname }: Surroundings): Candidate[] {
+  const found: Candidate[] = [];
+  for (const line of mountinfo.split('\n')) {
+    const [, , , root = '', mountPoint = ''] = line.split(' ');
+    const id = engineMounts.has(mountPoint) ? containerFolder.exec(root)?.[1] : undefined;
+    if (id) found.push({ id, source: 'mountinfo' });
+  }
+  for (const line of cgroup.split('\n')) {
+    const id = line.match(/[0-9a-f]{64}/g)?.at(-1);
+    if (id) found.push({ id, source: 'cgroup' });
+  }
+  if (/^[0-9a-f]{12}$/.test(hostname)) found.push({ id: hostname, source: 'hostname' });
+  return found.filter((candidate, at) => found.findIndex(({ id }) => id === candidate.id) === at);
+}

@@ -1,0 +1,167 @@
+/**
+ * The life of our lease in etcd, as data: what is known of it, what to do next, and what an answer changes.
+ *
+ * It keeps true: the server alone says that a lease is gone, until then we keep its id and ask again; nothing is
+ * granted or written for an app that was not asked a moment ago; a lease that is to be revoked is never written under
+ * again; after a loss the app is checked before anything is written.
+ */
+import type { ServiceRecord } from './layouts.ts';
+import {
+  contestedKeys,
+  planWrite,
+  type Claim,
+  type LeaseId,
+  type Seen,
+  type Stored,
+  type Write,
+} from './records.ts';
+
+export type Lease =
+  /** None. The next is asked for only on behalf of a check that began after `notBefore` (monotonic ms). */
+  | { readonly kind: 'none'; readonly notBefore: number }
+  /** Asked for with an id of our own choice, so that a repeated request cannot leave a second lease behind. */
+  | { readonly kind: 'granting'; readonly id: LeaseId; readonly askedAt: number }
+  | HeldLease
+  /** To be revoked; whether it still exists is not known. */
+  | { readonly kind: 'doomed'; readonly id: LeaseId };
+
+export interface HeldLease {
+  readonly kind: 'held';
+  readonly id: LeaseId;
+  /** When the last request that the server acknowledged was sent, in monotonic ms: it lives a TTL from there at least. */
+  readonly acknowledgedAt: number;
+  /** What stands under the keys that we wrote or want. */
+  readonly seen: Seen;
+  /** `take` until our records were written once. */
+  readonly claim: 'take' | 'keep';
+  /** How often we took a key back from a living lease of somebody else, and until when we leave it to him now. */
+  readonly contest: { readonly times: number; readonly yieldUntil: number };
+}
+
+export type Want =
+  | { readonly kind: 'nothing' }
+  /** These records, for an app whose last check began at `checkedAt` (monotonic ms). */
+  | { readonly kind: 'records'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number };
+
+export interface LeaseRules {
+  /** No renewal sooner than this after the last one, in milliseconds. */
+  readonly renewGapMs: number;
+  /** A check that began longer ago than this, in milliseconds, says nothing about the app any more. */
+  readonly freshForMs: number;
+}
+
+export type Step =
+  /** Nothing to do until something changes. */
+  | { readonly kind: 'idle' }
+  /** Nothing may be done before the app was checked again. */
+  | { readonly kind: 'check' }
+  | { readonly kind: 'grant'; readonly id: LeaseId | null }
+  | { readonly kind: 'write'; readonly id: LeaseId; readonly write: Write }
+  /** Keep the lease alive and look at these keys. */
+  | { readonly kind: 'renew'; readonly id: LeaseId; readonly keys: readonly string[] }
+  | { readonly kind: 'revoke'; readonly id: LeaseId };
+
+export type LeaseAnswer =
+  | { readonly kind: 'asked'; readonly id: LeaseId; readonly at: number }
+  /** The lease exists since `at` or later. */
+  | { readonly kind: 'granted'; readonly id: LeaseId; readonly at: number }
+  | { readonly kind: 'written'; readonly write: Write; readonly modRevision: string; readonly at: number }
+  /** Somebody changed a key since we looked; nothing was written. */
+  | { readonly kind: 'refused'; readonly write: Write; readonly seen: Seen }
+  | { readonly kind: 'renewed'; readonly seen: Seen; readonly at: number }
+  /** The server says that the lease does not exist. */
+  | { readonly kind: 'lost'; readonly at: number }
+  | { readonly kind: 'revoking'; readonly id: LeaseId }
+  | { readonly kind: 'revoked' };
+
+export const noLease: Lease = { kind: 'none', notBefore: -Infinity };
+
+/** A contested key is taken back after one renewal, then two, four, … at most this many. */
+const longestYield = 64;
+
+export function nextStep(lease: Lease, want: Want, now: number, rules: LeaseRules): Step {
+  if (lease.kind === 'doomed') return { kind: 'revoke', id: lease.id };
+  if (want.kind === 'nothing')
+    return lease.kind === 'none' ? { kind: 'idle' } : { kind: 'revoke', id: lease.id };
+
+  const notBefore = Math.max(now - rules.freshForMs, lease.kind === 'none' ? lease.notBefore : -Infinity);
+  if (want.checkedAt <= notBefore) return { kind: 'check' };
+  if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
+
+  const write = planWrite(want.records, lease.seen, lease.id, claimOf(lease, now));
+  if (write) return { kind: 'write', id: lease.id, write };
+  const due = want.checkedAt > lease.acknowledgedAt && now - lease.acknowledgedAt >= rules.renewGapMs;
+  if (!due) return { kind: 'idle' };
+  const keys = new Set([...want.records.map(({ key }) => key), ...lease.seen.keys()]);
+  return { kind: 'renew', id: lease.id, keys: [...keys] };
+}
+
+/** What an answer of etcd makes of the lease. An answer that no longer fits the state changes nothing. */
+export function advance(lease: Lease, answer: LeaseAnswer, want: Want, rules: LeaseRules): Lease {
+  switch (answer.kind) {
+    case 'asked':
+      return { kind: 'granting', id: answer.id, askedAt: answer.at };
+    case 'granted':
+      return {
+        kind: 'held',
+        id: answer.id,
+        acknowledgedAt: answer.at,
+        seen: new Map(),
+        claim: 'take',
+        contest: { times: 0, yieldUntil: -Infinity },
+      };
+    case 'written':
+      return lease.kind === 'held'
+        ? afterWrite(lease, answer.write, answer.modRevision, answer.at, rules)
+        : lease;
+    case 'refused':
+      return lease.kind === 'held' ? afterRefusal(lease, answer.write, answer.seen) : lease;
+    case 'renewed':
+      return lease.kind === 'held' ? afterRenewal(lease, answer.seen, answer.at, want) : lease;
+    case 'lost':
+      return { kind: 'none', notBefore: answer.at };
+    case 'revoking':
+      return { kind: 'doomed', id: answer.id };
+    case 'revoked':
+      return noLease;
+  }
+}
+
+function claimOf({ claim, contest }: HeldLease, now: number): Claim {
+  return claim === 'keep' && now < contest.yieldUntil ? 'yield' : claim;
+}
+
+function afterWrite(
+  lease: HeldLease,
+  write: Write,
+  modRevision: string,
+  at: number,
+  rules: LeaseRules,
+): HeldLease {
+  const seen = new Map<string, Stored>(lease.seen);
+  for (const key of write.removes) seen.delete(key);
+  for (const { key, value } of write.puts) seen.set(key, { value, lease: lease.id, modRevision });
+  const tookBack = lease.claim === 'keep' && contestedKeys(write.puts, lease.seen, lease.id).length > 0;
+  if (!tookBack) return { ...lease, seen, claim: 'keep' };
+  const times = lease.contest.times + 1;
+  const yieldMs = rules.renewGapMs * Math.min(2 ** times, longestYield);
+  return { ...lease, seen, contest: { times, yieldUntil: at + yieldMs } };
+}
+
+function afterRefusal(lease: HeldLease, write: Write, looked: Seen): HeldLease {
+  const seen = new Map(lease.seen);
+  for (const { key } of write.expect) seen.delete(key);
+  for (const [key, stored] of looked) seen.set(key, stored);
+  return { ...lease, seen };
+}
+
+function afterRenewal(lease: HeldLease, seen: Seen, at: number, want: Want): HeldLease {
+  const quiet = want.kind === 'records' && contestedKeys(want.records, seen, lease.id).length === 0;
+  const over = quiet && at > lease.contest.yieldUntil;
+  return {
+    ...lease,
+    acknowledgedAt: at,
+    seen,
+    contest: over ? { times: 0, yieldUntil: -Infinity } : lease.contest,
+  };
+}

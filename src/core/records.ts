@@ -1,0 +1,67 @@
+/**
+ * From what stands under our keys in etcd to the one transaction that makes it right. Every write is conditional on
+ * what was seen, so a late or repeated request changes nothing; only keys under our own lease are ever removed.
+ */
+import type { ServiceRecord } from './layouts.ts';
+
+/** A lease's id in decimal: 63 bits do not fit a number. */
+export type LeaseId = string;
+
+/** What etcd holds under one key. */
+export interface Stored {
+  readonly value: string;
+  /** The lease that the key hangs on; '0' is none. */
+  readonly lease: LeaseId;
+  readonly modRevision: string;
+}
+
+/** Keys that are not in the map are not in etcd, as far as we know. */
+export type Seen = ReadonlyMap<string, Stored>;
+
+export interface Write {
+  /** Each key must still have this mod revision ('0': it must not exist), or nothing of the write is done. */
+  readonly expect: readonly { readonly key: string; readonly modRevision: string }[];
+  readonly puts: readonly ServiceRecord[];
+  readonly removes: readonly string[];
+}
+
+/** How to meet a key of ours that stands under a lease of somebody else. */
+export type Claim =
+  /** We come new to the address (a fresh lease): whoever held it before is our predecessor. */
+  | 'take'
+  /** We hold the address; somebody wrote over it. The same value under a living lease is left: the app is found. */
+  | 'keep'
+  /** As `keep`, and another value under a living lease is left too: we took it back a moment ago. */
+  | 'yield';
+
+/** The write that brings the wanted records about and removes ours that are no longer wanted; null if all is right. */
+export function planWrite(
+  wanted: readonly ServiceRecord[],
+  seen: Seen,
+  lease: LeaseId,
+  claim: Claim,
+): Write | null {
+  const puts = wanted.filter(record => !stands(record, seen.get(record.key), lease, claim));
+  const keys = new Set(wanted.map(({ key }) => key));
+  const removes = [...seen]
+    .filter(([key, stored]) => stored.lease === lease && !keys.has(key))
+    .map(([key]) => key);
+  if (puts.length === 0 && removes.length === 0) return null;
+  const expect = [...puts.map(({ key }) => key), ...removes].map(key => ({
+    key,
+    modRevision: seen.get(key)?.modRevision ?? '0',
+  }));
+  return { expect, puts, removes };
+}
+
+/** The wanted keys that stand under a lease of somebody else. */
+export function contestedKeys(wanted: readonly ServiceRecord[], seen: Seen, lease: LeaseId): string[] {
+  return wanted.map(({ key }) => key).filter(key => ![undefined, '0', lease].includes(seen.get(key)?.lease));
+}
+
+function stands(record: ServiceRecord, stored: Stored | undefined, lease: LeaseId, claim: Claim): boolean {
+  if (stored === undefined) return false;
+  if (stored.lease === lease) return stored.value === record.value;
+  if (stored.lease === '0' || claim === 'take') return false;
+  return claim === 'yield' || stored.value === record.value;
+}

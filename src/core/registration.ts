@@ -1,0 +1,93 @@
+/**
+ * What should stand in etcd for one service, and what must be done about it. Pure: events in, actions out.
+ * It keeps true that records are published only for a service that is up, at a known address, and not drained or
+ * stopping; whatever ends one of these withdraws them.
+ */
+import type { Address } from './address.ts';
+import {
+  describeHealth,
+  judge,
+  unknownHealth,
+  type Health,
+  type Thresholds,
+  type Verdict,
+} from './health.ts';
+import type { ServiceRecord } from './layouts.ts';
+
+export interface Registration {
+  readonly health: Health;
+  readonly address: Address | null;
+  /** When the last check that gave a verdict began, in monotonic ms. */
+  readonly checkedAt: number;
+  readonly stopping: boolean;
+}
+
+export type RegistrationEvent =
+  /** A check that began at `startedAt` (monotonic ms) ended with this verdict. */
+  | { readonly kind: 'checked'; readonly verdict: Verdict; readonly startedAt: number }
+  | { readonly kind: 'located'; readonly address: Address }
+  | { readonly kind: 'stopping' };
+
+export type Action =
+  /** Keep these records in etcd; the app was last asked at `checkedAt` (monotonic ms). */
+  | { readonly kind: 'publish'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number }
+  /** Remove them, now. */
+  | { readonly kind: 'withdraw'; readonly reason: string }
+  /** Say what changed. */
+  | { readonly kind: 'tell'; readonly level: 'info' | 'warn'; readonly message: string };
+
+export interface RegistrationRules extends Thresholds {
+  readonly layout: (address: Address) => readonly ServiceRecord[];
+}
+
+export const initialRegistration: Registration = {
+  health: unknownHealth,
+  address: null,
+  checkedAt: -Infinity,
+  stopping: false,
+};
+
+/** The next state and what to do, in order. */
+export function register(
+  before: Registration,
+  event: RegistrationEvent,
+  rules: RegistrationRules,
+): { readonly after: Registration; readonly actions: readonly Action[] } {
+  const after = next(before, event, rules);
+  const actions: Action[] = [];
+  if (event.kind === 'checked') {
+    const message = describeHealth(before.health, after.health, event.verdict, rules);
+    if (message)
+      actions.push({ kind: 'tell', level: event.verdict.kind === 'pass' ? 'info' : 'warn', message });
+  }
+  const records = wantedRecords(after, rules);
+  if (records) {
+    if (after !== before) actions.push({ kind: 'publish', records, checkedAt: after.checkedAt });
+  } else if (wantedRecords(before, rules)) {
+    actions.push({ kind: 'withdraw', reason: whyNot(after) });
+  }
+  return { after, actions };
+}
+
+function next(state: Registration, event: RegistrationEvent, rules: RegistrationRules): Registration {
+  switch (event.kind) {
+    case 'checked':
+      if (event.verdict.kind === 'unknown') return state;
+      return { ...state, health: judge(state.health, event.verdict, rules), checkedAt: event.startedAt };
+    case 'located':
+      return { ...state, address: event.address };
+    case 'stopping':
+      return { ...state, stopping: true };
+  }
+}
+
+function wantedRecords(state: Registration, rules: RegistrationRules): readonly ServiceRecord[] | null {
+  return state.health.status === 'up' && state.address && !state.stopping
+    ? rules.layout(state.address)
+    : null;
+}
+
+function whyNot({ health, stopping }: Registration): string {
+  if (stopping) return 'stopping';
+  return health.status === 'down' ? health.reason : 'not up';
+}

@@ -1,0 +1,278 @@
+/**
+ * Our session with etcd: one loop that brings etcd to what is wanted, one request at a time, member after member, for
+ * ever. What to do next and what an answer means is decided in core/lease.ts; here is only the doing.
+ *
+ * Withdrawing revokes the lease instead of deleting keys: a put that is still under way then fails by itself.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import { denied, outOfReach, waitMs } from '../core/backoff.ts';
+import {
+  advance,
+  nextStep,
+  noLease,
+  type Lease,
+  type LeaseAnswer,
+  type LeaseRules,
+  type Step,
+  type Want,
+} from '../core/lease.ts';
+import type { ServiceRecord } from '../core/layouts.ts';
+import { contestedKeys, type LeaseId } from '../core/records.ts';
+import { noteFailure, type Outage } from '../core/outage.ts';
+import { messageOf } from '../errors.ts';
+import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError } from './errors.ts';
+import type { Limit, Member } from './member.ts';
+
+export interface Session {
+  /** Keep these records for an app whose last check began at `checkedAt`. Called after each check; never waits. */
+  publish(records: readonly ServiceRecord[], checkedAt: number): void;
+  /** Remove everything, now. What is under way is abandoned. */
+  withdraw(): void;
+  /** Withdraws, tries for at most `withinMs`, and ends. Resolves with whether etcd confirmed that nothing is left. */
+  close(withinMs: number): Promise<boolean>;
+}
+
+/** What the session tells of itself; each is a transition, never a tick. */
+export type SessionEvent =
+  | {
+      readonly kind: 'registered';
+      readonly keys: readonly string[];
+      readonly lease: LeaseId;
+      readonly endpoint: string;
+    }
+  | { readonly kind: 'restored'; readonly keys: readonly string[]; readonly endpoint: string }
+  | {
+      readonly kind: 'moved';
+      readonly keys: readonly string[];
+      readonly removed: readonly string[];
+      readonly endpoint: string;
+    }
+  | { readonly kind: 'withdrawn'; readonly endpoint: string; readonly lease: LeaseId }
+  | { readonly kind: 'lost'; readonly lease: LeaseId; readonly endpoint: string; readonly cause: string }
+  | { readonly kind: 'contested'; readonly keys: readonly string[]; readonly endpoint: string }
+  /** Requests fail; told when it begins, for each new cause, and now and then. `tries` and `forMs` count from the first. */
+  | {
+      readonly kind: 'failing';
+      readonly endpoint: string;
+      readonly cause: string;
+      readonly tries: number;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'recovered'; readonly endpoint: string; readonly tries: number; readonly forMs: number }
+  /** Nobody has acknowledged the lease for a TTL: whether our records still stand is not known. */
+  | { readonly kind: 'uncertain'; readonly lease: LeaseId; readonly forMs: number };
+
+export interface SessionOptions {
+  readonly endpoints: readonly string[];
+  readonly connect: (endpoint: string) => Promise<Member>;
+  readonly ttlSeconds: number;
+  readonly rules: LeaseRules;
+  readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly chance: () => number;
+  readonly tell: (event: SessionEvent) => void;
+  /** Asks for a check of the app, now. */
+  readonly askForCheck: () => void;
+}
+
+/** The most that a request may take, in ms. A revocation starts with little and goes on, so that a silent member costs little. */
+const callMs = 3000;
+const revokeMs = [500, 1000, 2000] as const;
+/** The wait before a member that was not tried in this round. */
+const nextMemberMs = 50;
+
+export function openSession(options: SessionOptions): Session {
+  const { endpoints, clock, rules, tell } = options;
+  let lease: Lease = noLease;
+  let want: Want = { kind: 'nothing' };
+  let outage: Outage | null = null;
+  let uncertain = false;
+  let at = Math.floor(options.chance() * endpoints.length);
+  let member: Member | null = null;
+  /** Ends a wait when something changed. */
+  let wake = new AbortController();
+  /** Ends a request that is no longer wanted. */
+  let request = new AbortController();
+  let closing = false;
+  const closed = new AbortController();
+
+  const endpoint = (): string => endpoints[at] ?? '';
+  const apply = (answer: LeaseAnswer): void => {
+    lease = advance(lease, answer, want, rules);
+  };
+
+  const perform = async (step: Exclude<Step, { kind: 'idle' | 'check' }>, limit: Limit): Promise<void> => {
+    member ??= await options.connect(endpoint());
+    const sentAt = clock.now();
+    switch (step.kind) {
+      case 'grant': {
+        const id = step.id ?? chooseLeaseId();
+        if (step.id === null) apply({ kind: 'asked', id, at: sentAt });
+        const askedAt = lease.kind === 'granting' ? lease.askedAt : sentAt;
+        try {
+          await member.grant(id, options.ttlSeconds, limit);
+          return apply({ kind: 'granted', id, at: sentAt });
+        } catch (error) {
+          if (error instanceof LeaseExistsError) return apply({ kind: 'granted', id, at: askedAt });
+          throw error;
+        }
+      }
+      case 'write': {
+        const before = lease;
+        const answer = await member.write(step.id, step.write, limit);
+        if (!answer.done) return apply({ kind: 'refused', write: step.write, seen: answer.seen });
+        apply({ kind: 'written', write: step.write, modRevision: answer.modRevision, at: clock.now() });
+        const keys = step.write.puts.map(({ key }) => key);
+        if (before.kind === 'held' && before.claim === 'take') {
+          tell({ kind: 'registered', keys, lease: step.id, endpoint: endpoint() });
+        } else if (step.write.removes.length > 0) {
+          tell({ kind: 'moved', keys, removed: step.write.removes, endpoint: endpoint() });
+        } else {
+          tell({ kind: 'restored', keys, endpoint: endpoint() });
+        }
+        return;
+      }
+      case 'renew': {
+        const seen = await member.renew(step.id, step.keys, limit);
+        const contested = want.kind === 'records' ? contestedKeys(want.records, seen, step.id) : [];
+        const before =
+          lease.kind === 'held' && want.kind === 'records'
+            ? contestedKeys(want.records, lease.seen, step.id)
+            : [];
+        apply({ kind: 'renewed', seen, at: sentAt });
+        if (contested.length > 0 && before.length === 0)
+          tell({ kind: 'contested', keys: contested, endpoint: endpoint() });
+        return;
+      }
+      case 'revoke': {
+        apply({ kind: 'revoking', id: step.id });
+        await member.revoke(step.id, limit).catch((error: unknown) => {
+          if (!(error instanceof LeaseGoneError)) throw error;
+        });
+        apply({ kind: 'revoked' });
+        tell({ kind: 'withdrawn', endpoint: endpoint(), lease: step.id });
+        return;
+      }
+    }
+  };
+
+  const succeeded = (): void => {
+    if (outage)
+      tell({
+        kind: 'recovered',
+        endpoint: endpoint(),
+        tries: outage.tries,
+        forMs: clock.now() - outage.since,
+      });
+    outage = null;
+    uncertain = false;
+  };
+
+  /** Takes note of a failure and says how long to wait before the next try. */
+  const failed = (error: unknown): number => {
+    const cause = messageOf(error);
+    const noted = noteFailure(outage, cause, clock.now());
+    outage = noted.outage;
+    const { tries } = outage;
+    if (noted.say)
+      tell({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
+    member?.close();
+    member = null;
+    at = (at + 1) % endpoints.length;
+    if (tries % endpoints.length !== 0) return nextMemberMs;
+    const round = tries / endpoints.length;
+    return waitMs(error instanceof DeniedError ? denied : outOfReach, round, options.chance());
+  };
+
+  const noteUncertainty = (): void => {
+    if (uncertain || lease.kind !== 'held') return;
+    const forMs = clock.now() - lease.acknowledgedAt;
+    if (forMs < options.ttlSeconds * 1000) return;
+    uncertain = true;
+    tell({ kind: 'uncertain', lease: lease.id, forMs });
+  };
+
+  const turn = async (step: Exclude<Step, { kind: 'idle' | 'check' }>): Promise<void> => {
+    request = new AbortController();
+    const { signal } = request;
+    const limitMs = step.kind === 'revoke' ? (revokeMs[Math.min(outage?.tries ?? 0, 2)] ?? callMs) : callMs;
+    try {
+      await perform(step, { ms: limitMs, signal });
+      succeeded();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof LeaseGoneError) {
+        succeeded();
+        apply({ kind: 'lost', at: clock.now() });
+        tell({
+          kind: 'lost',
+          lease: 'id' in step && step.id ? step.id : '',
+          endpoint: endpoint(),
+          cause: messageOf(error),
+        });
+        return;
+      }
+      if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
+      const pause = failed(error);
+      noteUncertainty();
+      wake = new AbortController();
+      await clock.sleep(closing ? nextMemberMs : pause, wake.signal);
+    }
+  };
+
+  const run = async (): Promise<void> => {
+    while (!closed.signal.aborted) {
+      wake = new AbortController();
+      const step = nextStep(lease, want, clock.now(), rules);
+      if (step.kind !== 'idle' && step.kind !== 'check') {
+        await turn(step);
+        continue;
+      }
+      if (closing) break;
+      if (step.kind === 'check') options.askForCheck();
+      await new Promise(resolve => wake.signal.addEventListener('abort', resolve, { once: true }));
+    }
+    member?.close();
+    member = null;
+  };
+
+  const running = run();
+
+  return {
+    publish(records, checkedAt) {
+      const news = want.kind === 'nothing';
+      want = { kind: 'records', records, checkedAt };
+      // A try that waits for its turn keeps its turn: checks go on at their own pace while etcd is away.
+      if (news || !outage) wake.abort();
+    },
+    withdraw() {
+      if (want.kind === 'nothing') return;
+      want = { kind: 'nothing' };
+      request.abort(new Error('no longer wanted'));
+      wake.abort();
+    },
+    async close(withinMs) {
+      this.withdraw();
+      closing = true;
+      wake.abort();
+      const limit = new AbortController();
+      const gone = await Promise.race([
+        running.then(() => true),
+        clock.sleep(withinMs, limit.signal).then(() => false),
+      ]);
+      limit.abort();
+      closed.abort();
+      wake.abort();
+      request.abort(new Error('closed'));
+      await running;
+      return gone;
+    },
+  };
+}
+
+/** A random positive id of 63 bits, in decimal. Zero means "choose one for me" to etcd. */
+function chooseLeaseId(): LeaseId {
+  const id = randomBytes(8).readBigUInt64BE() >> 1n;
+  return id === 0n ? chooseLeaseId() : id.toString();
+}

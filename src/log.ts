@@ -1,0 +1,35 @@
+/**
+ * One line a transition, on stdout: logfmt for people, JSON for machines. The fields are the same in both.
+ */
+import type { Clock } from './clock.ts';
+
+export type Level = 'info' | 'warn' | 'error';
+export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
+export type LogFormat = 'logfmt' | 'json';
+
+export interface Log {
+  info(message: string, fields?: Fields): void;
+  warn(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+}
+
+/** A log that writes whole lines through `write`. */
+export function createLog(format: LogFormat, clock: Clock, write: (line: string) => void): Log {
+  const encode = format === 'json' ? JSON.stringify : logfmt;
+  const at =
+    (level: Level) =>
+    (message: string, fields: Fields = {}): void =>
+      write(`${encode({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields })}\n`);
+  return { info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function logfmt(fields: Fields): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${quote(String(value))}`)
+    .join(' ');
+}
+
+function quote(value: string): string {
+  return /^[^\s"=\\]+$/.test(value) ? value : JSON.stringify(value);
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+/**
+ * The process: arguments, signals, standard output and exit codes. No other file touches them.
+ */
+import { NoAddressError } from './agent.ts';
+import { helpText, parseCommand } from './cli.ts';
+import { systemClock } from './clock.ts';
+import { run } from './commands/run.ts';
+import { ConfigError, ExitCode, messageOf } from './errors.ts';
+import { createLog } from './log.ts';
+import { version } from './version.ts';
+
+/** Ends on the first signal in good order, on the second at once. */
+function stopOnSignals(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      if (stop.signal.aborted) process.exit(ExitCode.internal);
+      stop.abort(new Error(name));
+    });
+  }
+  // The end of a terminal or of a log reader is not the end of the app.
+  process.on('SIGHUP', () => undefined);
+  process.stdout.on('error', () => undefined);
+  return stop.signal;
+}
+
+function complain(problems: readonly string[]): void {
+  for (const problem of problems) process.stderr.write(`dockreg: ${problem}\n`);
+}
+
+function crash(error: unknown): never {
+  process.stderr.write(
+    `dockreg: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exit(ExitCode.internal);
+}
+
+async function main(): Promise<ExitCode> {
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  try {
+    const command = parseCommand(process.argv.slice(2), process.env);
+    switch (command.kind) {
+      case 'help':
+        process.stdout.write(helpText(version));
+        return ExitCode.ok;
+      case 'version':
+        process.stdout.write(`${version}\n`);
+        return ExitCode.ok;
+      case 'run': {
+        const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
+        const stop = stopOnSignals();
+        await run(command.config, version, log, stop);
+        log.info('stopped', { by: messageOf(stop.reason) });
+        return ExitCode.ok;
+      }
+    }
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      complain(error.problems);
+      return error.exitCode;
+    }
+    if (error instanceof NoAddressError) {
+      complain([error.message]);
+      return ExitCode.config;
+    }
+    return crash(error);
+  }
+}
+
+process.exit(await main());
