@@ -1,0 +1,168 @@
+/** The command line and the environment: what holds, and what is refused. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { helpText, parseCommand } from '../../src/cli.ts';
+import type { Config } from '../../src/config/config.ts';
+import { optionNames } from '../../src/config/options.ts';
+import { ConfigError } from '../../src/errors.ts';
+
+const enough = ['--etcd', 'http://h1:2379', '--port', '8000'];
+
+function configOf(argv: string[], env: NodeJS.ProcessEnv = {}): Config {
+  const command = parseCommand(argv, env);
+  assert.equal(command.kind, 'run');
+  return (command as { config: Config }).config;
+}
+
+function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
+  try {
+    parseCommand(argv, env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('configuration', () => {
+  it('has the original defaults', () => {
+    assert.deepEqual(configOf(enough), {
+      endpoints: ['http://h1:2379'],
+      localPort: 8000,
+      key: 'service',
+      engine: { kind: 'unix', path: '/var/run/docker.sock' },
+      ip: undefined,
+      advertise: undefined,
+      intervalMs: 5000,
+      timeoutMs: 3000,
+      ttlSeconds: 20,
+      logFormat: 'logfmt',
+    });
+  });
+
+  it('takes every option from its variable, and a flag beats it', () => {
+    const env = {
+      DOCKREG_ETCD: 'https://h1:2379,https://h2:2379/',
+      DOCKREG_PORT: '9000',
+      DOCKREG_KEY: '/prod/service',
+      DOCKREG_DOCKER: 'tcp://10.1.0.1:2375',
+      DOCKREG_IP: '10.1.0.101',
+      DOCKREG_INTERVAL: '10',
+      DOCKREG_TIMEOUT: '250ms',
+      DOCKREG_TTL: '1m',
+      DOCKREG_LOG: 'json',
+      DOCKREG_ADVERTISE: '',
+    };
+    const config = configOf(['--port=8000'], env);
+    assert.deepEqual(config, {
+      endpoints: ['https://h1:2379', 'https://h2:2379'],
+      localPort: 8000,
+      key: 'prod/service',
+      engine: { kind: 'tcp', host: '10.1.0.1', port: 2375 },
+      ip: '10.1.0.101',
+      advertise: undefined,
+      intervalMs: 10_000,
+      timeoutMs: 250,
+      ttlSeconds: 60,
+      logFormat: 'json',
+    });
+  });
+
+  const endpoints: [text: string, list: string[]][] = [
+    ['HTTP://H1:2379', ['http://h1:2379']],
+    ['http://h1:2379/, http://h2:2379', ['http://h1:2379', 'http://h2:2379']],
+    ['http://[2001:db8::1]:2379', ['http://[2001:db8::1]:2379']],
+    ['http://h1:80', ['http://h1:80']],
+    ['http://h1:2379,http://h1:2379/', ['http://h1:2379']],
+  ];
+  for (const [text, list] of endpoints) {
+    it(`--etcd ${text} is ${list.join(' ')}`, () => {
+      assert.deepEqual(configOf(['--etcd', text, '--port', '1']).endpoints, list);
+    });
+  }
+
+  const addresses: [text: string, ip: string, port: number][] = [
+    ['10.1.0.101:49155', '10.1.0.101', 49155],
+    ['[2001:db8::1]:1', '2001:db8::1', 1],
+  ];
+  for (const [text, ip, port] of addresses) {
+    it(`--advertise ${text}`, () =>
+      assert.deepEqual(configOf([...enough, '--advertise', text]).advertise, { ip, port }));
+  }
+
+  const refused: [argv: string[], text: RegExp][] = [
+    [[], /^--etcd is missing; .*DOCKREG_ETCD/],
+    [['--etcd', 'http://h1:2379'], /^--port is missing; .*--port 8000/],
+    [[...enough, '--port', '1'], /--port is given 2 times/],
+    [['--port'], /--port needs a value: --port PORT/],
+    [['--port', '0'], /--port "0": must be a port number from 1 to 65535/],
+    [['--port', '70000'], /"70000": must be a port/],
+    [['--port', 'abc'], /"abc": must be a port/],
+    [['--port', '80.5'], /"80.5": must be a port/],
+    [['--port', '-1'], /--port needs a value|"-1": must be a port/],
+    [
+      ['--etcd', 'http://h1:2379/v2'],
+      /"http:\/\/h1:2379\/v2" must not have a path; write it as http:\/\/h1:2379/,
+    ],
+    [['--etcd', 'http://h1:2379,'], /empty item/],
+    [['--etcd', 'http://h1:2379,https://h2:2379'], /mixes http and https/],
+    [['--etcd', 'h1:2379'], /"h1:2379" must begin with http:\/\/ or https:\/\/, such as http:\/\/h1:2379/],
+    [['--etcd', 'http://h1'], /must name the port; etcd's is 2379: http:\/\/h1:2379/],
+    [['--etcd', 'http://u:p@h1:2379'], /must not carry a user or password/],
+    [['--etcd', 'http://:2379'], /has no host/],
+    [['--etcd', 'ftp://h1:2379'], /must begin with http/],
+    [['--ip', 'not an ip/../x'], /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6 address/],
+    [['--ip', '0.0.0.0'], /means every address and reaches none/],
+    [['--ip', '::'], /means every address/],
+    [['--key', 'a//b'], /--key "a\/\/b": must be names separated by single slashes/],
+    [['--key', 'a/../b'], /must be names/],
+    [['--key', '/'], /must be names/],
+    [['--key', 'a b'], /must be names/],
+    [['--key', 'a/'], /must be names/],
+    [['--docker', 'docker.sock'], /must be a socket such as/],
+    [['--docker', 'tcp://h1'], /must be a socket such as/],
+    [['--advertise', '10.1.0.101'], /must be IP:PORT/],
+    [['--advertise', '2001:db8::1:80'], /must be IP:PORT/],
+    [['--advertise', 'web:80'], /must be IP:PORT/],
+    [['--advertise', '0.0.0.0:80'], /means every address/],
+    [['--advertise', '10.1.0.101:0'], /must be a port number/],
+    [['--ip', '10.1.0.101', '--advertise', '10.1.0.101:80'], /--ip and --advertise both say the address/],
+    [['--interval', '5x'], /must be a duration/],
+    [['--interval', '0'], /must be a duration/],
+    [['--timeout', '6s'], /--timeout 6000 ms is longer than --interval 5000 ms/],
+    [['--ttl', '9s'], /--ttl 9 s is shorter than two intervals.*--ttl 10s/],
+    [['--ttl', '20500ms'], /whole seconds/],
+    [['--log', 'xml'], /must be logfmt or json/],
+    [['--prot', '8000'], /unknown flag --prot; did you mean --port\?/],
+    [['serve'], /"serve" is a stray word/],
+  ];
+  for (const [argv, text] of refused) {
+    it(`refuses ${argv.join(' ') || 'nothing at all'}`, () => {
+      assert.ok(
+        problemsOf(argv).some(problem => text.test(problem)),
+        problemsOf(argv).join('\n') || 'it was accepted',
+      );
+    });
+  }
+
+  it('says all problems at once', () => {
+    assert.equal(problemsOf(['--port', 'x', '--ip', 'y', '--prot', 'z']).length, 4);
+  });
+
+  it('names the variable that a bad value came from', () => {
+    assert.match(problemsOf(enough, { DOCKREG_IP: 'x' })[0] ?? '', /^DOCKREG_IP "x": /);
+  });
+
+  it('answers --help and --version whatever else is there', () => {
+    assert.equal(parseCommand(['--help', '--port', 'x'], {}).kind, 'help');
+    assert.equal(parseCommand(['-h'], {}).kind, 'help');
+    assert.equal(parseCommand(['--version'], {}).kind, 'version');
+  });
+
+  it('has a help text of one screen that names every option', () => {
+    const text = helpText('1.2.3');
+    assert.ok(text.split('\n').length <= 30, `${text.split('\n').length} lines`);
+    assert.ok(text.split('\n').every(line => line.length <= 100));
+    for (const name of optionNames) assert.ok(text.includes(`--${name} `), name);
+  });
+});

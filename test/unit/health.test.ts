@@ -1,0 +1,69 @@
+/** The health reducer: rise, fall, and checks that could not be made. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { describeHealth, judge, unknownHealth, type Health, type Verdict } from '../../src/core/health.ts';
+
+const verdicts: Record<string, Verdict> = {
+  p: { kind: 'pass', detail: 'HTTP 200' },
+  f: { kind: 'fail', reason: 'refused' },
+  u: { kind: 'unknown', reason: 'EMFILE' },
+};
+
+function after(sequence: string, rise: number, fall: number): Health {
+  return sequence
+    .split('')
+    .reduce((health, letter) => judge(health, verdicts[letter]!, { rise, fall }), unknownHealth);
+}
+
+describe('health', () => {
+  const cases: [sequence: string, rise: number, fall: number, status: Health['status']][] = [
+    ['', 1, 1, 'unknown'],
+    ['u', 1, 1, 'unknown'],
+    ['p', 1, 1, 'up'],
+    ['f', 1, 1, 'down'],
+    ['pf', 1, 1, 'down'],
+    ['pu', 1, 1, 'up'],
+    ['fu', 1, 1, 'down'],
+    ['p', 2, 1, 'down'],
+    ['pp', 2, 1, 'up'],
+    ['pfp', 2, 1, 'down'],
+    ['pup', 2, 1, 'up'],
+    ['f', 1, 3, 'down'],
+    ['pff', 1, 3, 'up'],
+    ['pfff', 1, 3, 'down'],
+    ['pffpff', 1, 3, 'up'],
+    ['pffuf', 1, 3, 'down'],
+    ['pfffp', 2, 3, 'down'],
+    ['pfffpp', 2, 3, 'up'],
+    ['ppfffpp', 2, 3, 'up'],
+  ];
+  for (const [sequence, rise, fall, status] of cases) {
+    it(`${sequence || 'nothing'} with rise ${rise} and fall ${fall} is ${status}`, () => {
+      assert.equal(after(sequence, rise, fall).status, status);
+    });
+  }
+
+  it('says each transition once, with its counter and reason', () => {
+    const rules = { rise: 2, fall: 2 };
+    let health = unknownHealth;
+    const said = 'ffppupffffp'.split('').map(letter => {
+      const next = judge(health, verdicts[letter]!, rules);
+      const text = describeHealth(health, next, verdicts[letter]!, rules);
+      health = next;
+      return text;
+    });
+    assert.deepEqual(said, [
+      'down: refused',
+      null,
+      'rising 1/2: HTTP 200',
+      'up 2/2: HTTP 200',
+      null,
+      null,
+      'failing 1/2: refused',
+      'down 2/2: refused',
+      null,
+      null,
+      'rising 1/2: HTTP 200',
+    ]);
+  });
+});

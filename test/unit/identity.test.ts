@@ -1,0 +1,61 @@
+/** Candidates for our own container's id, from what Docker and podman were seen to show. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { candidates } from '../../src/core/identity.ts';
+
+const own = 'a1b2c3d4'.repeat(8);
+const other = '0f'.repeat(32);
+const mount = (root: string, point: string): string =>
+  `514 501 254:0 ${root} ${point} rw,relatime - ext4 /dev/vda rw`;
+
+describe('candidates', () => {
+  it('takes the folder of the files that the engine mounts', () => {
+    const mountinfo = mount(`/var/lib/docker/containers/${own}/hostname`, '/etc/hostname');
+    assert.deepEqual(candidates({ mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
+      { id: own, source: 'mountinfo' },
+    ]);
+  });
+
+  it("takes podman's folder", () => {
+    const mountinfo = mount(
+      `/containers/storage/overlay-containers/${own}/userdata/hostname`,
+      '/etc/hostname',
+    );
+    assert.equal(candidates({ mountinfo, cgroup: '', hostname: '' })[0]?.id, own);
+  });
+
+  it('is not misled by an overlay id or by a decoy mounted elsewhere', () => {
+    const mountinfo = [
+      `500 400 0:50 / / rw - overlay overlay rw,upperdir=/var/lib/docker/overlay2/${other}/diff`,
+      mount(`/var/lib/docker/containers/${other}/hostname`, '/data/hostname'),
+      mount(`/var/lib/docker/containers/${own}/resolv.conf`, '/etc/resolv.conf'),
+    ].join('\n');
+    assert.deepEqual(
+      candidates({ mountinfo, cgroup: '', hostname: '' }).map(({ id }) => id),
+      [own],
+    );
+  });
+
+  it('takes the last 64 hexadecimal digits of a cgroup line', () => {
+    const cgroup = `12:memory:/docker/${other}/docker/${own}\n0::/docker/${other}/docker/${own}`;
+    assert.deepEqual(candidates({ mountinfo: '', cgroup, hostname: '' }), [{ id: own, source: 'cgroup' }]);
+  });
+
+  it('lists mountinfo, cgroup and hostname in this order, each id once', () => {
+    const found = candidates({
+      mountinfo: mount(`/docker/containers/${own}/hosts`, '/etc/hosts'),
+      cgroup: `1:cpu:/docker/${own}\n2:cpu:/docker/${other}`,
+      hostname: 'a1b2c3d4a1b2',
+    });
+    assert.deepEqual(
+      found.map(({ id, source }) => `${source} ${id.slice(0, 4)}`),
+      ['mountinfo a1b2', 'cgroup 0f0f', 'hostname a1b2'],
+    );
+  });
+
+  for (const hostname of ['web', 'A1B2C3D4A1B2', 'a1b2c3d4a1b', '../x', '']) {
+    it(`does not take the hostname ${JSON.stringify(hostname)}`, () => {
+      assert.deepEqual(candidates({ mountinfo: '', cgroup: '', hostname }), []);
+    });
+  }
+});

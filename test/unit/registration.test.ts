@@ -1,0 +1,85 @@
+/** Events of one service and what must be done about them. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { serviceLayout } from '../../src/core/layouts.ts';
+import { initialRegistration, register, type RegistrationEvent } from '../../src/core/registration.ts';
+
+const rules = { rise: 1, fall: 2, layout: serviceLayout.bind(null, 'service') };
+const pass = (startedAt: number): RegistrationEvent => ({
+  kind: 'checked',
+  verdict: { kind: 'pass', detail: 'ok' },
+  startedAt,
+});
+const fail = (startedAt: number): RegistrationEvent => ({
+  kind: 'checked',
+  verdict: { kind: 'fail', reason: 'refused' },
+  startedAt,
+});
+const unknown: RegistrationEvent = {
+  kind: 'checked',
+  verdict: { kind: 'unknown', reason: 'EMFILE' },
+  startedAt: 9,
+};
+const at = (port: number): RegistrationEvent => ({ kind: 'located', address: { ip: '10.1.0.101', port } });
+const stopping: RegistrationEvent = { kind: 'stopping' };
+
+/** The actions that each event leads to, in short. */
+function play(...events: RegistrationEvent[]): string[] {
+  let state = initialRegistration;
+  return events.map(event => {
+    const { after, actions } = register(state, event, rules);
+    state = after;
+    return actions
+      .map(action => {
+        if (action.kind === 'publish')
+          return `publish ${action.records.map(({ key }) => key).join()} @${action.checkedAt}`;
+        return action.kind === 'withdraw' ? `withdraw: ${action.reason}` : 'tell';
+      })
+      .filter(text => text !== 'tell')
+      .join('; ');
+  });
+}
+
+const one = '/service/10.1.0.101:49155';
+const two = '/service/10.1.0.101:49156';
+
+describe('registration', () => {
+  it('publishes only what passed and has an address, in either order', () => {
+    assert.deepEqual(play(at(49155), pass(1)), ['', `publish ${one} @1`]);
+    assert.deepEqual(play(pass(1), at(49155)), ['', `publish ${one} @1`]);
+    assert.deepEqual(play(at(49155), fail(1)), ['', '']);
+  });
+
+  it('confirms with every check that leaves it up, and counts fails', () => {
+    assert.deepEqual(play(at(49155), pass(1), fail(2), pass(3)), [
+      '',
+      `publish ${one} @1`,
+      `publish ${one} @2`,
+      `publish ${one} @3`,
+    ]);
+    assert.deepEqual(play(at(49155), pass(1), fail(2), fail(3)).slice(2), [
+      `publish ${one} @2`,
+      'withdraw: refused',
+    ]);
+  });
+
+  it('does nothing on a check that could not be made', () => {
+    assert.deepEqual(play(at(49155), unknown, pass(1), unknown), ['', '', `publish ${one} @1`, '']);
+  });
+
+  it('follows a changed address', () => {
+    assert.deepEqual(play(at(49155), pass(1), at(49156)).slice(1), [
+      `publish ${one} @1`,
+      `publish ${two} @1`,
+    ]);
+  });
+
+  it('withdraws once when it stops, and publishes nothing after that', () => {
+    assert.deepEqual(play(at(49155), pass(1), stopping, pass(2), stopping).slice(2), [
+      'withdraw: stopping',
+      '',
+      '',
+    ]);
+    assert.deepEqual(play(stopping), ['']);
+  });
+});
