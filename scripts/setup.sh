@@ -1,12 +1,20 @@
 #!/bin/sh
 # Brings a fresh machine to where the project's commands can run; each step does nothing when its work is done.
-# usage: setup.sh STEP...     npm       the packages of package-lock.json
-#                             packages  Debian's packages of the test bed (root)
-#                             build     build/ (compiled) and dist/ (bundle)
+# usage: setup.sh STEP...     npm         the packages of package-lock.json
+#                             packages    Debian's packages of the test bed (root)
+#                             build       build/ (compiled) and dist/ (bundle)
+#                             image-base  the test bed's stand-ins for the public base images (root)
+# Downloads are kept in $DOCKREG_CACHE, or else in dockreg/ of the user's cache folder.
 set -eu
 cd "$(dirname "$0")/.."
 
+cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
+
 say() { printf '%s\n' "setup: $*" >&2; }
+fail() {
+  say "$*"
+  exit 1
+}
 
 setup_npm() {
   if [ node_modules/.package-lock.json -nt package-lock.json ]; then return; fi
@@ -15,6 +23,97 @@ setup_npm() {
   touch node_modules/.package-lock.json
 }
 
+missing_packages() {
+  for package in docker.io iptables etcd-server etcd-client supervisor debootstrap iproute2 util-linux procps; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || printf '%s ' "$package"
+  done
+}
+
+apt_install() {
+  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "$@" >&2
+}
+
+setup_packages() {
+  command -v dpkg-query >/dev/null || fail "the test bed needs Debian 12 or one of its kin"
+  missing=$(missing_packages)
+  [ -n "$missing" ] || return 0
+  [ "$(id -u)" = 0 ] || fail "as root, run: apt-get install --no-install-recommends $missing"
+  say "installing $missing"
+
+  # The bed starts its own dockerd and etcd; a second one, run by the system, would only be in the way.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+
+  # shellcheck disable=SC2086  # a list of names
+  apt_install $missing 2>/dev/null || {
+    apt-get update --quiet=2 >&2
+    apt_install $missing
+  }
+}
+
+setup_build() {
+  setup_npm
+  node_modules/.bin/tsc
+  node build/scripts/bundle.js
+}
+
+# A Debian as small as the public one, and a Node binary: what the bed imports in place of
+# debian:bookworm-slim and node:24-bookworm-slim, because no image can be pulled there.
+setup_image_base() {
+  case $(uname -m) in
+    x86_64) arch=x64 ;;
+    aarch64) arch=arm64 ;;
+    *) fail "no Node package is known for $(uname -m)" ;;
+  esac
+  target=$cache/image-base
+  recipe="1 bookworm minbase ca-certificates,supervisor,libstdc++6 node-linux-$arch@24"
+  if [ "$(cat "$target/recipe" 2>/dev/null)" = "$recipe" ]; then return; fi
+  [ "$(id -u)" = 0 ] || fail "image-base makes a root folder with debootstrap, which needs root"
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/image-base.XXXXXX")
+  # debootstrap leaves mounts when it is interrupted; they must go before anything is removed.
+  trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+
+  say "making the base image's root folder (about a minute)"
+  debootstrap --variant=minbase --include=ca-certificates,supervisor,libstdc++6 bookworm "$work/root" \
+    >"$work/log" 2>&1 || {
+    tail -n 20 "$work/log" >&2
+    fail "debootstrap failed"
+  }
+  (
+    cd "$work/root"
+    rm -rf var/lib/apt/lists/* var/cache/apt/* var/cache/debconf/*-old var/log/*.log var/log/apt \
+      usr/share/doc/* usr/share/man/* usr/share/info/* usr/share/locale/*
+    # An image carries no devices and no name of its builder.
+    rm -rf dev/* etc/hostname etc/resolv.conf
+  )
+  mkdir -p "$work/out/node"
+  tar -C "$work/root" --numeric-owner --sort=name -cf "$work/out/debian.tar" .
+
+  say "fetching Node 24"
+  (cd "$work" && npm pack "node-linux-$arch@24" --silent >/dev/null)
+  tar -xzf "$work"/node-linux-"$arch"-*.tgz -C "$work" package/bin/node
+  install -m 755 "$work/package/bin/node" "$work/out/node/node"
+  printf '%s\n' "$recipe" >"$work/out/recipe"
+  rm -rf "$target"
+  mv "$work/out" "$target"
+}
+
 for step in "$@"; do
-  "setup_$step"
+  case $step in
+    npm) setup_npm ;;
+    packages) (setup_packages) ;;
+    build) setup_build ;;
+    image-base) (setup_image_base) ;;
+    *) fail "there is no step called $step" ;;
+  esac
 done

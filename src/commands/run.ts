@@ -51,18 +51,22 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
 }
 
 function locator(config: Config): () => Promise<Located> {
-  const { advertise, engine: endpoint, ip, localPort } = config;
+  const { advertise, container: ownId, engine: endpoint, ip, localPort } = config;
   if (advertise) return () => Promise.resolve({ kind: 'address', address: advertise, how: 'advertise' });
   return async () => {
     const [{ connectEngine }, { locate }] = await Promise.all([
       import('../docker/engine.ts'),
       import('../docker/locate.ts'),
     ]);
-    const { container, source, answer } = await locate(connectEngine(endpoint, systemClock), {
-      localPort,
-      protocol: 'tcp',
-      ip,
-    });
+    const { container, source, answer } = await locate(
+      connectEngine(endpoint, systemClock),
+      {
+        localPort,
+        protocol: 'tcp',
+        ip,
+      },
+      ownId,
+    );
     if (answer.kind === 'problem') return answer;
     return {
       kind: 'address',

@@ -14,6 +14,8 @@ export interface Config {
   /** Parent of the keys, without slashes at its ends. */
   readonly key: string;
   readonly engine: EngineEndpoint;
+  /** The id of our own container, if the user says it. */
+  readonly container: string | undefined;
   /** The host's address, if the user says it. */
   readonly ip: string | undefined;
   /** The whole address, if the user says it. */
@@ -69,6 +71,7 @@ export function checkConfig(
     localPort: read('port'),
     key: read('key'),
     engine: read('docker'),
+    container: read('container'),
     ip: read('ip'),
     advertise: read('advertise'),
     intervalMs: read('interval'),

@@ -3,6 +3,7 @@
  */
 import {
   parseAddress,
+  parseContainerId,
   parseDuration,
   parseEndpoints,
   parseEngineEndpoint,
@@ -49,6 +50,11 @@ export const options = {
     help: 'the Docker API: a path, unix://… or tcp://…',
     fallback: '/var/run/docker.sock',
     parse: parseEngineEndpoint,
+  },
+  container: {
+    placeholder: 'ID',
+    help: 'our own container, if it cannot be found out',
+    parse: parseContainerId,
   },
   ip: {
     placeholder: 'ADDRESS',

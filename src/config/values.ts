@@ -107,6 +107,13 @@ export function parseKey(text: string): string {
   return parts.join('/');
 }
 
+export function parseContainerId(text: string): string {
+  if (!/^[0-9a-f]{12,64}$/.test(text)) {
+    throw new ValueProblem('must be a container id, 12 to 64 hexadecimal digits as docker ps shows them');
+  }
+  return text;
+}
+
 /** A socket's path, `unix:///path`, or `tcp://host:port`. */
 export function parseEngineEndpoint(text: string): EngineEndpoint {
   const path = text.startsWith('unix://') ? text.slice('unix://'.length) : text;

@@ -7,11 +7,13 @@ export interface Candidate {
   /** A container id, 12 or 64 hexadecimal digits. */
   readonly id: string;
   /** Where it was read, for the log. */
-  readonly source: 'mountinfo' | 'cgroup' | 'hostname';
+  readonly source: '--container' | 'mountinfo' | 'cgroup' | 'hostname';
 }
 
 /** What the process can see of itself. A file that cannot be read is the empty string. */
 export interface Surroundings {
+  /** What the user said; then nothing else is a candidate. */
+  readonly container: string | undefined;
   /** The text of /proc/self/mountinfo. */
   readonly mountinfo: string;
   /** The text of /proc/self/cgroup. */
@@ -30,7 +32,8 @@ const containerFolder = /\/(?:containers|overlay-containers)\/([0-9a-f]{64})\//;
  * gives X, which is right: X owns the ports.
  * Source: proc_pid_mountinfo(5): field 4 is the root of the mount in its file system, field 5 the mount point.
  */
-export function candidates({ mountinfo, cgroup, hostname }: Surroundings): Candidate[] {
+export function candidates({ container, mountinfo, cgroup, hostname }: Surroundings): Candidate[] {
+  if (container !== undefined) return [{ id: container, source: '--container' }];
   const found: Candidate[] = [];
   for (const line of mountinfo.split('\n')) {
     const [, , , root = '', mountPoint = ''] = line.split(' ');

@@ -21,12 +21,16 @@ export interface Location {
 }
 
 /**
- * Asks the engine about each candidate and takes the first that it confirms.
+ * Asks the engine about each candidate and takes the first that it confirms; `ownId` is what the user said, if anything.
  * @throws UnavailableError when the engine does not answer or confirms none
  */
-export async function locate(engine: Engine, question: AddressQuestion): Promise<Location> {
+export async function locate(
+  engine: Engine,
+  question: AddressQuestion,
+  ownId: string | undefined,
+): Promise<Location> {
   const tried: string[] = [];
-  for (const { id, source } of candidates(await readSurroundings())) {
+  for (const { id, source } of candidates(await readSurroundings(ownId))) {
     const container = await engine.inspect(id);
     if (!container?.running) {
       tried.push(`${id.slice(0, 12)} (${source})`);
@@ -48,9 +52,9 @@ async function networkOwner(engine: Engine, container: ContainerView): Promise<C
   return id === undefined ? container : ((await engine.inspect(id)) ?? container);
 }
 
-async function readSurroundings(): Promise<Surroundings> {
+async function readSurroundings(container: string | undefined): Promise<Surroundings> {
   const [mountinfo, cgroup] = await Promise.all(
     ['/proc/self/mountinfo', '/proc/self/cgroup'].map(path => readFile(path, 'utf8').catch(() => '')),
   );
-  return { mountinfo: mountinfo ?? '', cgroup: cgroup ?? '', hostname: hostname() };
+  return { container, mountinfo: mountinfo ?? '', cgroup: cgroup ?? '', hostname: hostname() };
 }

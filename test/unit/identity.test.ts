@@ -11,7 +11,7 @@ const mount = (root: string, point: string): string =>
 describe('candidates', () => {
   it('takes the folder of the files that the engine mounts', () => {
     const mountinfo = mount(`/var/lib/docker/containers/${own}/hostname`, '/etc/hostname');
-    assert.deepEqual(candidates({ mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
+    assert.deepEqual(candidates({ container: undefined, mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
       { id: own, source: 'mountinfo' },
     ]);
   });
@@ -21,7 +21,7 @@ describe('candidates', () => {
       `/containers/storage/overlay-containers/${own}/userdata/hostname`,
       '/etc/hostname',
     );
-    assert.equal(candidates({ mountinfo, cgroup: '', hostname: '' })[0]?.id, own);
+    assert.equal(candidates({ container: undefined, mountinfo, cgroup: '', hostname: '' })[0]?.id, own);
   });
 
   it('is not misled by an overlay id or by a decoy mounted elsewhere', () => {
@@ -31,18 +31,21 @@ describe('candidates', () => {
       mount(`/var/lib/docker/containers/${own}/resolv.conf`, '/etc/resolv.conf'),
     ].join('\n');
     assert.deepEqual(
-      candidates({ mountinfo, cgroup: '', hostname: '' }).map(({ id }) => id),
+      candidates({ container: undefined, mountinfo, cgroup: '', hostname: '' }).map(({ id }) => id),
       [own],
     );
   });
 
   it('takes the last 64 hexadecimal digits of a cgroup line', () => {
     const cgroup = `12:memory:/docker/${other}/docker/${own}\n0::/docker/${other}/docker/${own}`;
-    assert.deepEqual(candidates({ mountinfo: '', cgroup, hostname: '' }), [{ id: own, source: 'cgroup' }]);
+    assert.deepEqual(candidates({ container: undefined, mountinfo: '', cgroup, hostname: '' }), [
+      { id: own, source: 'cgroup' },
+    ]);
   });
 
   it('lists mountinfo, cgroup and hostname in this order, each id once', () => {
     const found = candidates({
+      container: undefined,
       mountinfo: mount(`/docker/containers/${own}/hosts`, '/etc/hosts'),
       cgroup: `1:cpu:/docker/${own}\n2:cpu:/docker/${other}`,
       hostname: 'a1b2c3d4a1b2',
@@ -53,9 +56,15 @@ describe('candidates', () => {
     );
   });
 
+  it('takes what the user says and nothing else', () => {
+    const mountinfo = mount(`/docker/containers/${own}/hosts`, '/etc/hosts');
+    const found = candidates({ container: other, mountinfo, cgroup: '', hostname: '' });
+    assert.deepEqual(found, [{ id: other, source: '--container' }]);
+  });
+
   for (const hostname of ['web', 'A1B2C3D4A1B2', 'a1b2c3d4a1b', '../x', '']) {
     it(`does not take the hostname ${JSON.stringify(hostname)}`, () => {
-      assert.deepEqual(candidates({ mountinfo: '', cgroup: '', hostname }), []);
+      assert.deepEqual(candidates({ container: undefined, mountinfo: '', cgroup: '', hostname }), []);
     });
   }
 });

@@ -1,0 +1,81 @@
+/**
+ * The app of the demo: a web server that knows nothing of dockreg, and that can be told to misbehave.
+ * Whatever ails it, the paths under /play are answered, so that it can be healed.
+ */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { hostname, tmpdir } from 'node:os';
+
+const port = Number(process.env.PORT ?? 8000);
+
+/** @type {'well' | 'failing' | 'hanging'} */
+let state = 'well';
+
+const play = {
+  '/play/fail': { what: 'answer 500 until healed', act: () => void (state = 'failing') },
+  '/play/hang': {
+    what: 'take requests and never answer them, until healed',
+    act: () => void (state = 'hanging'),
+  },
+  '/play/heal': { what: 'answer again', act: () => void (state = 'well') },
+  '/play/stop': { what: 'stop listening; ?seconds=10', act: stopListening },
+  '/play/crash': { what: 'exit with code 1; ?seconds=8 to start slowly after it', act: crash },
+};
+
+const server = createServer((request, response) => {
+  const { pathname, searchParams } = new URL(request.url, 'http://app');
+  if (pathname in play) {
+    const { what, act } = play[pathname];
+    console.log(`example: ${pathname}`);
+    response.on('finish', () => act(searchParams));
+    return response.end(`${what}\n`);
+  }
+  if (pathname === '/play') {
+    const lines = Object.entries(play).map(([path, { what }]) => `${path.padEnd(12)} ${what}\n`);
+    return response.end(`now: ${state}\n${lines.join('')}`);
+  }
+  switch (state) {
+    case 'hanging':
+      return;
+    case 'failing':
+      response.statusCode = 500;
+      return response.end('failing\n');
+    case 'well':
+      return response.end(`Hello from ${hostname()}\n`);
+  }
+});
+
+function stopListening(searchParams) {
+  const seconds = Number(searchParams.get('seconds')) || 10;
+  server.close();
+  server.closeAllConnections();
+  setTimeout(listen, seconds * 1000);
+}
+
+/** Left behind by a crash for the next start: for how many seconds it shall only seem to start. */
+const slowStart = `${tmpdir()}/example-slow-start-${port}`;
+
+function crash(searchParams) {
+  const seconds = Number(searchParams.get('seconds'));
+  if (seconds > 0) writeFileSync(slowStart, String(seconds));
+  console.error('example: crashing');
+  process.exit(1);
+}
+
+function startSeconds() {
+  if (!existsSync(slowStart)) return 0;
+  const seconds = Number(readFileSync(slowStart, 'utf8'));
+  rmSync(slowStart);
+  return seconds;
+}
+
+function listen() {
+  server.listen(port, () => console.log(`example: listening on ${port}`));
+}
+
+process.on('SIGTERM', () => {
+  console.log('example: stopping');
+  process.exit(0);
+});
+
+setTimeout(listen, startSeconds() * 1000);

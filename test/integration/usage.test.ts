@@ -1,0 +1,133 @@
+/** Bad input to the built program: one clear message each, and the exit code of its kind. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { inspectAnswer, published, startDockerSocket, type DockerSocket } from '../support/docker-socket.ts';
+import { startProgram } from '../support/program.ts';
+
+const enough = ['--etcd', 'http://127.0.0.1:2379', '--port', '8000'];
+
+async function refusal(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; stderr: string }> {
+  const program = await startProgram({ args, env });
+  const { code } = await program.exitWithin(10_000);
+  return { code, stderr: program.stderr };
+}
+
+describe('the program refuses', () => {
+  const usage: [name: string, args: string[], text: RegExp][] = [
+    [
+      'no port',
+      ['--etcd', 'http://127.0.0.1:2379'],
+      /^dockreg: --port is missing; say where the app listens: --port 8000/,
+    ],
+    ['port 0', [...enough.slice(0, 2), '--port', '0'], /--port "0": must be a port number from 1 to 65535/],
+    ['port 70000', [...enough.slice(0, 2), '--port', '70000'], /--port "70000": must be/],
+    ['a port that is no number', [...enough.slice(0, 2), '--port', 'abc'], /--port "abc": must be/],
+    ['no etcd', ['--port', '8000'], /--etcd is missing; say where etcd is: --etcd http:/],
+    [
+      'an etcd endpoint with a path',
+      ['--port', '1', '--etcd', 'http://h:2379/v2'],
+      /must not have a path; write it as http:\/\/h:2379/,
+    ],
+    ['http and https', ['--port', '1', '--etcd', 'http://h:1,https://i:1'], /mixes http and https; use one/],
+    ['an empty endpoint', ['--port', '1', '--etcd', 'http://h:1,,http://i:1'], /has an empty item; separate/],
+    [
+      'an --ip that is none',
+      [...enough, '--ip', 'not an ip/../x'],
+      /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6/,
+    ],
+    [
+      'a key with empty parts',
+      [...enough, '--key', 'a//b'],
+      /--key "a\/\/b": must be names separated by single slashes/,
+    ],
+    ['a key with ..', [...enough, '--key', 'a/../b'], /--key "a\/..\/b": must be names/],
+    ['an unknown flag', [...enough, '--prot', '1'], /unknown flag --prot; did you mean --port\?/],
+    ['a stray word', [...enough, 'serve'], /"serve" is a stray word/],
+    [
+      'a timeout longer than the interval',
+      [...enough, '--timeout', '6s'],
+      /--timeout 6000 ms is longer than --interval 5000 ms/,
+    ],
+    [
+      'a TTL shorter than two intervals',
+      [...enough, '--ttl', '9'],
+      /--ttl 9 s is shorter than two intervals/,
+    ],
+  ];
+  for (const [name, args, text] of usage) {
+    it(`${name}: 64`, async () => {
+      const { code, stderr } = await refusal(args);
+      assert.equal(code, 64);
+      assert.equal(stderr.split('\n').length, 1, stderr);
+      assert.match(stderr, text);
+    });
+  }
+
+  it('several at once, each on its line', async () => {
+    const { code, stderr } = await refusal(['--prot', '1', '--port', 'abc', '--ip', 'x'], {
+      DOCKREG_KEY: '..',
+    });
+    assert.equal(code, 64);
+    assert.equal(stderr.split('\n').length, 5, stderr);
+  });
+});
+
+describe('the program answers', () => {
+  it('--version', async () => {
+    const program = await startProgram({ args: ['--version'] });
+    assert.equal((await program.exitWithin(10_000)).code, 0);
+    assert.match(program.lines[0]?.raw ?? '', /^\d+\.\d+\.\d+/);
+  });
+
+  it('--help with an example', async () => {
+    const program = await startProgram({ args: ['--help'] });
+    assert.equal((await program.exitWithin(10_000)).code, 0);
+    const text = program.lines.map(({ raw }) => raw).join('\n');
+    assert.match(text, /dockreg --etcd http:\/\/10\.1\.0\.101:2379 --port 8000/);
+    assert.equal(program.stderr, '');
+  });
+});
+
+describe('a container in which it can never work', () => {
+  const id = 'c0ffee00'.repeat(8);
+  let docker: DockerSocket;
+  before(async () => {
+    docker = await startDockerSocket();
+  });
+  after(() => docker.remove(id));
+
+  const cases: [name: string, ports: Parameters<DockerSocket['publish']>[1], args: string[], text: RegExp][] =
+    [
+      [
+        'exposes the port but does not publish it',
+        { '8000/tcp': null },
+        ['--ip', '10.1.0.101'],
+        /8000\/tcp of container web is exposed but not published; start it with -p 8000/,
+      ],
+      ['publishes another port', published(9000, 32769), ['--ip', '10.1.0.101'], /only 9000\/tcp/],
+      [
+        'publishes on every address, without --ip',
+        published(8000, 32769),
+        [],
+        /every address of the host.*--ip/,
+      ],
+    ];
+  for (const [name, ports, args, text] of cases) {
+    it(`${name}: 78`, async () => {
+      docker.set(inspectAnswer({ id, name: 'web', ports }));
+      const { code, stderr } = await refusal([
+        ...enough,
+        '--docker',
+        docker.socketPath,
+        '--container',
+        id,
+        ...args,
+      ]);
+      assert.equal(code, 78);
+      assert.match(stderr, text);
+    });
+  }
+});

@@ -1,0 +1,142 @@
+/**
+ * The project's images for the hosts of the bed, which has no way out to fetch anything. They are built from dist/ by
+ * scripts/image.sh on the first host that asks, on stand-ins for the public base images (`setup.sh image-base`), kept
+ * in the cache as one tar under the name of their content, and loaded from it on all other hosts.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { type Host, run } from './lan.ts';
+
+/** The tags that a host has after `loadImages`. */
+export const images = {
+  layer: 'dockreg:layer',
+  base: 'dockreg:base',
+  example: 'dockreg:example',
+  /** A Debian with supervisord and without dockreg. */
+  debian: 'dockreg-bed/debian:bookworm',
+} as const;
+
+const nodeImage = 'dockreg-bed/node:24';
+const recipeLabel = 'dockreg-bed.recipe';
+const project = fileURLToPath(new URL('../../../', import.meta.url));
+const sources = [
+  'Dockerfile',
+  '.dockerignore',
+  'scripts/image.sh',
+  'dist',
+  'layer',
+  'supervisord',
+  'example-app',
+];
+const buildTimeoutMs = 300_000;
+
+/** Which image a tag stands for. */
+type Ids = Readonly<Record<string, string>>;
+
+interface Archive {
+  readonly tar: string;
+  readonly ids: Ids;
+}
+
+let archive: Promise<Archive> | undefined;
+
+/** Brings the images of `images` to a host, as dist/ is when this process first asks. Quick when they are there. */
+export async function loadImages(host: Host): Promise<void> {
+  archive ??= makeArchive(host);
+  const { tar, ids } = await archive;
+  const there = await imageIds(host);
+  if (Object.entries(ids).every(([tag, id]) => there[tag] === id)) return;
+  await host.docker(['load', '--quiet', '--input', tar], { timeoutMs: buildTimeoutMs });
+  await host.docker(['image', 'prune', '--force', '--filter', 'until=24h']);
+}
+
+async function makeArchive(builder: Host): Promise<Archive> {
+  const cache = process.env['DOCKREG_CACHE'];
+  if (cache === undefined) throw new Error('images are made in the bed: run this by bed.sh');
+  const base = join(cache, 'image-base');
+  if (!existsSync(join(base, 'recipe')))
+    throw new Error('no base image: run scripts/setup.sh image-base first');
+  if (!existsSync(join(project, 'dist/dockreg.js')))
+    throw new Error('dist/ is not built: run npm run build first');
+  const recipe = (await readFile(join(base, 'recipe'), 'utf8')).trim();
+
+  const folder = join(cache, 'images');
+  const name = await contentName(recipe);
+  const tar = join(folder, `${name}.tar`);
+  const list = join(folder, `${name}.json`);
+  // The list is written last: with it there, the tar is whole.
+  if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
+
+  await importBase(builder, base, recipe);
+  await run('sh', [join(project, 'scripts/image.sh')], {
+    timeoutMs: buildTimeoutMs,
+    env: { ...builder.dockerEnvironment, NODE_IMAGE: nodeImage, BASE_IMAGE: images.debian },
+  });
+  const there = await imageIds(builder);
+  const tags = Object.values(images);
+  const ids = Object.fromEntries(tags.map(tag => [tag, there[tag] ?? missing(tag)]));
+
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await builder.docker(['save', '--output', `${tar}.part`, ...tags], { timeoutMs: buildTimeoutMs });
+  await rename(`${tar}.part`, tar);
+  await writeFile(list, JSON.stringify(ids));
+  return { tar, ids };
+}
+
+async function importBase(builder: Host, base: string, recipe: string): Promise<void> {
+  const upToDate = await builder.docker([
+    'images',
+    '--quiet',
+    '--filter',
+    `label=${recipeLabel}=${recipe}`,
+    nodeImage,
+  ]);
+  if (upToDate !== '') return;
+  const label = `LABEL ${recipeLabel}=${JSON.stringify(recipe)}`;
+  const timeoutMs = buildTimeoutMs;
+  await builder.docker(['import', '--change', label, join(base, 'debian.tar'), images.debian], { timeoutMs });
+  // It inherits the label, and is made last: with it there, both are.
+  await builder.docker(['build', '--quiet', '--tag', nodeImage, '--file', '-', join(base, 'node')], {
+    timeoutMs,
+    input: `FROM ${images.debian}\nCOPY node /usr/local/bin/node\n`,
+  });
+}
+
+/** A name that changes with any byte that goes into the images. */
+async function contentName(recipe: string): Promise<string> {
+  const hash = createHash('sha256').update(recipe);
+  for (const source of sources) {
+    for (const path of await filesOf(source)) {
+      const content = await readFile(join(project, path));
+      hash.update(`\0${path}\0${content.length}\0`).update(content);
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** The file that a path of the project names, or all files below it, in a fixed order. */
+async function filesOf(path: string): Promise<string[]> {
+  const entries = await readdir(join(project, path), { recursive: true, withFileTypes: true }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOTDIR') return undefined;
+      throw error;
+    },
+  );
+  if (entries === undefined) return [path];
+  const files = entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name));
+  return files.map(file => file.slice(project.length)).toSorted();
+}
+
+async function imageIds(host: Host): Promise<Ids> {
+  const lines = await host.docker(['images', '--no-trunc', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}']);
+  return Object.fromEntries(lines.split('\n').map(line => line.split(' ') as [string, string]));
+}
+
+function missing(tag: string): never {
+  throw new Error(`scripts/image.sh did not make ${tag}`);
+}

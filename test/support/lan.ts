@@ -1,0 +1,320 @@
+/**
+ * Hosts on a network, inside the bed (bed.sh). The bed's own network namespace is the switch: the bridge `lan` with
+ * the address 10.1.0.1. Each host is a network namespace on it with a Docker engine of its own, whose images stay in
+ * the cache from run to run and whose containers never do.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { Child, cleanEnvironment, type Exit } from './children.ts';
+import { eventually } from './wait.ts';
+
+/** The switch's address, as bed.sh sets it: whatever listens in the bed itself is reached here by hosts and containers. */
+export const lanAddress = '10.1.0.1';
+
+export interface HostOptions {
+  /** At most 11 of a-z, 0-9 and `-`; names the host's folder in the cache. */
+  readonly name: string;
+  /** 10.1.0.2 to 10.1.0.254. */
+  readonly ip: string;
+}
+
+export interface RunOptions {
+  /** Milliseconds until the command is killed. 60,000 when left out. */
+  readonly timeoutMs?: number;
+  /** What the command reads. Nothing when left out. */
+  readonly input?: string;
+}
+
+export interface Host {
+  readonly name: string;
+  readonly ip: string;
+  /** The path of the engine's socket. */
+  readonly dockerSocket: string;
+  /** What makes a docker CLI, or a script that runs one, speak to this engine. */
+  readonly dockerEnvironment: Readonly<Record<string, string>>;
+  /** What the docker CLI prints, without the newline at the end. Rejects with a CommandError. */
+  docker(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Starts a process on the host's network. Its pipes are the caller's. */
+  spawn(command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Child>;
+  /** Pulls the host's network cable: packets of both directions are lost without a word. */
+  disconnect(): Promise<void>;
+  /** Puts the cable back. */
+  connect(): Promise<void>;
+  /** Ends the host's containers, engine and network. May be called again. */
+  stop(): Promise<void>;
+}
+
+/** A command ended with another code than 0, or was too slow. The message has the end of what it said. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+}
+
+/** Makes a host and starts its engine; what an earlier run left of it is ended first. */
+export async function startHost({ name, ip }: HostOptions): Promise<Host> {
+  const { DOCKREG_CACHE: cache, DOCKREG_BED_CGROUP: bedCgroup } = process.env;
+  if (cache === undefined || bedCgroup === undefined)
+    throw new Error('a host needs the bed: run this by bed.sh');
+  if (!/^[a-z0-9-]{1,11}$/.test(name)) throw new Error(`host name ${name}: at most 11 of a-z, 0-9 and -`);
+  if (!/^10\.1\.0\.\d+$/.test(ip)) throw new Error(`host address ${ip}: must be in 10.1.0.0/24`);
+
+  const place: Place = {
+    name,
+    ip,
+    port: `lan-${name}`,
+    netns: `/run/netns/${name}`,
+    cgroup: `${bedCgroup}/${name}`,
+    data: join(cache, 'hosts', name),
+    runtime: join('/run/dockreg', name),
+  };
+  await demolish(place);
+  await wire(place);
+  const engine = await startEngine(place);
+  return new LanHost(place, engine);
+}
+
+/** Runs a command to its end. Answers what it printed; rejects with a CommandError. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  {
+    timeoutMs = 60_000,
+    input = '',
+    env = {},
+  }: RunOptions & { readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<string> {
+  const line = [command, ...args].join(' ');
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      env: { ...cleanEnvironment(), ...env },
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    });
+    let output = '';
+    let errors = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+    // A command that ends without reading its input breaks the pipe; its exit code says what matters.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    child.once('error', cause => reject(new CommandError(`${line}: ${cause.message}`, { cause })));
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve(output.trimEnd());
+      const end = child.killed ? `not done within ${timeoutMs} ms` : (signal ?? `exit code ${code}`);
+      reject(new CommandError(`${line}: ${end}\n${errors.slice(-4000).trimEnd()}`));
+    });
+  });
+}
+
+/** Where a host's parts are. */
+interface Place {
+  readonly name: string;
+  readonly ip: string;
+  /** The switch's end of the host's cable. */
+  readonly port: string;
+  readonly netns: string;
+  /** Of the host's containers, from the root of each controller. */
+  readonly cgroup: string;
+  /** What stays from run to run. */
+  readonly data: string;
+  /** What is gone with the bed. */
+  readonly runtime: string;
+}
+
+class LanHost implements Host {
+  readonly name: string;
+  readonly ip: string;
+  readonly dockerSocket: string;
+  readonly dockerEnvironment: Readonly<Record<string, string>>;
+  readonly #place: Place;
+  readonly #engine: Child;
+  #stopped: Promise<void> | undefined;
+
+  constructor(place: Place, engine: Child) {
+    this.#place = place;
+    this.#engine = engine;
+    this.name = place.name;
+    this.ip = place.ip;
+    this.dockerSocket = socketOf(place);
+    this.dockerEnvironment = dockerEnvironment(place);
+  }
+
+  docker(args: readonly string[], options?: RunOptions): Promise<string> {
+    return docker(this.#place, args, options);
+  }
+
+  spawn(
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Child> {
+    return Child.spawn('nsenter', [`--net=${this.#place.netns}`, command, ...args], {
+      env: { ...cleanEnvironment(), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  async disconnect(): Promise<void> {
+    // At the switch's end, because the host's own end would forget its routes and refuse at once.
+    await run('ip', ['link', 'set', this.#place.port, 'down']);
+  }
+
+  async connect(): Promise<void> {
+    await run('ip', ['link', 'set', this.#place.port, 'up']);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      await removeContainers(this.#place);
+      await stopEngine(this.#engine);
+    } finally {
+      // Whatever could not be ended politely.
+      this.#engine.signal('SIGKILL');
+      await demolish(this.#place);
+    }
+  }
+}
+
+async function wire({ name, ip, port }: Place): Promise<void> {
+  await ipBatch([
+    `netns add ${name}`,
+    `link add ${port} type veth peer name eth0 netns ${name}`,
+    `link set ${port} master lan up`,
+  ]);
+  const inside = [
+    'link set lo up',
+    `addr add ${ip}/24 dev eth0`,
+    'link set eth0 up',
+    `route add default via ${lanAddress}`,
+  ];
+  await ipBatch(inside, ['-netns', name]);
+}
+
+async function startEngine(place: Place): Promise<Child> {
+  await mkdir(join(place.data, 'docker'), { recursive: true });
+  await mkdir(place.runtime, { recursive: true });
+  const logPath = join(place.runtime, 'dockerd.log');
+  const log = openSync(logPath, 'w');
+  // `ip netns exec` would mount another /sys, without control groups.
+  const args = [
+    `--net=${place.netns}`,
+    'dockerd',
+    '--log-level=warn',
+    '--exec-opt=native.cgroupdriver=cgroupfs',
+  ];
+  args.push('--data-root', join(place.data, 'docker'), '--exec-root', join(place.runtime, 'exec'));
+  args.push('--pidfile', join(place.runtime, 'dockerd.pid'), '-H', `unix://${socketOf(place)}`);
+  args.push('--cgroup-parent', place.cgroup, '--bip', `172.18.${place.ip.split('.')[3]}.1/24`);
+  const engine = await Child.spawn('nsenter', args, { env: cleanEnvironment(), stdio: ['ignore', log, log] });
+  closeSync(log);
+  try {
+    await eventually(`the engine of ${place.name}`, () => engine.exit !== undefined || answers(place), {
+      timeoutMs: 30_000,
+    });
+    if (engine.exit) throw new Error(`dockerd ended: ${describe(engine.exit)}`);
+    await removeContainers(place);
+    // What containers of a killed run had made for themselves.
+    await docker(place, ['network', 'prune', '--force']);
+    await docker(place, ['volume', 'prune', '--force']);
+    return engine;
+  } catch (cause) {
+    engine.signal('SIGKILL');
+    const said = await readFile(logPath, 'utf8');
+    throw new Error(`the engine of ${place.name} did not start: ${String(cause)}\n${said.slice(-4000)}`, {
+      cause,
+    });
+  }
+}
+
+async function stopEngine(engine: Child): Promise<void> {
+  engine.signal('SIGTERM');
+  await engine.exited(15_000);
+}
+
+async function answers(place: Place): Promise<boolean> {
+  await docker(place, ['version'], { timeoutMs: 5_000 });
+  return true;
+}
+
+async function removeContainers(place: Place): Promise<void> {
+  const ids = await docker(place, ['ps', '--all', '--quiet', '--no-trunc']);
+  if (ids !== '') await docker(place, ['rm', '--force', '--volumes', ...ids.split('\n')]);
+}
+
+function docker(place: Place, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  return run('docker', args, { ...options, env: dockerEnvironment(place) });
+}
+
+function dockerEnvironment(place: Place): Record<string, string> {
+  return {
+    DOCKER_HOST: `unix://${socketOf(place)}`,
+    // The user's own configuration can name proxies, which the CLI would then set in every container.
+    DOCKER_CONFIG: join(place.runtime, 'cli'),
+    // The engine of Debian 12 comes without BuildKit's client.
+    DOCKER_BUILDKIT: '0',
+  };
+}
+
+function socketOf(place: Place): string {
+  return join(place.runtime, 'docker.sock');
+}
+
+/** Kills all processes of a host and takes its network away. Does nothing where there is no such host. */
+async function demolish(place: Place): Promise<void> {
+  const gone = async (): Promise<boolean> => {
+    const pids = await processesOf(place);
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+    return pids.length === 0;
+  };
+  await eventually(`the end of ${place.name}'s processes`, gone);
+  // The cable goes with its port at the switch; the namespace itself with its last process.
+  if (await hasLink(place.port)) await run('ip', ['link', 'del', place.port]);
+  if (existsSync(place.netns)) await run('ip', ['netns', 'del', place.name]);
+}
+
+/** The processes of a host: those on its network, and those of its containers, which have networks of their own. */
+async function processesOf(place: Place): Promise<number[]> {
+  const lists: string[] = [];
+  if (existsSync(place.netns)) lists.push(await run('ip', ['netns', 'pids', place.name]));
+  for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/unified']) {
+    const group = join(root, place.cgroup);
+    if (!existsSync(group)) continue;
+    for (const entry of await readdir(group, { recursive: true, withFileTypes: true })) {
+      if (entry.name !== 'cgroup.procs') continue;
+      lists.push(await readFile(join(entry.parentPath, entry.name), 'utf8'));
+    }
+  }
+  // A process of another pid namespace shows as 0.
+  return lists
+    .join('\n')
+    .split('\n')
+    .map(Number)
+    .filter(pid => pid > 0);
+}
+
+async function ipBatch(lines: readonly string[], options: readonly string[] = []): Promise<void> {
+  await run('ip', [...options, '-batch', '-'], { input: lines.map(line => `${line}\n`).join('') });
+}
+
+/** Looked up by `ip`: the bed's /sys still shows the machine's links. */
+async function hasLink(name: string): Promise<boolean> {
+  const links = JSON.parse(await run('ip', ['-json', 'link'])) as { readonly ifname: string }[];
+  return links.some(({ ifname }) => ifname === name);
+}
+
+function describe({ code, signal }: Exit): string {
+  return signal ?? `exit code ${code}`;
+}

@@ -1,0 +1,171 @@
+/**
+ * Runs the program that users get, as a process of its own in a clean environment, and reads its log line by line.
+ */
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+import { Child, cleanEnvironment, type Exit } from './children.ts';
+import { Journal } from './wait.ts';
+
+export interface ProgramOptions {
+  readonly args?: readonly string[];
+  /** Added to PATH and HOME, the only variables that it gets otherwise. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly nodeFlags?: readonly string[];
+  /** The script. `dist/dockreg.js` of this repository when left out. */
+  readonly entry?: string;
+  readonly cwd?: string;
+}
+
+export interface Line {
+  /** Its place in `lines`, from 0: `index + 1` is the `since` that looks only at what comes after. */
+  readonly index: number;
+  /** When it was read, in `performance.now()` milliseconds. */
+  readonly at: number;
+  readonly raw: string;
+  /** Its fields, read as JSON when it is JSON and as logfmt otherwise; numbers and booleans as text. */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export type LinePattern = string | RegExp | ((line: Line) => boolean);
+
+const defaultEntry = fileURLToPath(new URL('../../../dist/dockreg.js', import.meta.url));
+const crashMarks = /unhandled|uncaught|^\s+at .+:\d+:\d+\)?$|\(node:\d+\)|FATAL ERROR/im;
+
+export class Program {
+  readonly #child: Child;
+  readonly #lines = new Journal<Line>('line');
+  readonly #errors: string[] = [];
+
+  constructor(child: Child) {
+    this.#child = child;
+    const { stdout, stderr } = child.process;
+    readLines(stdout, raw => {
+      const { length: index } = this.#lines.entries;
+      this.#lines.push({ index, at: performance.now(), raw, fields: parseLine(raw) });
+    });
+    readLines(stderr, line => this.#errors.push(line));
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** What it wrote to standard output. */
+  get lines(): readonly Line[] {
+    return this.#lines.entries;
+  }
+
+  /** What it wrote to standard error. */
+  get stderr(): string {
+    return this.#errors.join('\n');
+  }
+
+  /** How it ended; undefined while it runs. */
+  get exit(): Exit | undefined {
+    return this.#child.exit;
+  }
+
+  /** Resolves when it has ended and all that it wrote is read. Rejects after 60 s; see `exitWithin` for less. */
+  get exited(): Promise<Exit> {
+    return this.exitWithin(60_000);
+  }
+
+  /** Resolves when it has ended. Rejects with a WaitError after so many milliseconds. */
+  exitWithin(timeoutMs: number): Promise<Exit> {
+    const exited = this.#child.exited(timeoutMs);
+    exited.catch(() => undefined);
+    return exited;
+  }
+
+  /**
+   * The first line that contains the text, matches the pattern or passes the test, at or after the index `since` (from
+   * the first line when left out). Rejects after `timeoutMs` (10,000), or once the program has ended without it.
+   */
+  async waitForLine(pattern: LinePattern, timeoutMs = 10_000, since = 0): Promise<Line> {
+    const matches = (line: Line): boolean => {
+      if (typeof pattern === 'string') return line.raw.includes(pattern);
+      return pattern instanceof RegExp ? pattern.test(line.raw) : pattern(line);
+    };
+    const ended = new AbortController();
+    // The pipes are drained before an exit is told, so nothing can come after it.
+    const unsubscribe = this.#child.onExit(exit => {
+      const last = this.lines.slice(-10).map(({ raw }) => `\n  ${raw}`);
+      const what = `it ended with ${JSON.stringify(exit)} and no line ${String(pattern)}`;
+      ended.abort(new Error(`${what}:${last.join('')}\n${this.stderr}`));
+    });
+    try {
+      return await this.#lines.first(matches, { timeoutMs, since, signal: ended.signal });
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.signal(name);
+  }
+
+  /** Ends it with SIGTERM, and with SIGKILL after `graceMs` (5,000). Idempotent. */
+  async stop(graceMs = 5_000): Promise<Exit> {
+    // A program that a test has stopped with SIGSTOP would not see the SIGTERM.
+    this.signal('SIGCONT');
+    this.signal('SIGTERM');
+    try {
+      return await this.#child.exited(graceMs);
+    } catch {
+      this.signal('SIGKILL');
+      return this.#child.exited(5_000);
+    }
+  }
+
+  /**
+   * Throws when anything came on standard error that `allowed` does not match line by line, when a line of the log
+   * speaks of an unhandled error or shows a stack, or when it ended by a crash.
+   */
+  assertClean(allowed?: RegExp): void {
+    const unexpected = this.#errors.filter(line => line.trim() !== '' && !allowed?.test(line));
+    const crashes = this.lines.map(({ raw }) => raw).filter(raw => crashMarks.test(raw));
+    const found = [...unexpected.map(line => `stderr: ${line}`), ...crashes.map(line => `log: ${line}`)];
+    const crashed =
+      this.exit?.code === 70 || ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL'].includes(this.exit?.signal ?? '');
+    if (crashed) found.push(`it ended with ${JSON.stringify(this.exit)}`);
+    if (found.length > 0) throw new Error(`the program is not clean:\n  ${found.join('\n  ')}`);
+  }
+}
+
+/** Starts the program. Resolves when its process exists, which says nothing of its being ready. */
+export async function startProgram(options: ProgramOptions = {}): Promise<Program> {
+  const { args = [], env = {}, nodeFlags = [], entry = defaultEntry, cwd } = options;
+  const child = await Child.spawn(process.execPath, [...nodeFlags, entry, ...args], {
+    env: { ...cleanEnvironment(), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd !== undefined && { cwd }),
+  });
+  return new Program(child);
+}
+
+function readLines(stream: Readable | null, onLine: (line: string) => void): void {
+  if (stream === null) throw new Error('the program was started without pipes');
+  createInterface({ input: stream }).on('line', onLine);
+}
+
+function parseLine(raw: string): Record<string, string> {
+  if (raw.startsWith('{')) {
+    try {
+      const json = JSON.parse(raw) as Record<string, unknown>;
+      return Object.fromEntries(Object.entries(json).map(([key, value]) => [key, asText(value)]));
+    } catch {
+      return {};
+    }
+  }
+  const fields: Record<string, string> = {};
+  for (const [, key = '', value = ''] of raw.matchAll(/([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)/g)) {
+    fields[key] = value.startsWith('"') ? (JSON.parse(value) as string) : value;
+  }
+  return fields;
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
