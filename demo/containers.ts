@@ -1,31 +1,23 @@
 /**
- * The stage of containers: one host with a Docker engine of its own and etcd beside it, all within the bed.
+ * The stage of containers: a host with a Docker engine of its own, and etcd, all within the bed.
  */
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { startEtcd } from '../test/support/etcd.ts';
 import { loadImages } from '../test/support/images.ts';
-import { startHost, type Host } from '../test/support/lan.ts';
-import { eventually } from '../test/support/wait.ts';
+import { lanAddress, startHost, type Host } from '../test/support/lan.ts';
 import type { Instance, Stage } from './stage.ts';
 
 export async function openContainers(): Promise<Stage> {
   const host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
   await loadImages(host);
-  const endpoint = `http://${host.ip}:2379`;
-  const data = await mkdtemp(join(tmpdir(), 'dockreg-demo-'));
-  const etcd = await host.spawn('etcd', [
-    ...['--data-dir', data, '--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
-    ...['--listen-peer-urls', `http://${host.ip}:2380`, '--log-level', 'error'],
-  ]);
-  await eventually('etcd serves', async () => (await fetch(`${endpoint}/health`)).ok, { timeoutMs: 20_000 });
+  const etcd = await startEtcd({ alsoListenOn: lanAddress });
+  const endpoint = `http://${lanAddress}:${etcd.members[0]?.port}`;
 
   return {
-    description: `containers under supervisord on a Docker engine of their own, host ${host.ip}, etcd at ${endpoint}`,
-    endpoint,
+    description: `containers under supervisord, host ${host.ip} with a Docker engine of its own, etcd at ${endpoint}`,
+    etcd,
     start: name => startContainer(host, endpoint, name),
     lookAround: () => [
-      "sh test/support/bed.sh --enter   # a shell on the demo's network, in another terminal; then:",
+      "sh test/support/bed.sh --enter   # in another terminal: a shell on the demo's network; in it:",
       `export DOCKER_HOST=unix://${host.dockerSocket} ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoint}`,
       'docker ps',
       'etcdctl get --prefix /service',
@@ -33,7 +25,7 @@ export async function openContainers(): Promise<Stage> {
       'docker logs -f web-1',
     ],
     async close() {
-      etcd.signal('SIGTERM');
+      await etcd.stop();
       await host.stop();
     },
   };

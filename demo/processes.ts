@@ -8,48 +8,26 @@ import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually, freePort } from '../test/support/wait.ts';
+import { startEtcd } from '../test/support/etcd.ts';
+import { freePort } from '../test/support/wait.ts';
 import type { Instance, Stage } from './stage.ts';
 
 const root = join(import.meta.dirname, '../..');
 
 export async function openProcesses(): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'dockreg-demo-'));
-  const endpoint = `http://127.0.0.1:${await freePort()}`;
-  const etcd = spawn(
-    'etcd',
-    [
-      ...[
-        '--data-dir',
-        join(folder, 'etcd'),
-        '--listen-client-urls',
-        endpoint,
-        '--advertise-client-urls',
-        endpoint,
-      ],
-      '--listen-peer-urls',
-      `http://127.0.0.1:${await freePort()}`,
-      '--log-level',
-      'error',
-    ],
-    { stdio: 'ignore' },
-  );
-  await Promise.race([
-    once(etcd, 'spawn'),
-    once(etcd, 'error').then(([error]) => Promise.reject(error as Error)),
-  ]);
-  await eventually('etcd serves', async () => (await fetch(`${endpoint}/health`)).ok, { timeoutMs: 20_000 });
+  const etcd = await startEtcd();
+  const endpoint = etcd.endpoints.join(',');
   const running = new Set<ChildProcess>();
 
   return {
     description: `plain processes on loopback, etcd at ${endpoint}`,
-    endpoint,
+    etcd,
     start: name => startProcesses(folder, endpoint, name, running),
     lookAround: () => [`export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoint}`, 'etcdctl get --prefix /service'],
     async close() {
-      for (const supervisor of running) killGroup(supervisor, 'SIGKILL');
-      etcd.kill('SIGTERM');
-      if (etcd.exitCode === null && etcd.signalCode === null) await once(etcd, 'exit');
+      for (const supervisor of running) killAll(supervisor);
+      await etcd.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -65,19 +43,18 @@ async function startProcesses(
   const address = `127.0.0.1:${port}`;
   const home = join(folder, name);
   await mkdir(home, { recursive: true });
-  const log = join(home, 'log');
   const program = (what: string, command: string, priority: number): string =>
     `[program:${what}]\ncommand=${command}\npriority=${priority}\nautorestart=true\nstartretries=1000\n` +
-    `redirect_stderr=true\nstdout_logfile=${log}.${what}\n`;
+    `redirect_stderr=true\nstdout_logfile=${home}/${what}.log\n`;
   await writeFile(
     join(home, 'supervisord.conf'),
-    `[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=${home}/pid\n` +
-      program('dockreg', `${process.execPath} ${join(root, 'dist/dockreg.js')}`, 1000) +
-      program('example', `${process.execPath} ${join(root, 'example-app/server.js')}`, 999),
+    `[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=${home}/pid\n${program(
+      'dockreg',
+      `${process.execPath} ${join(root, 'dist/dockreg.js')}`,
+      1000,
+    )}${program('example', `${process.execPath} ${join(root, 'example-app/server.js')}`, 999)}`,
   );
   const supervisor = spawn('supervisord', ['--nodaemon', '--configuration', join(home, 'supervisord.conf')], {
-    // A group of its own, so that a lost host can be played: all of it gone at once.
-    detached: true,
     stdio: 'ignore',
     env: {
       ...process.env,
@@ -88,17 +65,14 @@ async function startProcesses(
     },
   });
   const ended = once(supervisor, 'exit');
+  await once(supervisor, 'spawn');
   running.add(supervisor);
-  await Promise.race([
-    once(supervisor, 'spawn'),
-    once(supervisor, 'error').then(([error]) => Promise.reject(error as Error)),
-  ]);
   let since: number | undefined;
   return {
     name,
     address,
     async listeningSince() {
-      const text = await readFile(`${log}.example`, 'utf8').catch(() => '');
+      const text = await readFile(`${home}/example.log`, 'utf8').catch(() => '');
       // There are no time stamps here, so the moment at which the line is seen must do.
       if (text.includes('example: listening')) since ??= Date.now();
       return since;
@@ -109,7 +83,7 @@ async function startProcesses(
       running.delete(supervisor);
     },
     async kill() {
-      killGroup(supervisor, 'SIGKILL');
+      killAll(supervisor);
       await ended;
       running.delete(supervisor);
     },
@@ -117,16 +91,9 @@ async function startProcesses(
 }
 
 /** supervisord gives every program a group of its own, so its children are ended one by one. */
-function killGroup(supervisor: ChildProcess, signal: NodeJS.Signals): void {
-  const children = childrenOf(supervisor.pid);
-  supervisor.kill(signal);
-  for (const pid of children) process.kill(pid, signal);
-}
-
-function childrenOf(pid: number | undefined): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
+function killAll(supervisor: ChildProcess): void {
+  const path = `/proc/${supervisor.pid}/task/${supervisor.pid}/children`;
+  const children = readFileSync(path, 'utf8').split(' ').filter(Boolean).map(Number);
+  supervisor.kill('SIGKILL');
+  for (const pid of children) process.kill(pid, 'SIGKILL');
 }

@@ -3,11 +3,12 @@
  * be started. The story does not know which.
  */
 
+import type { EtcdCluster } from '../test/support/etcd.ts';
+
 export interface Stage {
   /** In a sentence, for the person who watches. */
   readonly description: string;
-  /** etcd, as a URL. */
-  readonly endpoint: string;
+  readonly etcd: EtcdCluster;
   start(name: string): Promise<Instance>;
   /** Commands to look around with, for as long as the stage is kept. */
   lookAround(): readonly string[];

@@ -2,37 +2,27 @@
  * The story: three instances come, fail in every way and go, and each time the key in etcd says so. Every step has a
  * deadline; the first that is not seen ends the story.
  */
-import { Etcd3 } from 'etcd3';
+import type { WatchEvent, Watcher } from '../test/support/etcd-watcher.ts';
 import { eventually } from '../test/support/wait.ts';
 import type { Screen } from './screen.ts';
 import type { Instance, Stage } from './stage.ts';
 
-interface Change {
-  readonly kind: 'put' | 'delete';
-  readonly key: string;
-  /** ms since 1970 */
-  readonly at: number;
-}
-
 export async function play(stage: Stage, screen: Screen): Promise<void> {
-  const changes: Change[] = [];
-  const client = new Etcd3({ hosts: stage.endpoint });
+  const watcher = await stage.etcd.watch('/service/');
+  const over = new AbortController();
+  const showing = show(watcher, screen, over.signal);
   try {
-    await watch(client, changes, screen);
-    /** When the key changed so after `since`; fails after `timeoutMs`. */
+    /** When the key changed so, at or after `since`; fails after `timeoutMs`. */
     const changed = async (
-      kind: Change['kind'],
+      type: WatchEvent['type'],
       instance: Instance,
       since: number,
       timeoutMs: number,
     ): Promise<number> => {
       const key = keyOf(instance);
-      const change = await eventually(
-        `${kind === 'put' ? 'the key' : 'no key'} ${key}`,
-        () => changes.find(({ at, ...other }) => at >= since && other.kind === kind && other.key === key),
-        { timeoutMs, everyMs: 10 },
-      );
-      return change.at;
+      const matches = (event: WatchEvent): boolean =>
+        event.at >= since && event.type === type && event.key === key;
+      return (await watcher.first(matches, { timeoutMs })).at;
     };
     const gone = async (why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> =>
       screen.seen(`${why} → key gone`, (await changed('delete', instance, since, timeoutMs)) - since);
@@ -40,53 +30,58 @@ export async function play(stage: Stage, screen: Screen): Promise<void> {
       screen.seen(`${why} → key back`, (await changed('put', instance, since, timeoutMs)) - since);
 
     screen.chapter('Three instances start, each on a port that Docker or chance chose');
-    const begun = Date.now();
+    const begun = performance.now();
     const instances = await Promise.all(['web-1', 'web-2', 'web-3'].map(name => stage.start(name)));
     for (const instance of instances) {
       const visible = await changed('put', instance, begun, 30_000);
       const listening = await eventually('the app listens', () => instance.listeningSince());
-      screen.seen(`${instance.name} listens → ${keyOf(instance)}`, Math.max(0, visible - listening));
+      screen.seen(
+        `${instance.name} listens → ${keyOf(instance)}`,
+        performance.timeOrigin + visible - listening,
+      );
     }
 
     screen.chapter('Each registered address answers');
     for (const { address } of instances) {
-      const asked = Date.now();
+      const asked = performance.now();
       const text = await get(`http://${address}/`);
       if (!text.startsWith('Hello from ')) throw new Error(`${address} answered ${JSON.stringify(text)}`);
-      screen.seen(`http://${address}/ → ${text.trim()}`, Date.now() - asked);
+      screen.seen(`http://${address}/ → ${text.trim()}`, performance.now() - asked);
     }
     const [first, second, third] = instances as [Instance, Instance, Instance];
 
     screen.chapter(`${second.name} crashes; supervisord starts it again, and it needs 8 s to be ready`);
-    let since = Date.now();
+    let since = performance.now();
     await get(`http://${second.address}/play/crash?seconds=8`);
     await gone('crash', second, since, 15_000);
     await back('crash', second, since, 30_000);
 
     screen.chapter(`${third.name} hangs: it takes connections and never answers`);
     await get(`http://${third.address}/play/hang`);
-    since = Date.now();
+    since = performance.now();
     await gone('hang', third, since, 15_000);
     await get(`http://${third.address}/play/heal`);
-    since = Date.now();
+    since = performance.now();
     await back('healed', third, since, 15_000);
 
     screen.chapter(`${first.name} is stopped in good order`);
-    since = Date.now();
+    since = performance.now();
     await first.stop();
     await gone('stop', first, since, 15_000);
-    screen.say(`and it ended ${Date.now() - since} ms after the stop`);
+    screen.say(`and it ended ${Math.round(performance.now() - since)} ms after the stop`);
 
     screen.chapter(`${third.name} is lost without a word: only the lease can tell`);
-    since = Date.now();
+    since = performance.now();
     await third.kill();
     await gone('kill', third, since, 40_000);
 
-    const left = changes.findLast(({ key }) => key === keyOf(second));
-    if (left?.kind !== 'put') throw new Error(`${second.name} should still be registered`);
+    const left = watcher.events.findLast(({ key }) => key === keyOf(second));
+    if (left?.type !== 'put') throw new Error(`${second.name} should still be registered`);
     screen.chapter(`${second.name} was there all the time since, and is there now`);
   } finally {
-    client.close();
+    over.abort();
+    await showing;
+    watcher.close();
   }
 }
 
@@ -94,16 +89,15 @@ function keyOf({ address }: Instance): string {
   return `/service/${address}`;
 }
 
-async function watch(client: Etcd3, changes: Change[], screen: Screen): Promise<void> {
-  const watcher = await client.watch().prefix('/service/').create();
-  watcher.on('put', ({ key, value, lease }) => {
-    changes.push({ kind: 'put', key: key.toString(), at: Date.now() });
-    screen.put({ key: key.toString(), value: value.toString(), lease: BigInt(lease).toString(16) });
-  });
-  watcher.on('delete', ({ key }) => {
-    changes.push({ kind: 'delete', key: key.toString(), at: Date.now() });
-    screen.removed(key.toString());
-  });
+/** Shows every change of a key as it comes. */
+async function show(watcher: Watcher, screen: Screen, signal: AbortSignal): Promise<void> {
+  const longest = { timeoutMs: 3_600_000, signal };
+  for (let since = 0; ; since++) {
+    const event = await watcher.first(() => true, { ...longest, since }).catch(() => undefined);
+    if (event === undefined) return;
+    if (event.type === 'put') screen.put(event);
+    else screen.removed(event.key);
+  }
 }
 
 async function get(url: string): Promise<string> {

@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { startApp, type App } from '../support/app.ts';
-import { inspectAnswer, published, startDockerSocket, type DockerSocket } from '../support/docker-socket.ts';
+import {
+  inspectAnswer,
+  published,
+  startDockerSocket,
+  type DockerSocket,
+  type DockerSocketOptions,
+} from '../support/docker-socket.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { startProgram, type Program, type ProgramOptions } from '../support/program.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -24,8 +30,8 @@ after(() => etcd.stop());
 afterEach(async () => {
   for (const program of programs) await program.stop();
   for (const program of programs) program.assertClean();
-  for (const app of apps) app.close();
-  for (const socket of sockets) socket.stop();
+  for (const web of apps) web.close();
+  for (const socket of sockets) await socket.stop();
   [programs, apps, sockets] = [[], [], []];
   assert.deepEqual([...(await etcd.keys('/')).keys()], [], 'a key was left behind');
 });
@@ -36,8 +42,8 @@ async function app(): Promise<App> {
   return started;
 }
 
-async function docker(containers: DockerSocket | undefined = undefined): Promise<DockerSocket> {
-  const socket = containers ?? (await startDockerSocket());
+async function docker(options?: DockerSocketOptions): Promise<DockerSocket> {
+  const socket = await startDockerSocket(options);
   sockets.push(socket);
   return socket;
 }
@@ -160,9 +166,9 @@ describe('the key', () => {
     const program = await dockreg(web.port, { env: literal });
     await program.waitForLine('registered');
     await web.request();
-    const before = await etcd.metric('etcd_server_proposals_committed_total');
+    const committed = await etcd.metric('etcd_server_proposals_committed_total');
     await web.request(10_000, web.requests.length + 6);
-    assert.equal(await etcd.metric('etcd_server_proposals_committed_total'), before);
+    assert.equal(await etcd.metric('etcd_server_proposals_committed_total'), committed);
   });
 });
 
@@ -233,9 +239,9 @@ describe('surroundings that come late', () => {
 
   it('the Docker socket: waited for, with the path and how to mount it', async () => {
     const { port } = await app();
-    const socket = await docker(
-      await startDockerSocket({ containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) } }),
-    );
+    const socket = await docker({
+      containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
+    });
     socket.close();
     const program = await dockreg(port, {
       args: ['--docker', socket.socketPath, '--container', id, '--ip', '10.1.0.101'],
@@ -250,11 +256,9 @@ describe('surroundings that come late', () => {
   for (const mode of ['silent', 'cut', 'garbage', 'error500'] as const) {
     it(`a Docker API that is ${mode}: waited for`, async () => {
       const { port } = await app();
-      const socket = await docker(
-        await startDockerSocket({
-          containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
-        }),
-      );
+      const socket = await docker({
+        containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
+      });
       socket.mode = mode;
       const program = await dockreg(port, {
         args: ['--docker', socket.socketPath, '--container', id, '--ip', '10.1.0.101'],
@@ -269,11 +273,9 @@ describe('surroundings that come late', () => {
 describe('Docker', () => {
   it('is asked for nothing but an inspect of our container', async () => {
     const { port } = await app();
-    const socket = await docker(
-      await startDockerSocket({
-        containers: { [id]: inspectAnswer({ id, ports: published(port, 49155, 49156) }) },
-      }),
-    );
+    const socket = await docker({
+      containers: { [id]: inspectAnswer({ id, ports: published(port, 49155, 49156) }) },
+    });
     const program = await dockreg(port, {
       args: ['--docker', socket.socketPath, '--container', id.slice(0, 12), '--ip', '10.1.0.101'],
     });
@@ -294,12 +296,10 @@ describe('Docker', () => {
 
   it('over tcp://', async () => {
     const { port } = await app();
-    const socket = await docker(
-      await startDockerSocket({
-        tcp: true,
-        containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
-      }),
-    );
+    const socket = await docker({
+      tcp: true,
+      containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
+    });
     // A variable that the library would read must not win over the flag.
     const env = { DOCKER_HOST: 'tcp://127.0.0.1:1' };
     const program = await dockreg(port, {

@@ -1,5 +1,6 @@
 #!/bin/sh
 # usage: bed.sh COMMAND [ARG...]
+#        bed.sh --enter [COMMAND [ARG...]]   a second command, or a shell, in the bed that is in use
 # Runs COMMAND in a machine of its own (the bed): own network, mounts, processes and /run, no way out.
 # What is started in there (Docker engines, containers, etcd) is ended by the kernel when COMMAND ends,
 # however it ends. The exit code is COMMAND's; 75 means that no bed can be made here, and stderr says why.
@@ -44,9 +45,17 @@ if [ "${1-}" = --inside ]; then
 fi
 
 [ $# -gt 0 ] || {
-  say "usage: bed.sh COMMAND [ARG...]"
+  say "usage: bed.sh COMMAND [ARG...] | --enter [COMMAND [ARG...]]"
   exit 64
 }
+DOCKREG_CACHE=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
+if [ "$1" = --enter ]; then
+  shift
+  unshare_pid=$(cat "$DOCKREG_CACHE/bed.pid" 2>/dev/null) &&
+    read -r inside </proc/"$unshare_pid"/task/"$unshare_pid"/children || [ -n "${inside-}" ] ||
+    refuse "there is no bed in use"
+  exec nsenter --target "${inside%% *}" --net --mount --pid -- "${@:-${SHELL:-sh}}"
+fi
 [ "$(id -u)" = 0 ] || refuse "Docker engines need root; run this as root"
 for tool in unshare setpriv flock ip dockerd; do
   command -v "$tool" >/dev/null || refuse "$tool is missing: scripts/setup.sh packages installs it"
@@ -54,7 +63,6 @@ done
 why=$(unshare --net --mount --pid --fork --kill-child --mount-proc true 2>&1) ||
   refuse "this machine refuses new namespaces: $why"
 
-DOCKREG_CACHE=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 mkdir -p "$DOCKREG_CACHE"
 DOCKREG_CACHE=$(cd "$DOCKREG_CACHE" && pwd -P)
 # Control groups are the one thing that no namespace takes away with it, so the bed's have a name of their own,
@@ -93,6 +101,7 @@ exec 8<&0
 env --default-signal=INT,QUIT -- setpriv --pdeathsig KILL \
   unshare --net --mount --pid --fork --kill-child --mount-proc sh "$0" --inside "$@" <&8 8<&- &
 unshare_pid=$!
+echo "$unshare_pid" >"$DOCKREG_CACHE/bed.pid"
 # unshare itself is deaf to these signals: they are for its child.
 forward() {
   # The list has no newline at its end, so read calls it cut off although it has it whole.
@@ -107,5 +116,6 @@ while :; do
   wait "$unshare_pid" || code=$?
   kill -0 "$unshare_pid" 2>/dev/null || break
 done
+rm -f "$DOCKREG_CACHE/bed.pid"
 remove_cgroups
 exit "$code"

@@ -35,6 +35,8 @@ export interface EtcdOptions {
   readonly binary?: string | readonly string[];
   /** The etcdctl command. `etcdctl` when left out. */
   readonly etcdctl?: string;
+  /** Clients are served at this address of the machine too, on the same ports. 127.0.0.1 alone when left out. */
+  readonly alsoListenOn?: string;
   /** Clients must speak TLS. Peers never do. */
   readonly tls?: TlsFiles;
   /** Clients must show a certificate of the authority. Needs `tls`. */
@@ -445,11 +447,13 @@ export class EtcdCluster {
   }
 
   argumentsFor(plan: MemberPlan): string[] {
-    const { tls, clientCertAuth, quotaBackendBytes, extraArgs = [] } = this.options;
-    const client = `${tls ? 'https' : 'http'}://127.0.0.1:${plan.clientPort}`;
+    const { alsoListenOn, tls, clientCertAuth, quotaBackendBytes, extraArgs = [] } = this.options;
+    const clients = ['127.0.0.1', ...(alsoListenOn === undefined ? [] : [alsoListenOn])]
+      .map(address => `${tls ? 'https' : 'http'}://${address}:${plan.clientPort}`)
+      .join(',');
     return [
       ['--name', plan.name, '--data-dir', join(plan.folder, 'data')],
-      ['--listen-client-urls', client, '--advertise-client-urls', client],
+      ['--listen-client-urls', clients, '--advertise-client-urls', clients],
       ['--listen-peer-urls', `http://127.0.0.1:${plan.peerPort}`],
       ['--initial-advertise-peer-urls', peerUrl(plan)],
       ['--initial-cluster', this.#plans.map(each => `${each.name}=${peerUrl(each)}`).join(',')],

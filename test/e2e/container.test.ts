@@ -1,0 +1,232 @@
+/** The images on a real Docker Engine: real supervisord, real containers, real etcd. Runs in the bed (bed.sh). */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import type { Watcher } from '../support/etcd-watcher.ts';
+import { images, loadImages } from '../support/images.ts';
+import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
+import { eventually } from '../support/wait.ts';
+
+let host: Host;
+let etcd: EtcdCluster;
+let endpoint: string;
+let watcher: Watcher;
+const started: string[] = [];
+
+before(async () => {
+  host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
+  await loadImages(host);
+  etcd = await startEtcd({ alsoListenOn: lanAddress });
+  endpoint = `http://${lanAddress}:${etcd.members[0]!.port}`;
+  watcher = await etcd.watch('/service/');
+});
+after(async () => {
+  watcher.close();
+  await etcd.stop();
+  await host.stop();
+});
+afterEach(async () => {
+  for (const name of started.splice(0)) await host.docker(['rm', '--force', name]);
+  await etcd.ctl(['del', '--prefix', '/service/']);
+  watcher.skipToNow();
+});
+
+interface RunOptions {
+  readonly options?: readonly string[];
+  readonly publish?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly image?: string;
+  readonly command?: readonly string[];
+}
+
+/** `docker run` as the README says it. */
+async function start(
+  name: string,
+  {
+    options = [],
+    publish = ['--publish', '8000'],
+    env = {},
+    image = images.example,
+    command = [],
+  }: RunOptions = {},
+): Promise<string> {
+  started.push(name);
+  const variables = {
+    DOCKREG_IP: host.ip,
+    DOCKREG_ETCD: endpoint,
+    DOCKREG_INTERVAL: '1s',
+    DOCKREG_TIMEOUT: '500ms',
+    ...env,
+  };
+  return host.docker([
+    ...[
+      'run',
+      '--detach',
+      '--name',
+      name,
+      ...publish,
+      '--volume',
+      `${host.dockerSocket}:/var/run/docker.sock`,
+    ],
+    ...Object.entries(variables).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+    ...[...options, image, ...command],
+  ]);
+}
+
+async function mappedPort(name: string, port = '8000/tcp'): Promise<string> {
+  return (await host.docker(['port', name, port]))
+    .split('\n')
+    .find(line => line.startsWith('0.0.0.0'))!
+    .split(':')[1]!;
+}
+
+async function logs(name: string): Promise<string> {
+  // The container's two outputs come on the CLI's two; here their order matters less than that both are read.
+  return run('sh', ['-c', 'docker logs "$0" 2>&1', name], { env: host.dockerEnvironment });
+}
+
+async function keyOf(name: string): Promise<string> {
+  return `/service/${host.ip}:${await mappedPort(name)}`;
+}
+
+async function get(url: string): Promise<string> {
+  return (await fetch(url, { signal: AbortSignal.timeout(5000) })).text();
+}
+
+describe('a container of the example image', () => {
+  it('is found at its mapped port while it runs, and is gone at once when it is stopped', async () => {
+    // The defaults, as a user has them: interval 5 s, TTL 20 s.
+    await start('web', { env: { DOCKREG_INTERVAL: '5s', DOCKREG_TIMEOUT: '3s' } });
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    assert.equal(put.key, await keyOf('web'));
+    assert.equal(put.value, 'running');
+    assert.equal(await etcd.ctl(['get', '--prefix', '/service']), `${put.key}\nrunning\n`);
+    assert.match(
+      await etcd.ctl(['lease', 'timetolive', put.lease, '--keys']),
+      new RegExp(`granted with TTL\\(20s\\).*attached keys\\(\\[${put.key}\\]\\)`),
+    );
+    assert.match(await get(`http://${put.key.slice('/service/'.length)}/`), /^Hello from [0-9a-f]{12}\n$/);
+
+    const stopping = host.docker(['stop', 'web']);
+    await watcher.next(({ type, key: gone }) => type === 'delete' && gone === put.key, 5000);
+    await stopping;
+    const text = await logs('web');
+    const order = ['withdrawn', 'msg=stopped', 'example: stopping'].map(part => text.indexOf(part));
+    assert.ok(
+      order.every((place, at) => place > (order[at - 1] ?? 0)),
+      `dockreg stops before the app:\n${text}`,
+    );
+  });
+
+  it('loses its key when the app crashes, and has it again when supervisord has restarted it', async () => {
+    await start('web');
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    await get(`http://${put.key.slice('/service/'.length)}/play/crash?seconds=3`);
+    await watcher.next(({ type }) => type === 'delete');
+    await watcher.next(({ type, key: back }) => type === 'put' && back === put.key, 20_000);
+  });
+
+  it('loses its key with its lease when it is killed', async () => {
+    await start('web', { env: { DOCKREG_TTL: '5s' } });
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    await host.docker(['kill', 'web']);
+    const gone = await watcher.next(({ type }) => type === 'delete', 15_000);
+    assert.equal(gone.key, put.key);
+  });
+
+  it('is registered at its new port when it is restarted', async () => {
+    await start('web');
+    await watcher.next(({ type }) => type === 'put', 20_000);
+    await host.docker(['restart', 'web']);
+    await watcher.next(({ type }) => type === 'delete');
+    const again = await watcher.next(({ type }) => type === 'put', 20_000);
+    assert.equal(again.key, await keyOf('web'));
+  });
+
+  it('has supervisorctl', async () => {
+    await start('web');
+    await watcher.next(({ type }) => type === 'put', 20_000);
+    await eventually('both programs run', async () =>
+      /dockreg\s+RUNNING[^]*example\s+RUNNING/.test(
+        await host.docker(['exec', 'web', 'supervisorctl', 'status']),
+      ),
+    );
+  });
+});
+
+describe('its own container is found', () => {
+  const ways: [name: string, options: string[]][] = [
+    ['under another hostname', ['--hostname', 'web.example']],
+    ['in a private cgroup namespace', ['--cgroupns', 'private']],
+    ['with both', ['--cgroupns', 'private', '--hostname', 'deadbeefdead']],
+    ['with --init and a read-only root', ['--init', '--read-only', '--tmpfs', '/run', '--tmpfs', '/tmp']],
+  ];
+  for (const [name, options] of ways) {
+    it(name, async () => {
+      await start('web', { options });
+      const put = await watcher.next(({ type }) => type === 'put', 20_000);
+      assert.equal(put.key, await keyOf('web'));
+    });
+  }
+});
+
+describe('a container that is set up wrongly says so', () => {
+  const cases: [name: string, options: RunOptions, text: RegExp][] = [
+    [
+      'an exposed port that is not published',
+      { publish: [] },
+      /8000\/tcp of container web is exposed but not published; start it with -p 8000/,
+    ],
+    [
+      'no address',
+      { env: { DOCKREG_IP: '' } },
+      /published on every address of the host .* say the host's address with --ip/,
+    ],
+    ['no etcd', { env: { DOCKREG_ETCD: '' } }, /--etcd is missing/],
+  ];
+  for (const [name, options, text] of cases) {
+    it(name, async () => {
+      await start('web', options);
+      await eventually('the message', async () => text.test(await logs('web')), {
+        timeoutMs: 20_000,
+        everyMs: 250,
+      });
+    });
+  }
+
+  it('and keeps trying without the Docker socket', async () => {
+    await start('web', { options: ['--env', 'DOCKREG_DOCKER=/run/none.sock'] });
+    const text = /waiting for the address: no Docker socket at \/run\/none\.sock; mount it with -v/;
+    await eventually('the message', async () => text.test(await logs('web')), {
+      timeoutMs: 20_000,
+      everyMs: 250,
+    });
+    await eventually('it runs', async () =>
+      /RUNNING/.test(await host.docker(['exec', 'web', 'supervisorctl', 'status', 'dockreg'])),
+    );
+  });
+});
+
+describe('the layer', () => {
+  /** Debian with Python and the layer, as an app that is not Node would have it. */
+  const dockerfile = `FROM ${images.debian}\nCOPY --from=${images.layer} /opt/dockreg /opt/dockreg\n`;
+  const script = 'python3 -m http.server 8000 & exec /opt/dockreg/bin/dockreg --port 8000';
+
+  it('works in an image without Node, beside an app that is not Node', async () => {
+    await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
+    await start('python', { image: 'e2e:python', command: ['sh', '-c', script] });
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    assert.match(await get(`http://${put.key.slice('/service/'.length)}/`), /Directory listing/);
+  });
+
+  it('refuses a DOCKREG_NODE that is none, in one line', async () => {
+    await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
+    await start('python', {
+      image: 'e2e:python',
+      env: { DOCKREG_NODE: '/bin/true' },
+      command: ['/opt/dockreg/bin/dockreg'],
+    });
+    assert.equal(await host.docker(['wait', 'python']), '78');
+    assert.match(await logs('python'), /DOCKREG_NODE=\/bin\/true is not a node/);
+  });
+});
