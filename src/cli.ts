@@ -4,7 +4,14 @@
 import minimist from 'minimist';
 import { closest } from 'fastest-levenshtein';
 import { checkConfig, fromEnvironment, type Config, type Given } from './config/config.ts';
-import { optionNames, options, variableOf, type Option, type OptionName } from './config/options.ts';
+import {
+  optionNames,
+  options,
+  passwordVariable,
+  variableOf,
+  type Option,
+  type OptionName,
+} from './config/options.ts';
 import { ConfigError, ExitCode } from './errors.ts';
 
 export type Command =
@@ -35,7 +42,7 @@ export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): C
     else if (Array.isArray(value)) problems.push(`--${name} is given ${value.length} times; give it once`);
     else problems.push(`--${name} needs a value: --${name} ${options[name].placeholder}`);
   }
-  const checked = checkConfig(given);
+  const checked = checkConfig(given, env[passwordVariable] || undefined);
   if ('config' in checked && problems.length === 0) return { kind: 'run', config: checked.config };
   throw new ConfigError([...problems, ...('problems' in checked ? checked.problems : [])], ExitCode.usage);
 }
@@ -51,14 +58,14 @@ export function helpText(version: string): string {
   const rows = optionNames.map(name => {
     const option: Option<unknown> = options[name];
     const fallback = option.fallback === undefined ? '' : ` (${option.fallback})`;
-    return `  ${`--${name} ${option.placeholder}`.padEnd(23)} ${option.help}${fallback}`;
+    return `  ${`--${name} ${option.placeholder}`.padEnd(27)} ${option.help}${fallback}`;
   });
   return `dockreg ${version}: keeps a key in etcd exactly while the app in this container answers
 
 usage: dockreg --etcd URL --port PORT [OPTION…]
 
 ${rows.join('\n')}
-  ${'--help, --version'.padEnd(23)} this text; the version
+  ${'--help, --version'.padEnd(27)} this text; the version
 
 Each option is also a variable: ${variableOf('etcd')}, ${variableOf('port')}, … A flag beats its variable.
 TIME is 5s, 250ms, 1m, or plain seconds.

@@ -37,6 +37,8 @@ function crash(error: unknown): never {
 }
 
 async function main(): Promise<ExitCode> {
+  // Advice for programmers, of which gRPC earns some for every endpoint that is an IP address with TLS.
+  process.noDeprecation = true;
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
   try {

@@ -5,8 +5,10 @@
 import { runAgent, type Located } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import type { Access, Member } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
+import { ConfigError, ExitCode } from '../errors.ts';
 import { httpProbe } from '../probe/http.ts';
 
 export async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<void> {
@@ -20,6 +22,7 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
     timeout: `${config.timeoutMs}ms`,
     ttl: `${config.ttlSeconds}s`,
   });
+  await checkCertificates(config);
   await runAgent(
     {
       config,
@@ -36,7 +39,7 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
         openSession({
           ...hooks,
           endpoints: config.endpoints,
-          connect: async endpoint => (await import('../etcd/member.ts')).connectMember(endpoint, clock),
+          connect: connector(config),
           ttlSeconds: config.ttlSeconds,
           rules: {
             renewGapMs: config.intervalMs * 0.8,
@@ -48,6 +51,29 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
     },
     stop,
   );
+}
+
+/** A wrong path is told at the start; a file that is broken later, while it is renewed, is tried again. */
+async function checkCertificates({ security: { tls } }: Config): Promise<void> {
+  const { readTls, TlsFileError } = await import('../etcd/tls.ts');
+  await readTls(tls).catch((error: unknown) => {
+    if (error instanceof TlsFileError)
+      throw new ConfigError([error.message], ExitCode.config, { cause: error });
+    throw error;
+  });
+}
+
+/** The client of etcd is large, and loaded when it is first needed. The token is shared by all connections. */
+function connector({ security }: Config): (endpoint: string) => Promise<Member> {
+  let access: Access | undefined;
+  return async endpoint => {
+    const [{ connectMember }, { createTokenKeeper }] = await Promise.all([
+      import('../etcd/member.ts'),
+      import('../etcd/token.ts'),
+    ]);
+    access ??= { clock: systemClock, tls: security.tls, tokens: createTokenKeeper(security.user) };
+    return connectMember(endpoint, access);
+  };
 }
 
 function locator(config: Config): () => Promise<Located> {

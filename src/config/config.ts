@@ -3,13 +3,22 @@
  */
 import type { Address } from '../core/address.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
+import type { Security } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
 import type { LogFormat } from '../log.ts';
-import { optionNames, options, variableOf, type Option, type OptionName } from './options.ts';
+import {
+  optionNames,
+  options,
+  passwordVariable,
+  variableOf,
+  type Option,
+  type OptionName,
+} from './options.ts';
 
 export interface Config {
   /** `http://host:port`, at least one. */
   readonly endpoints: readonly string[];
+  readonly security: Security;
   readonly localPort: number;
   /** Parent of the keys, without slashes at its ends. */
   readonly key: string;
@@ -49,6 +58,7 @@ export function fromEnvironment(env: NodeJS.ProcessEnv): GivenOptions {
 /** The configuration, or every problem at once, each naming the flag, the value, the rule and the way out. */
 export function checkConfig(
   given: GivenOptions,
+  password: string | undefined,
 ): { readonly config: Config } | { readonly problems: readonly string[] } {
   const problems: string[] = [];
   const read = <Name extends OptionName>(name: Name): Parsed<Name> | undefined => {
@@ -66,8 +76,11 @@ export function checkConfig(
       return undefined;
     }
   };
+  const tls = { ca: read('etcd-ca'), cert: read('etcd-cert'), key: read('etcd-key') };
+  const user = { name: read('etcd-user'), file: read('etcd-password-file'), text: password };
   const values = {
     endpoints: read('etcd'),
+    security: { tls, user: userOf(user) },
     localPort: read('port'),
     key: read('key'),
     engine: read('docker'),
@@ -79,8 +92,47 @@ export function checkConfig(
     ttlSeconds: read('ttl'),
     logFormat: read('log'),
   };
-  problems.push(...conflicts(values));
+  problems.push(...conflicts(values), ...securityConflicts(values.endpoints, tls, user));
   return problems.length > 0 ? { problems } : { config: values as Config };
+}
+
+interface GivenUser {
+  readonly name: string | undefined;
+  readonly file: string | undefined;
+  readonly text: string | undefined;
+}
+
+function userOf({ name, file, text }: GivenUser): Security['user'] {
+  if (name === undefined) return undefined;
+  return { name, password: file === undefined ? { text: text ?? '' } : { file } };
+}
+
+function securityConflicts(
+  endpoints: readonly string[] | undefined,
+  { ca, cert, key }: Security['tls'],
+  { name, file, text }: GivenUser,
+): string[] {
+  const problems: string[] = [];
+  if ((cert === undefined) !== (key === undefined)) {
+    problems.push(
+      `--etcd-cert and --etcd-key go together; --etcd-${cert === undefined ? 'cert' : 'key'} is missing`,
+    );
+  }
+  if ((ca ?? cert) !== undefined && endpoints?.some(endpoint => !endpoint.startsWith('https:'))) {
+    problems.push('--etcd-ca and --etcd-cert are for https endpoints; write --etcd with https://');
+  }
+  if (name !== undefined && file === undefined && text === undefined) {
+    problems.push(
+      `--etcd-user ${name} needs a password; give it in --etcd-password-file or ${passwordVariable}`,
+    );
+  }
+  if (name === undefined && (file ?? text) !== undefined) {
+    problems.push('a password for etcd is given without a user; say --etcd-user');
+  }
+  if (file !== undefined && text !== undefined) {
+    problems.push(`--etcd-password-file and ${passwordVariable} both give the password; use one of them`);
+  }
+  return problems;
 }
 
 type Parsed<Name extends OptionName> = ReturnType<(typeof options)[Name]['parse']>;

@@ -10,8 +10,10 @@ import {
   parseIp,
   parseKey,
   parseLogFormat,
+  parsePath,
   parsePort,
   parseTtl,
+  parseUser,
 } from './values.ts';
 
 export interface Option<T> {
@@ -25,13 +27,22 @@ export interface Option<T> {
   readonly parse: (text: string) => T;
 }
 
-/** In the order of the help text. The flag is the name, the variable is `DOCKREG_` and the name in capitals. */
+/** In the order of the help text. The flag is the name, the variable is `DOCKREG_` and the name in capitals with `_` for `-`. */
 export const options = {
   etcd: {
     placeholder: 'URL[,URL…]',
     help: 'etcd endpoints (required)',
     required: { wayOut: 'say where etcd is: --etcd http://10.1.0.101:2379' },
     parse: parseEndpoints,
+  },
+  'etcd-ca': { placeholder: 'FILE', help: "authority that etcd's certificate must be of", parse: parsePath },
+  'etcd-cert': { placeholder: 'FILE', help: 'our certificate for etcd', parse: parsePath },
+  'etcd-key': { placeholder: 'FILE', help: 'and its key', parse: parsePath },
+  'etcd-user': { placeholder: 'NAME', help: 'user of etcd', parse: parseUser },
+  'etcd-password-file': {
+    placeholder: 'FILE',
+    help: 'and its password, or DOCKREG_ETCD_PASSWORD',
+    parse: parsePath,
   },
   port: {
     placeholder: 'PORT',
@@ -81,7 +92,10 @@ export type OptionName = keyof typeof options;
 
 export const optionNames = Object.keys(options) as OptionName[];
 
-/** `DOCKREG_ETCD` */
+/** `etcd-ca` → `DOCKREG_ETCD_CA` */
 export function variableOf(name: OptionName): string {
-  return `DOCKREG_${name.toUpperCase()}`;
+  return `DOCKREG_${name.toUpperCase().replaceAll('-', '_')}`;
 }
+
+/** The one setting that has no flag: everybody on the machine can read a command line. */
+export const passwordVariable = 'DOCKREG_ETCD_PASSWORD';

@@ -114,6 +114,20 @@ export function parseContainerId(text: string): string {
   return text;
 }
 
+export function parsePath(text: string): string {
+  if (text.includes('\0')) throw new ValueProblem('must be the path of a file');
+  return text;
+}
+
+export function parseUser(text: string): string {
+  if (text.includes(':')) {
+    throw new ValueProblem(
+      `must be a name alone; everybody can read a command line, so give the password in --etcd-password-file or DOCKREG_ETCD_PASSWORD`,
+    );
+  }
+  return text;
+}
+
 /** A socket's path, `unix:///path`, or `tcp://host:port`. */
 export function parseEngineEndpoint(text: string): EngineEndpoint {
   const path = text.startsWith('unix://') ? text.slice('unix://'.length) : text;

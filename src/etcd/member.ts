@@ -3,12 +3,16 @@
  * repeated here, and every failure is one of etcd/errors.ts. A member that failed is closed and made anew, because a
  * channel that has lost its peer can stay deaf (grpc-node #2785, #3019).
  */
+import type { Interceptor } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
-import { Etcd3, EtcdLeaseInvalidError, EtcdPermissionDeniedError, type IRangeResponse } from 'etcd3';
+import { Etcd3, type IRangeResponse } from 'etcd3';
 import { type Clock, within } from '../clock.ts';
 import type { LeaseId, Seen, Stored, Write } from '../core/records.ts';
+import type { TlsFiles } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError } from './errors.ts';
+import { readTls } from './tls.ts';
+import { isTokenRefused, withToken, type TokenKeeper } from './token.ts';
 
 export interface Member {
   /** @throws LeaseExistsError when the id is taken, by an earlier try of ours. */
@@ -37,6 +41,9 @@ export interface Limit {
 /** What our own cap grants a call beyond its gRPC deadline, in ms: connecting and authenticating lie outside of it. */
 const graceMs = 250;
 
+/** A password check is slow by design, and slower when everybody comes at once. */
+const authenticateMs = 5000;
+
 /** gRPC obeys http_proxy by default, and a session must not leave by a proxy that was set for the app. */
 const channelOptions = {
   'grpc.enable_http_proxy': 0,
@@ -44,30 +51,67 @@ const channelOptions = {
   'grpc.keepalive_timeout_ms': 3000,
 } as const;
 
-/** A client of the member at `endpoint` (`http://10.1.0.101:2379`). Connects at the first request. */
-export function connectMember(endpoint: string, clock: Clock): Member {
+/** What the connections to all members share. */
+export interface Access {
+  readonly clock: Clock;
+  readonly tls: TlsFiles;
+  readonly tokens: TokenKeeper;
+}
+
+interface CallOptions {
+  readonly deadline: number;
+  readonly interceptors: Interceptor[];
+}
+
+/**
+ * A client of the member at `endpoint` (`http://10.1.0.101:2379`). Reads the certificates now and connects at the
+ * first request.
+ * @throws MemberError when a certificate cannot be used
+ */
+export async function connectMember(endpoint: string, { clock, tls, tokens }: Access): Promise<Member> {
+  const credentials = await readTls(tls).catch((cause: unknown) => {
+    throw new MemberError(messageOf(cause), { cause });
+  });
   const client = new Etcd3({
     hosts: endpoint,
     grpcOptions: channelOptions,
+    ...(credentials && { credentials }),
     // The session knows better when and where to ask again.
     faultHandling: { host: () => noop, global: noop },
   });
 
-  const call = async <T>(
-    what: string,
-    limit: Limit,
-    request: (options: { deadline: number }) => Promise<T>,
-  ): Promise<T> => {
+  const authenticate = async (name: string, password: string): Promise<string> => {
+    const what = `authenticate as ${name}`;
     try {
-      const work = request({ deadline: clock.wall() + limit.ms });
-      return await within(clock, limit.ms + graceMs, what, work, limit.signal);
+      const options = { deadline: clock.wall() + authenticateMs };
+      const work = client.auth.authenticate({ name, password }, options);
+      return (await within(clock, authenticateMs + graceMs, what, work)).token;
     } catch (error) {
-      limit.signal?.throwIfAborted();
+      // Then no token is needed, until etcd says otherwise.
+      if (/authentication is not enabled/.test(messageOf(error))) return '';
       throw translate(what, error);
     }
   };
 
-  const keepAlive = async (id: LeaseId, options: { deadline: number }): Promise<void> => {
+  const call = async <T>(
+    what: string,
+    limit: Limit,
+    request: (options: CallOptions) => Promise<T>,
+    isRepeated = false,
+  ): Promise<T> => {
+    const token = await tokens.current(authenticate);
+    try {
+      const work = request({ deadline: clock.wall() + limit.ms, interceptors: [withToken(token)] });
+      return await within(clock, limit.ms + graceMs, what, work, limit.signal);
+    } catch (error) {
+      limit.signal?.throwIfAborted();
+      if (token === undefined || isRepeated || !isTokenRefused(error)) throw translate(what, error);
+      tokens.drop();
+      return call(what, limit, request, true);
+    }
+  };
+
+  const keepAlive = async (id: LeaseId, options: CallOptions): Promise<void> => {
     const stream = await client.leaseClient.leaseKeepAlive(options);
     const answer = await new Promise<{ TTL: string }>((resolve, reject) => {
       stream.on('data', resolve);
@@ -140,24 +184,27 @@ function seenIn(ranges: readonly IRangeResponse[]): Seen {
 }
 
 function translate(what: string, cause: unknown): Error {
-  if (cause instanceof LeaseGoneError) return cause;
+  if (cause instanceof LeaseGoneError || cause instanceof DeniedError) return cause;
   const message = `${what}: ${plain(messageOf(cause))}`;
-  if (cause instanceof EtcdLeaseInvalidError || /requested lease not found/.test(message)) {
-    return new LeaseGoneError(message, { cause });
-  }
+  if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
-  if (
-    cause instanceof EtcdPermissionDeniedError ||
-    /permission denied|authentication failed|user name is empty/.test(message)
-  ) {
-    return new DeniedError(message, { cause });
-  }
-  return new MemberError(message, { cause });
+  const wayOut = wayOutOf(message);
+  return wayOut ? new DeniedError(`${message}; ${wayOut}`, { cause }) : new MemberError(message, { cause });
+}
+
+/** What a person must do about a refusal; undefined when it is none. */
+function wayOutOf(message: string): string | undefined {
+  if (/authentication failed/.test(message)) return 'check --etcd-user and its password';
+  if (/user name is empty|invalid auth token/.test(message)) return 'etcd wants a user: --etcd-user';
+  if (/permission denied/.test(message))
+    return 'give the role of the user readwrite on the prefix of the keys';
+  return undefined;
 }
 
 /** gRPC wraps what happened in what it was doing. */
 function plain(message: string): string {
   return message
-    .replace(/^14 UNAVAILABLE: No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/^\d+ [A-Z_]+: /, '')
+    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
     .replace(/\.? Resolution note:.*$/, '');
 }

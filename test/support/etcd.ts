@@ -195,10 +195,15 @@ export class EtcdMember {
 
   /** Removes its data. It must be stopped, and alone: started again it is a new cluster that counts from the start. */
   async wipe(): Promise<void> {
-    if (this.state !== 'stopped') throw new Error(`${this.name} must be stopped to be wiped`);
     if (this.#cluster.members.length > 1) throw new Error('a wiped member cannot join its old cluster again');
-    await rm(join(this.#plan.folder, 'data'), { recursive: true, force: true });
+    await this.empty();
     this.#cluster.newGeneration();
+  }
+
+  /** Removes its data and no more; see `wipe` and `EtcdCluster.replace`. It must be stopped. */
+  async empty(): Promise<void> {
+    if (this.state !== 'stopped') throw new Error(`${this.name} must be stopped to be emptied`);
+    await rm(join(this.#plan.folder, 'data'), { recursive: true, force: true });
   }
 
   /**
@@ -275,6 +280,8 @@ export class EtcdCluster {
   readonly #links = new Map<string, Link>();
   readonly #fronts: Server[] = [];
   readonly #forget: () => void;
+  /** The members that came to a cluster that was there. */
+  readonly #joined = new Set<string>();
   #generation = 1;
 
   constructor(options: EtcdOptions, folder: string, plans: readonly MemberPlan[], unsafeNoFsync: boolean) {
@@ -423,6 +430,45 @@ export class EtcdCluster {
     }
   }
 
+  /**
+   * SIGKILLs the member, takes it out of the cluster, and lets an empty one join in its place, on the same ports. The
+   * others must be a majority. Rejects when they do not agree in `timeoutMs` to its leaving: then it is back as it was.
+   */
+  async replace(member: EtcdMember, { timeoutMs = 15_000 } = {}): Promise<void> {
+    await member.kill();
+    // Right after another trouble the others refuse to change who is of the cluster, for 5 s.
+    const insist = { timeoutMs, everyMs: 500 };
+    try {
+      await eventually(
+        `${member.name} removed`,
+        async () => {
+          const list = await this.ctl(['member', 'list']);
+          const id = list.split('\n').find(line => line.includes(` ${member.name},`))?.split(',')[0];
+          if (id !== undefined) await this.ctl(['member', 'remove', id]);
+          return true;
+        },
+        insist,
+      );
+    } catch (error) {
+      await member.start();
+      throw error;
+    }
+    await member.empty();
+    const plan = this.#plans[member.index] as MemberPlan;
+    await eventually(
+      `${member.name} added`,
+      async () => {
+        const list = await this.ctl(['member', 'list']);
+        if (!list.includes(peerUrl(plan)))
+          await this.ctl(['member', 'add', member.name, `--peer-urls=${peerUrl(plan)}`]);
+        return true;
+      },
+      insist,
+    );
+    this.#joined.add(plan.name);
+    await member.start();
+  }
+
   /** Ends every process by its pid and removes all data. Idempotent. */
   async stop(): Promise<void> {
     for (const watcher of this.#watchers) watcher.close();
@@ -457,6 +503,7 @@ export class EtcdCluster {
       ['--listen-peer-urls', `http://127.0.0.1:${plan.peerPort}`],
       ['--initial-advertise-peer-urls', peerUrl(plan)],
       ['--initial-cluster', this.#plans.map(each => `${each.name}=${peerUrl(each)}`).join(',')],
+      ['--initial-cluster-state', this.#joined.has(plan.name) ? 'existing' : 'new'],
       ['--initial-cluster-token', `dockreg-test-${this.#generation}`],
       ['--listen-metrics-urls', `http://127.0.0.1:${plan.metricsPort}`],
       ['--logger', 'zap', '--log-level', 'warn'],

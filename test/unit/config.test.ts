@@ -28,6 +28,7 @@ describe('configuration', () => {
   it('has the original defaults', () => {
     assert.deepEqual(configOf(enough), {
       endpoints: ['http://h1:2379'],
+      security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
       localPort: 8000,
       key: 'service',
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
@@ -44,6 +45,11 @@ describe('configuration', () => {
   it('takes every option from its variable, and a flag beats it', () => {
     const env = {
       DOCKREG_ETCD: 'https://h1:2379,https://h2:2379/',
+      DOCKREG_ETCD_CA: '/run/ca.pem',
+      DOCKREG_ETCD_CERT: '/run/cert.pem',
+      DOCKREG_ETCD_KEY: '/run/key.pem',
+      DOCKREG_ETCD_USER: 'app',
+      DOCKREG_ETCD_PASSWORD: 'secret',
       DOCKREG_PORT: '9000',
       DOCKREG_KEY: '/prod/service',
       DOCKREG_DOCKER: 'tcp://10.1.0.1:2375',
@@ -58,6 +64,10 @@ describe('configuration', () => {
     const config = configOf(['--port=8000'], env);
     assert.deepEqual(config, {
       endpoints: ['https://h1:2379', 'https://h2:2379'],
+      security: {
+        tls: { ca: '/run/ca.pem', cert: '/run/cert.pem', key: '/run/key.pem' },
+        user: { name: 'app', password: { text: 'secret' } },
+      },
       localPort: 8000,
       key: 'prod/service',
       engine: { kind: 'tcp', host: '10.1.0.1', port: 2375 },
@@ -114,6 +124,12 @@ describe('configuration', () => {
     [['--etcd', 'http://u:p@h1:2379'], /must not carry a user or password/],
     [['--etcd', 'http://:2379'], /has no host/],
     [['--etcd', 'ftp://h1:2379'], /must begin with http/],
+    [[...enough, '--etcd-cert', '/c'], /--etcd-cert and --etcd-key go together; --etcd-key is missing/],
+    [[...enough, '--etcd-ca', '/c'], /are for https endpoints/],
+    [[...enough, '--etcd-user', 'app'], /--etcd-user app needs a password; .*DOCKREG_ETCD_PASSWORD/],
+    [[...enough, '--etcd-user', 'app:secret'], /must be a name alone; everybody can read a command line/],
+    [[...enough, '--etcd-password', 'x'], /unknown flag --etcd-password; did you mean --etcd-password-file/],
+    [[...enough, '--etcd-password-file', '/p'], /without a user; say --etcd-user/],
     [['--ip', 'not an ip/../x'], /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6 address/],
     [['--ip', '0.0.0.0'], /means every address and reaches none/],
     [['--ip', '::'], /means every address/],
@@ -153,6 +169,12 @@ describe('configuration', () => {
     assert.equal(problemsOf(['--port', 'x', '--ip', 'y', '--prot', 'z']).length, 4);
   });
 
+  it('takes the password from a file or from the variable, not from both', () => {
+    const argv = [...enough, '--etcd-user', 'app', '--etcd-password-file', '/run/password'];
+    assert.deepEqual(configOf(argv).security.user, { name: 'app', password: { file: '/run/password' } });
+    assert.match(problemsOf(argv, { DOCKREG_ETCD_PASSWORD: 'x' })[0] ?? '', /both give the password/);
+  });
+
   it('names the variable that a bad value came from', () => {
     assert.match(problemsOf(enough, { DOCKREG_IP: 'x' })[0] ?? '', /^DOCKREG_IP "x": /);
   });
@@ -165,7 +187,7 @@ describe('configuration', () => {
 
   it('has a help text of one screen that names every option', () => {
     const text = helpText('1.2.3');
-    assert.ok(text.split('\n').length <= 30, `${text.split('\n').length} lines`);
+    assert.ok(text.split('\n').length <= 36, `${text.split('\n').length} lines`);
     assert.ok(text.split('\n').every(line => line.length <= 100));
     for (const name of optionNames) assert.ok(text.includes(`--${name} `), name);
   });

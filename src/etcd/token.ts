@@ -1,0 +1,70 @@
+/**
+ * The token that etcd gives for a password. It is kept over renewals, failures and changes of member: each new one
+ * costs etcd a bcrypt and a proposal. etcd3's own authenticator is not used: it keeps a token that was refused, asks
+ * without a deadline, and repeats a refused call without end.
+ */
+import { readFile } from 'node:fs/promises';
+import { InterceptingCall, ListenerBuilder, type Interceptor } from '@grpc/grpc-js';
+import type { User } from '../core/security.ts';
+import { messageOf } from '../errors.ts';
+import { DeniedError } from './errors.ts';
+
+export interface TokenKeeper {
+  /** The token for the next call; asks for one with `authenticate` when there is none. Undefined without a user. */
+  current(authenticate: (name: string, password: string) => Promise<string>): Promise<string | undefined>;
+  /** The server refused this one. */
+  drop(): void;
+}
+
+export function createTokenKeeper(user: User | undefined): TokenKeeper {
+  let token: string | undefined;
+  return {
+    async current(authenticate) {
+      if (user === undefined) return undefined;
+      token ??= await authenticate(user.name, await readPassword(user));
+      return token;
+    },
+    drop() {
+      token = undefined;
+    },
+  };
+}
+
+/** Read at each authentication, so that a changed password is taken up. */
+async function readPassword({ password }: User): Promise<string> {
+  if ('text' in password) return password.text;
+  try {
+    return (await readFile(password.file, 'utf8')).replace(/\r?\n$/, '');
+  } catch (cause) {
+    throw new DeniedError(`--etcd-password-file ${password.file} cannot be read: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** etcd's answers to a token that it does not know (any more), and to none where it wants one. */
+const refusal = /invalid auth token|revision of auth store is old|user name is empty/;
+
+/** Whether an error of a call means that another token may help. */
+export function isTokenRefused(error: unknown): boolean {
+  return refusal.test(messageOf(error));
+}
+
+/** Adds the token to a call, and words a refusal so that etcd3 does not repeat the call by itself. */
+export function withToken(token: string | undefined): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(nextCall(options), {
+      start(metadata, _listener, next) {
+        if (token !== undefined && token !== '') metadata.set('token', token);
+        const listener = new ListenerBuilder()
+          .withOnReceiveStatus((status, forward) =>
+            forward({
+              ...status,
+              details: status.details.replace(/^etcdserver: (?=invalid auth token)/, ''),
+            }),
+          )
+          .build();
+        next(metadata, listener);
+      },
+    });
+}
