@@ -90,8 +90,10 @@ export function openSession(options: SessionOptions): Session {
   let uncertain = false;
   let at = Math.floor(options.chance() * endpoints.length);
   let member: Member | null = null;
-  /** Ends a wait when something changed. */
+  /** Ends the wait for something to do. */
   let wake = new AbortController();
+  /** Ends the wait for the next try. */
+  let hurry = new AbortController();
   /** Ends a request that is no longer wanted. */
   let request = new AbortController();
   let closing = false;
@@ -216,8 +218,8 @@ export function openSession(options: SessionOptions): Session {
       if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
       const pause = failed(error);
       noteUncertainty();
-      wake = new AbortController();
-      await clock.sleep(closing ? nextMemberMs : pause, wake.signal);
+      hurry = new AbortController();
+      await clock.sleep(closing ? nextMemberMs : pause, hurry.signal);
     }
   };
 
@@ -243,19 +245,22 @@ export function openSession(options: SessionOptions): Session {
     publish(records, checkedAt) {
       const news = want.kind === 'nothing';
       want = { kind: 'records', records, checkedAt };
+      wake.abort();
       // A try that waits for its turn keeps its turn: checks go on at their own pace while etcd is away.
-      if (news || !outage) wake.abort();
+      if (news) hurry.abort();
     },
     withdraw() {
       if (want.kind === 'nothing') return;
       want = { kind: 'nothing' };
       request.abort(new Error('no longer wanted'));
       wake.abort();
+      hurry.abort();
     },
     async close(withinMs) {
       this.withdraw();
       closing = true;
       wake.abort();
+      hurry.abort();
       const limit = new AbortController();
       const gone = await Promise.race([
         running.then(() => true),
@@ -264,6 +269,7 @@ export function openSession(options: SessionOptions): Session {
       limit.abort();
       closed.abort();
       wake.abort();
+      hurry.abort();
       request.abort(new Error('closed'));
       await running;
       return gone;

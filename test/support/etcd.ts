@@ -443,7 +443,10 @@ export class EtcdCluster {
         `${member.name} removed`,
         async () => {
           const list = await this.ctl(['member', 'list']);
-          const id = list.split('\n').find(line => line.includes(` ${member.name},`))?.split(',')[0];
+          const id = list
+            .split('\n')
+            .find(line => line.includes(` ${member.name},`))
+            ?.split(',')[0];
           if (id !== undefined) await this.ctl(['member', 'remove', id]);
           return true;
         },
