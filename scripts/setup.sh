@@ -3,6 +3,7 @@
 # usage: setup.sh STEP...     npm         the packages of package-lock.json
 #                             packages    Debian's packages of the test bed (root)
 #                             build       build/ (compiled) and dist/ (bundle)
+#                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
 #                             image-base  the test bed's stand-ins for the public base images (root)
 # Downloads are kept in $DOCKREG_CACHE, or else in dockreg/ of the user's cache folder.
 set -eu
@@ -24,7 +25,7 @@ setup_npm() {
 }
 
 missing_packages() {
-  for package in docker.io iptables etcd-server etcd-client supervisor debootstrap iproute2 util-linux procps; do
+  for package in docker.io iptables etcd-server etcd-client supervisor debootstrap iproute2 openssl util-linux procps; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || printf '%s ' "$package"
   done
@@ -62,6 +63,36 @@ setup_build() {
   setup_npm
   node_modules/.bin/tsc
   node build/scripts/bundle.js
+}
+
+# Debian 13's etcd with the C library that it was built for, in a folder of its own: wrappers run it in place.
+setup_etcd_next() {
+  target=$cache/etcd-next
+  [ ! -x "$target/bin/etcd" ] || return 0
+  [ "$(id -u)" = 0 ] || fail "etcd-next makes a root folder with debootstrap, which needs root"
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/etcd-next.XXXXXX")
+  trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  say "fetching the etcd of Debian 13 (about a minute)"
+  debootstrap --variant=minbase --include=etcd-server,etcd-client trixie "$work/root" >"$work/log" 2>&1 || {
+    tail -n 20 "$work/log" >&2
+    fail "debootstrap failed"
+  }
+  mkdir -p "$work/out/bin" "$work/out/lib"
+  cp -L "$work"/root/lib64/ld-linux-*.so.* "$work/out/lib/ld.so" 2>/dev/null ||
+    cp -L "$work"/root/lib/ld-linux-*.so.* "$work/out/lib/ld.so"
+  cp -L "$work"/root/usr/lib/*-linux-gnu/libc.so.6 "$work"/root/usr/lib/*-linux-gnu/libresolv.so.2 "$work/out/lib/"
+  for name in etcd etcdctl; do
+    cp "$work/root/usr/bin/$name" "$work/out/lib/$name"
+    printf '#!/bin/sh\nexec "%s/lib/ld.so" --library-path "%s/lib" "%s/lib/%s" "$@"\n' \
+      "$target" "$target" "$target" "$name" >"$work/out/bin/$name"
+    chmod 755 "$work/out/bin/$name"
+  done
+  rm -rf "$target"
+  mv "$work/out" "$target"
+  "$target/bin/etcd" --version >&2
 }
 
 # A Debian as small as the public one, and a Node binary: what the bed imports in place of
@@ -113,6 +144,7 @@ for step in "$@"; do
     npm) setup_npm ;;
     packages) (setup_packages) ;;
     build) setup_build ;;
+    etcd-next) (setup_etcd_next) ;;
     image-base) (setup_image_base) ;;
     *) fail "there is no step called $step" ;;
   esac

@@ -1,19 +1,26 @@
 #!/bin/sh
-# npm test [-- SUITE...]: everything that the tests need, then the suites: unit integration e2e (all when none is named).
+# npm test [-- SUITE...]: everything that the tests need, then the suites (all when none is named):
+#   unit              pure functions, as tables
+#   integration       the built program against real etcd (3.4)
+#   integration-next  the same against the etcd of Debian 13 (3.5)
+#   e2e               the images on a real Docker Engine
 # A suite that cannot run here is reported as skipped with the reason; with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- unit integration e2e
+[ $# -gt 0 ] || set -- unit integration integration-next e2e
 failed='' skipped=''
 
+cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
+
+# run_suite NAME FOLDER [COMMAND THAT RUNS A COMMAND...]
 run_suite() {
-  suite=$1
-  shift
+  suite=$1 folder=$2
+  shift 2
   say "$suite"
   code=0
-  "$@" node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" build/test/"$suite"/*.test.js || code=$?
+  "$@" node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" build/test/"$folder"/*.test.js || code=$?
   case $code in
     0) ;;
     75) skip "$suite" "no bed can be made here" ;;
@@ -29,14 +36,21 @@ skip() {
 sh scripts/setup.sh npm build
 for suite in "$@"; do
   case $suite in
-    unit) run_suite unit ;;
+    unit) run_suite unit unit ;;
     integration)
-      if sh scripts/setup.sh packages; then run_suite integration; else skip integration "etcd is missing"; fi
+      if sh scripts/setup.sh packages; then run_suite integration integration; else skip integration "etcd is missing"; fi
+      ;;
+    integration-next)
+      if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
+        run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
+      else
+        skip integration-next "the etcd of Debian 13 is missing"
+      fi
       ;;
     e2e)
       # All files of the suite share the bed's hosts.
       if sh scripts/setup.sh packages && sh scripts/setup.sh image-base; then
-        concurrency=1 run_suite e2e sh test/support/bed.sh
+        concurrency=1 run_suite e2e e2e sh test/support/bed.sh
       else
         skip e2e "Docker or the base image is missing"
       fi

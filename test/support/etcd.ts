@@ -28,10 +28,13 @@ import { eventually, freePort, pause, stopwatch } from './wait.ts';
 
 const run = promisify(execFile);
 
+/** The whole suite runs against another etcd when this names it. */
+const defaultBinary = process.env['DOCKREG_TEST_ETCD'] ?? 'etcd';
+
 export interface EtcdOptions {
   /** How many members. 1 when left out. */
   readonly members?: number;
-  /** The etcd command, or a command with first arguments; it must become etcd itself (exec), for signals go to its pid. */
+  /** `DOCKREG_TEST_ETCD` or `etcd` when left out. The etcd command, or a command with first arguments; it must become etcd itself (exec), for signals go to its pid. */
   readonly binary?: string | readonly string[];
   /** The etcdctl command. `etcdctl` when left out. */
   readonly etcdctl?: string;
@@ -138,7 +141,7 @@ export class EtcdMember {
   /** Starts the process without waiting for anything. */
   async launch(): Promise<void> {
     if (this.state !== 'stopped') throw new Error(`${this.name} runs already`);
-    const [command = 'etcd', ...args] = [this.#cluster.options.binary ?? 'etcd'].flat();
+    const [command = 'etcd', ...args] = [this.#cluster.options.binary ?? defaultBinary].flat();
     const log = openSync(join(this.#plan.folder, 'log'), 'w');
     try {
       this.#child = await Child.spawn(command, [...args, ...this.#cluster.argumentsFor(this.#plan)], {
@@ -586,7 +589,7 @@ interface RangeAnswer {
 
 /** Starts a cluster with empty data. Rejects with etcd's own words when it does not come up. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster> {
-  const unsafeNoFsync = await hasUnsafeNoFsync(options.binary ?? 'etcd');
+  const unsafeNoFsync = await hasUnsafeNoFsync(options.binary ?? defaultBinary);
   for (let attempt = 1; ; attempt++) {
     const folder = await mkdtemp(join(tmpdir(), 'dockreg-etcd-'));
     const plans: MemberPlan[] = [];
