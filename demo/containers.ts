@@ -4,7 +4,7 @@
 import { startEtcd } from '../test/support/etcd.ts';
 import { loadImages } from '../test/support/images.ts';
 import { lanAddress, startHost, type Host } from '../test/support/lan.ts';
-import type { Instance, Stage } from './stage.ts';
+import { listeningIn, type Instance, type Stage } from './stage.ts';
 
 export async function openContainers(): Promise<Stage> {
   const host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
@@ -42,11 +42,7 @@ async function startContainer(host: Host, endpoint: string, name: string): Promi
   return {
     name,
     address: `${host.ip}:${port}`,
-    async listeningSince() {
-      const log = await host.docker(['logs', '--timestamps', name]);
-      const line = log.split('\n').find(text => text.includes('example: listening'));
-      return line === undefined ? undefined : Date.parse(line.split(' ')[0] ?? '');
-    },
+    listeningSince: async () => listeningIn(await host.docker(['logs', name])),
     async stop() {
       await host.docker(['stop', name]);
     },

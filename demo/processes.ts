@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEtcd } from '../test/support/etcd.ts';
 import { freePort } from '../test/support/wait.ts';
-import type { Instance, Stage } from './stage.ts';
+import { listeningIn, type Instance, type Stage } from './stage.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -67,16 +67,10 @@ async function startProcesses(
   const ended = once(supervisor, 'exit');
   await once(supervisor, 'spawn');
   running.add(supervisor);
-  let since: number | undefined;
   return {
     name,
     address,
-    async listeningSince() {
-      const text = await readFile(`${home}/example.log`, 'utf8').catch(() => '');
-      // There are no time stamps here, so the moment at which the line is seen must do.
-      if (text.includes('example: listening')) since ??= Date.now();
-      return since;
-    },
+    listeningSince: async () => listeningIn(await readFile(`${home}/example.log`, 'utf8').catch(() => '')),
     async stop() {
       supervisor.kill('SIGTERM');
       await ended;

@@ -27,3 +27,9 @@ export interface Instance {
   /** What a lost host or `docker kill` does: gone without a word. */
   kill(): Promise<void>;
 }
+
+/** When the example app said that it listens, by its own words in its log; in ms since 1970. */
+export function listeningIn(log: string): number | undefined {
+  const line = log.split('\n').find(text => text.includes('example: listening'));
+  return line === undefined ? undefined : Date.parse(line.split(' ')[0] ?? '');
+}

@@ -8,6 +8,10 @@ import { hostname, tmpdir } from 'node:os';
 
 const port = Number(process.env.PORT ?? 8000);
 
+function say(what) {
+  console.log(`${new Date().toISOString()} example: ${what}`);
+}
+
 /** @type {'well' | 'failing' | 'hanging'} */
 let state = 'well';
 
@@ -26,7 +30,7 @@ const server = createServer((request, response) => {
   const { pathname, searchParams } = new URL(request.url, 'http://app');
   if (pathname in play) {
     const { what, act } = play[pathname];
-    console.log(`example: ${pathname}`);
+    say(pathname);
     response.on('finish', () => act(searchParams));
     return response.end(`${what}\n`);
   }
@@ -58,7 +62,7 @@ const slowStart = `${tmpdir()}/example-slow-start-${port}`;
 function crash(searchParams) {
   const seconds = Number(searchParams.get('seconds'));
   if (seconds > 0) writeFileSync(slowStart, String(seconds));
-  console.error('example: crashing');
+  say('crashing');
   process.exit(1);
 }
 
@@ -70,11 +74,11 @@ function startSeconds() {
 }
 
 function listen() {
-  server.listen(port, () => console.log(`example: listening on ${port}`));
+  server.listen(port, () => say(`listening on ${port}`));
 }
 
 process.on('SIGTERM', () => {
-  console.log('example: stopping');
+  say('stopping');
   process.exit(0);
 });
 
