@@ -80,9 +80,12 @@ export class Child {
     for (const pipe of child.stdio) (pipe as Socket | null)?.unref();
   }
 
-  /** Starts a process. Rejects when it cannot be started at all. */
+  /**
+   * Starts a process in a session of its own: Ctrl-C is for the one who started it, who then ends it in good order.
+   * Rejects when it cannot be started at all.
+   */
   static async spawn(command: string, args: readonly string[], options: SpawnOptions): Promise<Child> {
-    const child = spawn(command, args, options);
+    const child = spawn(command, args, { ...options, detached: true });
     if (child.pid !== undefined) return new Child(child, child.pid);
     return new Promise((_, reject) => {
       child.once('error', cause => reject(new Error(`cannot start ${command}: ${cause.message}`, { cause })));
