@@ -29,6 +29,8 @@ export function atProcessEnd(cleanUp: () => void): () => void {
     listening = true;
     process.on('exit', runCleanUps);
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      // Who listens already ends things in good order, and then exits.
+      if (process.listenerCount(signal) > 0) continue;
       process.once(signal, () => {
         runCleanUps();
         process.kill(process.pid, signal);
