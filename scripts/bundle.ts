@@ -53,6 +53,22 @@ const inlineProto: Plugin = {
   },
 };
 
+/**
+ * An `import` of a module of Node's reads every one of its exports, also those that load something large when they are
+ * read: `node:http` brings all of undici with its WebSocket. Taken as an object, only what is used is read.
+ */
+const plainBuiltins: Plugin = {
+  name: 'plain-builtins',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path, kind }) =>
+      kind === 'import-statement' || kind === 'dynamic-import' ? { path, namespace: 'builtin' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const result = await build({
   absWorkingDir: root,
@@ -67,9 +83,9 @@ const result = await build({
   keepNames: true,
   legalComments: 'linked',
   metafile: true,
-  plugins: [omit, inlineProto],
+  plugins: [omit, inlineProto, plainBuiltins],
   banner: {
-    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url), __dirname = import.meta.dirname;",
+    js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url), __dirname = import.meta.dirname;",
   },
 });
 writeFileSync(join(root, 'dist/package.json'), '{"type":"module"}\n');
