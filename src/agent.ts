@@ -1,20 +1,24 @@
 /**
- * One service, wired: checks and addresses go into core/registration.ts as events, and what it decides is done by the
- * session and the log. Nothing is decided here but when to look again.
+ * One service, wired: checks, addresses and what the app watch sees go into core/registration.ts as events, and what it
+ * decides is done by the session and the log. When to check is core/pace.ts; the watch gives reasons to check sooner.
  */
-import type { Clock } from './clock.ts';
+import { timerEarlyMs, type Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { formatAddress, type Address } from './core/address.ts';
 import { outOfReach, waitMs } from './core/backoff.ts';
 import type { Verdict } from './core/health.ts';
 import { serviceLayout } from './core/layouts.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
+import { doubt, paceAfter, startPace } from './core/pace.ts';
 import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
+import type { WatchNews } from './core/watch.ts';
 import type { Session, SessionEvent } from './etcd/session.ts';
 import { messageOf, UnavailableError } from './errors.ts';
+import type { AppWatch } from './kernel/app-watch.ts';
 import type { Log } from './log.ts';
 import type { Probe } from './probe/probe.ts';
 import { tellSession } from './session-log.ts';
+import { tellWatch } from './watch-log.ts';
 
 export interface AgentParts {
   readonly config: Config;
@@ -28,6 +32,8 @@ export interface AgentParts {
    * @throws UnavailableError while that cannot be found out
    */
   readonly locate: () => Promise<Located>;
+  /** What sees the app between the checks; null when that is switched off. */
+  readonly openWatch: () => Promise<AppWatch | null>;
   readonly openSession: (hooks: { tell: (event: SessionEvent) => void; askForCheck: () => void }) => Session;
 }
 
@@ -44,8 +50,7 @@ export class NoAddressError extends Error {
 const relocateMs = 30_000;
 /** A check that took so much longer than its timeout, in ms, was not slow: we ourselves were not running. */
 const ownPauseMs = 1000;
-/** The wait after a check that could not be made, in ms, and the most that closing the session may take. */
-const uncheckedMs = 1000;
+/** The most that closing the session may take, in ms. */
 const closeMs = 1500;
 
 /**
@@ -58,11 +63,20 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
   let registration = initialRegistration;
-  let checkNow = new AbortController();
+  const watch = await parts.openWatch();
+  let pace = startPace(clock.now());
+  let unchecked: Outage | null = null;
+  /** A check is wanted now, whatever the pace; `wake` ends the wait for it. */
+  let asked = false;
+  let wake = new AbortController();
+  const askForCheck = (): void => {
+    asked = true;
+    wake.abort();
+  };
 
   const session = parts.openSession({
     tell: event => tellSession(log, event),
-    askForCheck: () => checkNow.abort(),
+    askForCheck,
   });
 
   const dispatch = (event: RegistrationEvent): void => {
@@ -94,20 +108,61 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     };
   };
 
+  const checkOnce = async (): Promise<void> => {
+    const { verdict, startedAt } = await check();
+    if (ending.aborted) return;
+    dispatch({ kind: 'checked', verdict, startedAt });
+    if (verdict.kind === 'unknown') {
+      const noted = noteFailure(unchecked, verdict.reason, clock.now());
+      unchecked = noted.outage;
+      if (noted.say) log.warn(`app could not be checked: ${verdict.reason}`);
+    } else {
+      unchecked = null;
+      watch?.checked(verdict.kind === 'pass');
+    }
+    const outcome = { verdict: verdict.kind, health: registration.health, startedAt };
+    pace = paceAfter(pace, outcome, clock.now(), config.intervalMs, chance());
+  };
+
+  const heed = (news: WatchNews): void => {
+    tellWatch(log, news);
+    switch (news.kind) {
+      case 'vanished':
+        dispatch(news);
+        pace = doubt(pace, clock.now());
+        return;
+      case 'listening':
+      case 'replaced':
+      case 'stopped':
+        pace = doubt(pace, clock.now());
+        askForCheck();
+        return;
+      case 'waiting':
+        return askForCheck();
+      case 'resumed':
+        if (registration.health.status !== 'up') askForCheck();
+        return;
+      case 'watching':
+      case 'loopback':
+        return;
+    }
+  };
+
+  /** One thing at a time, so that never two questions to the app are under way. */
   const keepChecking = async (): Promise<void> => {
-    let outage: Outage | null = null;
+    ending.addEventListener('abort', () => wake.abort(), { once: true });
     while (!ending.aborted) {
-      checkNow = new AbortController();
-      const { verdict, startedAt } = await check();
-      if (ending.aborted) return;
-      dispatch({ kind: 'checked', verdict, startedAt });
-      if (verdict.kind === 'unknown') {
-        const noted = noteFailure(outage, verdict.reason, clock.now());
-        outage = noted.outage;
-        if (noted.say) log.warn(`app could not be checked: ${verdict.reason}`);
-      } else outage = null;
-      const next = verdict.kind === 'unknown' ? clock.now() + uncheckedMs : startedAt + config.intervalMs;
-      await clock.sleep(Math.max(0, next - clock.now()), AbortSignal.any([ending, checkNow.signal]));
+      if (asked || clock.now() >= pace.dueAt - timerEarlyMs) {
+        asked = false;
+        if (wake.signal.aborted) wake = new AbortController();
+        await checkOnce();
+      }
+      if (watch === null) {
+        await clock.sleep(Math.max(0, pace.dueAt - clock.now()), wake.signal);
+        continue;
+      }
+      await watch.wait(pace.dueAt, wake.signal);
+      if (!ending.aborted) for (const news of await watch.look()) heed(news);
     }
   };
 
@@ -152,6 +207,7 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     throw error;
   } finally {
     dispatch({ kind: 'stopping' });
+    watch?.close();
     const confirmed = await session.close(closeMs);
     if (!confirmed)
       log.warn(

@@ -10,7 +10,15 @@ export interface Clock {
   wall(): number;
   /** Resolves after `ms`, or at once when the signal aborts: a sleep that is cut short is not an error. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Calls `tick` every `ms` for as long as it answers true. Resolves when it does not, or at once when the signal aborts.
+   * For what ticks all day: it costs half of a sleep after a sleep.
+   */
+  repeat(ms: number, tick: () => boolean, signal: AbortSignal): Promise<void>;
 }
+
+/** A timer may end so much before its time, in ms; to wait again for the rest would cost one more wake-up. */
+export const timerEarlyMs = 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
@@ -25,6 +33,24 @@ export const systemClock: Clock = {
       };
       const timer = setTimeout(finish, ms);
       signal?.addEventListener('abort', finish, { once: true });
+    }),
+  repeat: (ms, tick, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve();
+      const finish = (): void => {
+        clearInterval(timer);
+        signal.removeEventListener('abort', finish);
+        resolve();
+      };
+      const timer = setInterval(() => {
+        try {
+          if (!tick()) finish();
+        } catch (error) {
+          finish();
+          reject(error);
+        }
+      }, ms);
+      signal.addEventListener('abort', finish, { once: true });
     }),
 };
 

@@ -11,6 +11,9 @@ import type { Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
 import { httpProbe } from '../probe/http.ts';
 
+/** Where the app is asked: at home. */
+const appHost = '127.0.0.1';
+
 export async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<void> {
   const clock = systemClock;
   const chance = Math.random;
@@ -30,11 +33,16 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
       log,
       chance,
       probe: httpProbe({
-        url: `http://127.0.0.1:${config.localPort}/`,
+        url: `http://${appHost}:${config.localPort}/`,
         timeoutMs: config.timeoutMs,
         userAgent: `dockreg/${version}`,
       }),
       locate: locator(config),
+      openWatch: async () => {
+        if (!config.watch) return null;
+        const { openAppWatch } = await import('../kernel/app-watch.ts');
+        return openAppWatch({ host: appHost, port: config.localPort, clock });
+      },
       openSession: hooks =>
         openSession({
           ...hooks,

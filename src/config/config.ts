@@ -32,6 +32,8 @@ export interface Config {
   readonly intervalMs: number;
   readonly timeoutMs: number;
   readonly ttlSeconds: number;
+  /** Whether the kernel is asked what becomes of the app between the checks. */
+  readonly watch: boolean;
   readonly logFormat: LogFormat;
 }
 
@@ -90,6 +92,7 @@ export function checkConfig(
     intervalMs: read('interval'),
     timeoutMs: read('timeout'),
     ttlSeconds: read('ttl'),
+    watch: read('watch'),
     logFormat: read('log'),
   };
   problems.push(...conflicts(values), ...securityConflicts(values.endpoints, tls, user));

@@ -12,6 +12,7 @@ import {
   parseLogFormat,
   parsePath,
   parsePort,
+  parseSwitch,
   parseTtl,
   parseUser,
 } from './values.ts';
@@ -84,6 +85,12 @@ export const options = {
     help: 'how long the key outlives a lost container',
     fallback: '20s',
     parse: parseTtl,
+  },
+  watch: {
+    placeholder: 'on|off',
+    help: 'notice at once what becomes of the app, from the kernel',
+    fallback: 'on',
+    parse: parseSwitch,
   },
   log: { placeholder: 'FORMAT', help: 'logfmt or json', fallback: 'logfmt', parse: parseLogFormat },
 } as const satisfies Readonly<Record<string, Option<unknown>>>;

@@ -143,6 +143,11 @@ export function parseEngineEndpoint(text: string): EngineEndpoint {
   return { kind: 'tcp', host, port: parsePort(port) };
 }
 
+export function parseSwitch(text: string): boolean {
+  if (text !== 'on' && text !== 'off') throw new ValueProblem('must be on or off');
+  return text === 'on';
+}
+
 export function parseLogFormat(text: string): 'logfmt' | 'json' {
   if (text !== 'logfmt' && text !== 'json') throw new ValueProblem('must be logfmt or json');
   return text;

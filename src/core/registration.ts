@@ -25,6 +25,8 @@ export interface Registration {
 export type RegistrationEvent =
   /** A check that began at `startedAt` (monotonic ms) ended with this verdict. */
   | { readonly kind: 'checked'; readonly verdict: Verdict; readonly startedAt: number }
+  /** Nobody can connect to the app any more. */
+  | { readonly kind: 'vanished'; readonly reason: string }
   | { readonly kind: 'located'; readonly address: Address }
   | { readonly kind: 'stopping' };
 
@@ -60,6 +62,8 @@ export function register(
     if (message)
       actions.push({ kind: 'tell', level: event.verdict.kind === 'pass' ? 'info' : 'warn', message });
   }
+  if (event.kind === 'vanished' && after !== before)
+    actions.push({ kind: 'tell', level: 'warn', message: `down: ${event.reason}` });
   const records = wantedRecords(after, rules);
   if (records) {
     if (after !== before) actions.push({ kind: 'publish', records, checkedAt: after.checkedAt });
@@ -74,6 +78,11 @@ function next(state: Registration, event: RegistrationEvent, rules: Registration
     case 'checked':
       if (event.verdict.kind === 'unknown') return state;
       return { ...state, health: judge(state.health, event.verdict, rules), checkedAt: event.startedAt };
+    case 'vanished':
+      // No counting of fails: a refused connect is certain, and each client would meet it.
+      return state.health.status === 'up'
+        ? { ...state, health: { status: 'down', passes: 0, reason: event.reason } }
+        : state;
     case 'located':
       return { ...state, address: event.address };
     case 'stopping':

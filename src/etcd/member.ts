@@ -44,9 +44,13 @@ const graceMs = 250;
 /** A password check is slow by design, and slower when everybody comes at once. */
 const authenticateMs = 5000;
 
-/** gRPC obeys http_proxy by default, and a session must not leave by a proxy that was set for the app. */
+/**
+ * gRPC obeys http_proxy by default, and a session must not leave by a proxy that was set for the app. It also keeps
+ * connections in a pool of the process, from which a new client could get the deaf one back.
+ */
 const channelOptions = {
   'grpc.enable_http_proxy': 0,
+  'grpc.use_local_subchannel_pool': 1,
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 3000,
 } as const;
@@ -80,13 +84,14 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
     faultHandling: { host: () => noop, global: noop },
   });
 
-  const authenticate = async (name: string, password: string): Promise<string> => {
+  const authenticate = async (name: string, password: string, signal?: AbortSignal): Promise<string> => {
     const what = `authenticate as ${name}`;
     try {
       const options = { deadline: clock.wall() + authenticateMs };
       const work = client.auth.authenticate({ name, password }, options);
-      return (await within(clock, authenticateMs + graceMs, what, work)).token;
+      return (await within(clock, authenticateMs + graceMs, what, work, signal)).token;
     } catch (error) {
+      signal?.throwIfAborted();
       // Then no token is needed, until etcd says otherwise.
       if (/authentication is not enabled/.test(messageOf(error))) return '';
       throw translate(what, error);
@@ -99,7 +104,7 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
     request: (options: CallOptions) => Promise<T>,
     isRepeated = false,
   ): Promise<T> => {
-    const token = await tokens.current(authenticate);
+    const token = await tokens.current((name, password) => authenticate(name, password, limit.signal));
     try {
       const work = request({ deadline: clock.wall() + limit.ms, interceptors: [withToken(token)] });
       return await within(clock, limit.ms + graceMs, what, work, limit.signal);
@@ -201,10 +206,13 @@ function wayOutOf(message: string): string | undefined {
   return undefined;
 }
 
-/** gRPC wraps what happened in what it was doing. */
+/** gRPC wraps what happened in what it was doing and when, so that no two failures read the same. */
 function plain(message: string): string {
   return message
     .replace(/^\d+ [A-Z_]+: /, '')
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
-    .replace(/\.? Resolution note:.*$/, '');
+    .replace(/\.? Resolution note:.*$/, '')
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, '')
+    .replace(/^Deadline exceeded after .*Waiting for LB pick.*$/, 'no connection in time')
+    .replace(/^Deadline exceeded after .*$/, 'no answer in time');
 }

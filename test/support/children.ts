@@ -18,6 +18,8 @@ export interface SpawnOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly stdio: StdioOptions;
   readonly cwd?: string;
+  /** The user that it runs as, if not ours; for root only. */
+  readonly uid?: number;
 }
 
 const cleanUps = new Set<() => void>();

@@ -38,6 +38,7 @@ describe('configuration', () => {
       intervalMs: 5000,
       timeoutMs: 3000,
       ttlSeconds: 20,
+      watch: true,
       logFormat: 'logfmt',
     });
   });
@@ -58,6 +59,7 @@ describe('configuration', () => {
       DOCKREG_INTERVAL: '10',
       DOCKREG_TIMEOUT: '250ms',
       DOCKREG_TTL: '1m',
+      DOCKREG_WATCH: 'off',
       DOCKREG_LOG: 'json',
       DOCKREG_ADVERTISE: '',
     };
@@ -77,6 +79,7 @@ describe('configuration', () => {
       intervalMs: 10_000,
       timeoutMs: 250,
       ttlSeconds: 60,
+      watch: false,
       logFormat: 'json',
     });
   });

@@ -1,0 +1,287 @@
+/** What the kernel's tables say, what to look at next, and which looks are a reason to act. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { byReach, isLoopback, readTable, type ListeningSocket } from '../../src/core/socket-table.ts';
+import {
+  isUnsettled,
+  lookGapMs,
+  nextLook,
+  see,
+  startWatch,
+  type Owner,
+  type Sight,
+  type Survey,
+  type Watch,
+  type WatchNews,
+} from '../../src/core/watch.ts';
+
+const header =
+  '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode';
+/** Recorded from Linux; only the addresses and numbers that matter differ. */
+const line = (local: string, state: string, queues: string, uid: number, inode: number): string =>
+  `   0: ${local} 00000000:0000 ${state} ${queues} 00:00000000 00000000 ${String(uid).padStart(5)}        0 ${inode} 1 0000000064a23b2f 100 0 0 10 0`;
+const idle = '00000000:00000000';
+const table = (...lines: string[]): string => [header, ...lines, ''].join('\n');
+
+const socket = (inode: string, waiting = 0, ip = '0.0.0.0'): ListeningSocket => ({
+  ip,
+  port: 8000,
+  uid: 0,
+  inode,
+  waiting,
+});
+
+describe('the table of sockets', () => {
+  const addresses: [hex: string, ip: string][] = [
+    ['00000000', '0.0.0.0'],
+    ['0100007F', '127.0.0.1'],
+    ['6500010A', '10.1.0.101'],
+    ['00000000000000000000000000000000', '::'],
+    ['00000000000000000000000001000000', '::1'],
+    ['0000000000000000FFFF00000100007F', '::ffff:127.0.0.1'],
+    ['B80D0120000000000000000001000000', '2001:db8::1'],
+    ['B80D0120010000000000000001000000', '2001:db8:0:1::1'],
+    ['000080FE00000000FF005450FEFF0312', 'fe80::5054:ff:1203:fffe'],
+  ];
+  for (const [hex, ip] of addresses) {
+    it(`reads ${hex} as ${ip}`, () => {
+      const [first] = readTable(table(line(`${hex}:1F40`, '0A', idle, 33, 212_697)), 8000).sockets;
+      assert.deepEqual(first, { ip, port: 8000, uid: 33, inode: '212697', waiting: 0 });
+    });
+  }
+
+  it('gives the listening sockets of the port alone', () => {
+    const text = table(
+      line('0100007F:1F41', '0A', idle, 0, 1),
+      line('0100007F:1F40', '0A', '00000000:00000003', 0, 2),
+      line('00000000:1F40', '0A', '00000001:0000000A', 0, 3),
+    );
+    const { sockets, complete } = readTable(text, 8000);
+    assert.deepEqual(
+      sockets.map(({ inode, waiting }) => [inode, waiting]),
+      [
+        ['2', 3],
+        ['3', 10],
+      ],
+    );
+    assert.equal(complete, false);
+  });
+
+  it('is complete at the first socket that does not listen', () => {
+    for (const state of ['01', '02', '06', '08']) {
+      const text = table(
+        line('0100007F:1F40', '0A', idle, 0, 1),
+        line('0100007F:1F40', state, idle, 0, 2),
+        line('0100007F:1F40', '0A', idle, 0, 3),
+      );
+      const { sockets, complete } = readTable(text, 8000);
+      assert.deepEqual([sockets.map(({ inode }) => inode), complete], [['1'], true]);
+    }
+  });
+
+  it('leaves out a line of which the end is still to come', () => {
+    const text = table(line('0100007F:1F40', '0A', idle, 0, 1));
+    assert.equal(readTable(text.slice(0, -20), 8000).sockets.length, 0);
+    assert.equal(readTable(header, 8000).sockets.length, 0);
+    assert.equal(readTable('', 8000).sockets.length, 0);
+  });
+
+  it('puts the socket first that a connect reaches', () => {
+    const all = ['10.1.0.101', '::', '0.0.0.0', '127.0.0.1'].map(ip => socket(ip, 0, ip));
+    const order = (host: string): string[] => byReach(all, host).map(({ ip }) => ip);
+    assert.deepEqual(order('127.0.0.1').slice(0, 3), ['127.0.0.1', '0.0.0.0', '::']);
+    assert.deepEqual(order('::1')[0], '::');
+  });
+
+  it('knows what only this machine reaches', () => {
+    for (const ip of ['127.0.0.1', '127.1.2.3', '::1', '::ffff:127.0.0.1']) assert.ok(isLoopback(ip), ip);
+    for (const ip of ['0.0.0.0', '::', '10.1.0.101', '2001:db8::1']) assert.ok(!isLoopback(ip), ip);
+  });
+});
+
+const node = (pid: number, certain = true): Owner => ({ pid, name: 'node', certain });
+const found = (owner: Owner | null, ...inodes: string[]): Sight => ({
+  kind: 'surveyed',
+  survey: { sockets: inodes.map(inode => socket(inode)), owner, hidden: owner ? '' : 'of user 33' },
+  tookMs: 4,
+});
+const home = (...ips: string[]): Sight => ({
+  kind: 'surveyed',
+  survey: { sockets: ips.map(ip => socket(ip, 0, ip)), owner: node(17), hidden: '' },
+  tookMs: 4,
+});
+const unreadable: Sight = {
+  kind: 'surveyed',
+  survey: { sockets: null, owner: null, hidden: 'EACCES' },
+  tookMs: 0,
+};
+const read = (...sockets: ListeningSocket[]): Sight => ({ kind: 'table', sockets, tookMs: 2 });
+const refused: Sight = { kind: 'refused' };
+const accepted: Sight = { kind: 'accepted' };
+const unasked: Sight = { kind: 'unasked' };
+const runs: Sight = { kind: 'runs' };
+const stopped: Sight = { kind: 'stopped' };
+const passed: Sight = { kind: 'checked', passed: true };
+const failed: Sight = { kind: 'checked', passed: false };
+const gone: Sight = { kind: 'left', how: 'is gone' };
+
+/** The news of each sight in short, and the watch at the end. */
+function play(...sights: Sight[]): { told: string[]; watch: Watch } {
+  let watch = startWatch(0);
+  const told = sights.map((sight, index) => {
+    const { watch: after, news } = see(watch, sight, 100 * index);
+    watch = after;
+    return news.map(short).join();
+  });
+  return { told, watch };
+}
+
+function short(news: WatchNews): string {
+  if (news.kind === 'vanished') return `vanished: ${news.reason}`;
+  if (news.kind !== 'replaced') return news.kind;
+  return `${news.handover ? 'handover' : 'restart'} ${pidOf(news.before)}→${pidOf(news.now)}`;
+}
+
+function pidOf({ owner }: Survey): string {
+  return String(owner?.pid ?? '?');
+}
+
+/** Up, and the owner known. */
+const up = [passed, found(node(17), 'a')];
+
+describe('the app watch', () => {
+  const vanished = 'vanished: nothing listens any more: process 17 (node) is gone';
+  const cases: [what: string, sights: Sight[], told: string[]][] = [
+    ['finds the owner of an app that is up', up, ['', 'watching']],
+    ['asks for a check when something begins to listen', [failed, refused, accepted], ['', '', 'listening']],
+    [
+      'says nothing in the steady state',
+      [...up, runs, runs, read(socket('a'))],
+      ['', 'watching', '', '', ''],
+    ],
+    ['calls it gone when a connect is refused', [...up, gone, refused], ['', 'watching', '', vanished]],
+    ['does not, while the question is open', [...up, gone, unasked, unasked], ['', 'watching', '', '', '']],
+    [
+      'sees a restart that was quicker than a look',
+      [...up, gone, accepted, found(node(18), 'b')],
+      ['', 'watching', '', '', 'restart 17→18'],
+    ],
+    [
+      'sees a socket that was handed over',
+      [...up, gone, accepted, found(node(18), 'a')],
+      ['', 'watching', '', '', 'handover 17→18'],
+    ],
+    [
+      'sees a new socket of the same process',
+      [...up, read(socket('b')), found(node(17), 'b')],
+      ['', 'watching', '', 'restart 17→17'],
+    ],
+    [
+      'knows the other sockets of a shared port',
+      [passed, found(node(17), 'a', 'b'), gone, accepted, found(node(18), 'b')],
+      ['', 'watching', '', '', 'handover 17→18'],
+    ],
+    [
+      'is not deceived by a process that is about to end',
+      [...up, gone, accepted, found(null, 'a'), refused],
+      ['', 'watching', '', '', '', vanished],
+    ],
+    [
+      'accepts at last that the new owner is not to be seen',
+      [...up, gone, accepted, found(null, 'a'), accepted, found(null, 'a'), accepted, found(null, 'a')],
+      ['', 'watching', '', '', '', '', '', '', 'handover 17→?,watching'],
+    ],
+    [
+      'tells a stop and its end once',
+      [...up, stopped, stopped, runs, runs],
+      ['', 'watching', 'stopped', '', 'resumed', ''],
+    ],
+    ['asks for a check when clients wait', [...up, read(socket('a', 3))], ['', 'watching', 'waiting']],
+    [
+      'calls it gone when the table is empty and a connect refused',
+      [passed, found(null, 'a'), read(), refused],
+      ['', 'watching', '', 'vanished: nothing listens any more: its listening socket is gone'],
+    ],
+    [
+      'asks whether anybody listens after a failed check where no owner is seen',
+      [passed, found(null, 'a'), failed, refused, accepted],
+      ['', 'watching', '', 'vanished: nothing listens any more', 'listening'],
+    ],
+    [
+      'goes on as before when somebody does',
+      [passed, found(null, 'a'), failed, accepted, read(socket('a'))],
+      ['', 'watching', '', '', ''],
+    ],
+    ['has the check alone where the table is closed', [passed, unreadable, passed], ['', 'watching', '']],
+    [
+      'does not look for ever for a socket of another namespace',
+      [passed, found(null), accepted, found(null), accepted, found(null), failed, accepted],
+      ['', '', '', '', '', 'watching', '', ''],
+    ],
+    [
+      'says what it watches once, and again when it sees less',
+      [...up, gone, refused, accepted, found(node(18), 'b'), gone, refused, accepted, found(null, 'c')],
+      [
+        '',
+        'watching',
+        '',
+        vanished,
+        'listening',
+        '',
+        '',
+        vanished.replace('17', '18'),
+        'listening',
+        'watching',
+      ],
+    ],
+  ];
+  for (const [what, sights, told] of cases) it(what, () => assert.deepEqual(play(...sights).told, told));
+
+  it('warns once of an app that listens on a loopback address alone', () => {
+    assert.deepEqual(play(passed, home('127.0.0.1'), gone, refused, accepted, home('127.0.0.1')).told, [
+      '',
+      'watching,loopback',
+      '',
+      vanished,
+      'listening',
+      '',
+    ]);
+    assert.deepEqual(play(passed, home('127.0.0.1', '10.1.0.101')).told, ['', 'watching']);
+    assert.deepEqual(play(passed, home('127.0.0.1', '::1')).told, ['', 'watching,loopback']);
+  });
+
+  it('looks at the owner, and at the table only as often as its cost allows', () => {
+    const { watch } = play(...up);
+    const due = 100 + 4 / 0.0002;
+    assert.equal(nextLook(watch, due - 1), 'owner');
+    assert.equal(nextLook(watch, due), 'table');
+    assert.equal(lookGapMs(watch, 150), 250);
+    const { watch: cheap } = see(watch, { kind: 'table', sockets: [socket('a')], tookMs: 0.1 }, due);
+    assert.equal(nextLook(cheap, due + 999), 'owner');
+    assert.equal(nextLook(cheap, due + 1000), 'table');
+  });
+
+  it('looks at the table alone where no owner is seen, and at nothing where there is no table', () => {
+    const { watch } = play(passed, found(null, 'a'));
+    assert.equal(lookGapMs(watch, 100), 4000);
+    assert.equal(nextLook(watch, 4100), 'table');
+    assert.equal(lookGapMs(play(passed, unreadable).watch, 100), Infinity);
+  });
+
+  it('asks whether something listens quickly at first, then more gently', () => {
+    const { watch } = play(failed);
+    assert.deepEqual(
+      [0, 2500, 5000, 12_500, 3_600_000].map(now => lookGapMs(watch, now)),
+      [50, 50, 100, 250, 250],
+    );
+  });
+
+  it('finds out at once what a change means, but never spins', () => {
+    assert.ok(isUnsettled(play(...up, gone).watch));
+    assert.ok(isUnsettled(play(...up, gone, accepted).watch));
+    assert.ok(!isUnsettled(play(...up, gone, accepted, found(null, 'a')).watch));
+    assert.ok(!isUnsettled(play(...up, gone, refused).watch));
+    for (const { watch } of [play(...up, gone, accepted, found(null, 'a')), play(...up, gone)])
+      assert.ok(lookGapMs(watch, 1000) >= 50);
+  });
+});
