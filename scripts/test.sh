@@ -3,13 +3,14 @@
 #   unit              pure functions, as tables
 #   integration       the built program against real etcd (3.4)
 #   integration-next  the same against the etcd of Debian 13 (3.5)
+#   chaos             the built program under drawn faults, and a checker of what etcd showed meanwhile
 #   e2e               the images on a real Docker Engine
 # A suite that cannot run here is reported as skipped with the reason; with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- unit integration integration-next e2e
+[ $# -gt 0 ] || set -- unit integration integration-next chaos e2e
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
@@ -39,6 +40,9 @@ for suite in "$@"; do
     unit) run_suite unit unit ;;
     integration)
       if sh scripts/setup.sh packages; then run_suite integration integration; else skip integration "etcd is missing"; fi
+      ;;
+    chaos)
+      if sh scripts/setup.sh packages; then run_suite chaos chaos; else skip chaos "etcd is missing"; fi
       ;;
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then

@@ -74,6 +74,17 @@ describe('registration', () => {
     ]);
   });
 
+  it('withdraws at once when nobody can connect any more, without counting, and only then', () => {
+    const vanished: RegistrationEvent = { kind: 'vanished', reason: 'nothing listens' };
+    assert.deepEqual(play(at(49155), pass(1), vanished, vanished, fail(2), pass(3)).slice(2), [
+      'withdraw: nothing listens',
+      '',
+      '',
+      `publish ${one} @3`,
+    ]);
+    assert.deepEqual(play(at(49155), vanished, fail(1), vanished), ['', '', '', '']);
+  });
+
   it('withdraws once when it stops, and publishes nothing after that', () => {
     assert.deepEqual(play(at(49155), pass(1), stopping, pass(2), stopping).slice(2), [
       'withdraw: stopping',

@@ -1,0 +1,145 @@
+/**
+ * What happened in one run, as a list of facts on one clock (`performance.now()` milliseconds): what the app could do,
+ * what the programs did and said, what etcd showed, and what was done to all of them. Facts judge nothing.
+ */
+
+export type LinkMode = 'pass' | 'delay' | 'refuse' | 'silent' | 'silent-up' | 'silent-down';
+
+/** A change of the slot's key. */
+interface KeyChange<K extends string> {
+  readonly kind: K;
+  readonly slot: number;
+  /** Of the value, or of what was deleted, in 16 hexadecimal digits; '0' is none. */
+  readonly lease: string;
+  readonly value: string;
+  readonly revision: number;
+}
+
+export type Fact = { readonly at: number } &
+  /** From now on the app answers well, or does not. */
+  (
+    | { readonly kind: 'app'; readonly slot: number; readonly able: boolean }
+    /** A request arrived at the app while it was able to answer it well, or was not. */
+    | { readonly kind: 'asked'; readonly slot: number; readonly able: boolean }
+    | {
+        readonly kind: 'program';
+        readonly slot: number;
+        /** One process, unique in the run. */
+        readonly instance: string;
+        /** `told`: to stop, by SIGTERM. `killed`: by us, with SIGKILL. */
+        readonly what: 'started' | 'paused' | 'resumed' | 'told' | 'killed';
+      }
+    | {
+        readonly kind: 'ended';
+        readonly slot: number;
+        readonly instance: string;
+        readonly code: number | null;
+        readonly signal: string | null;
+      }
+    /** A line of its log, or on standard error. */
+    | {
+        readonly kind: 'line';
+        readonly slot: number;
+        readonly instance: string;
+        readonly stream: 'log' | 'stderr';
+        readonly text: string;
+        readonly message: string;
+        /** The lease that the line names, in 16 hexadecimal digits. */
+        readonly lease: string | null;
+      }
+    | KeyChange<'put'>
+    | KeyChange<'delete'>
+    /** The only member lost its data: every key is gone. */
+    | { readonly kind: 'wiped' }
+    /** A linearizable read that was asked of a member at `at` was answered at `until`, or was not answered well. */
+    | {
+        readonly kind: 'pulse';
+        readonly member: number;
+        readonly until: number;
+        readonly ok: boolean;
+        readonly term: number | null;
+      }
+    /** The way from a program to a member; `pass` until told otherwise. */
+    | { readonly kind: 'link'; readonly instance: string; readonly member: number; readonly mode: LinkMode }
+    | { readonly kind: 'nospace'; readonly on: boolean }
+    /** Somebody else changed the key or revoked a lease, somewhere between `at` and `until`. */
+    | {
+        readonly kind: 'others';
+        readonly slot: number;
+        readonly how: 'revoke' | 'delete' | 'overwrite' | 'take' | 'leave';
+        readonly until: number;
+        /** What was revoked; the lease of theirs under which they took the key, or which they gave back. */
+        readonly lease: string | null;
+      }
+    /** The process that records this did not run until `until`: nothing that needs an answer in time is sure. */
+    | { readonly kind: 'stall'; readonly until: number }
+    /** For people: what the run did. */
+    | { readonly kind: 'note'; readonly text: string }
+  );
+
+export interface History {
+  readonly facts: readonly Fact[];
+  readonly members: number;
+  readonly slots: number;
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+/** The facts of one kind, in order. */
+export function ofKind<K extends Fact['kind']>({ facts }: History, kind: K): Extract<Fact, { kind: K }>[] {
+  return facts.filter((fact): fact is Extract<Fact, { kind: K }> => fact.kind === kind);
+}
+
+/** The part of a history that a person needs to see what went wrong, one line a fact. */
+export function renderWindow(history: History, from: number, to: number, slot: number | null): string {
+  const lastPulse = new Map<number, boolean>();
+  return history.facts
+    .filter(fact => {
+      if (fact.kind !== 'pulse') return isOf(fact, slot);
+      const isNews = (lastPulse.get(fact.member) ?? true) !== fact.ok;
+      lastPulse.set(fact.member, fact.ok);
+      return isNews;
+    })
+    .filter(fact => from <= fact.at && fact.at <= to)
+    .map(fact => `${((fact.at - history.startedAt) / 1000).toFixed(3).padStart(9)}  ${renderFact(fact)}`)
+    .join('\n');
+}
+
+function isOf(fact: Fact, slot: number | null): boolean {
+  if (slot === null) return true;
+  if (fact.kind === 'link') return fact.instance.startsWith(`${slot}.`);
+  return !('slot' in fact) || fact.slot === slot;
+}
+
+function renderFact(fact: Fact): string {
+  switch (fact.kind) {
+    case 'app':
+      return `app ${fact.slot} ${fact.able ? 'answers' : 'does not answer'}`;
+    case 'asked':
+      return `app ${fact.slot} is asked${fact.able ? '' : ' and cannot answer'}`;
+    case 'program':
+      return `program ${fact.instance} ${fact.what}`;
+    case 'ended':
+      return `program ${fact.instance} ended with ${fact.code ?? fact.signal}`;
+    case 'line':
+      return `program ${fact.instance} ${fact.stream === 'log' ? 'says' : 'writes on stderr'}: ${fact.text}`;
+    case 'put':
+      return `key ${fact.slot} put under ${fact.lease}: ${fact.value} (revision ${fact.revision})`;
+    case 'delete':
+      return `key ${fact.slot} deleted, was under ${fact.lease} (revision ${fact.revision})`;
+    case 'wiped':
+      return 'etcd lost its data';
+    case 'pulse':
+      return `member ${fact.member} ${fact.ok ? 'serves again' : 'does not serve'}`;
+    case 'link':
+      return `link of ${fact.instance} to member ${fact.member}: ${fact.mode}`;
+    case 'nospace':
+      return `NOSPACE ${fact.on ? 'raised' : 'disarmed'}`;
+    case 'others':
+      return `others ${fact.how} key ${fact.slot}${fact.lease ? `, lease ${fact.lease}` : ''} within ${Math.round(fact.until - fact.at)} ms`;
+    case 'stall':
+      return `the recorder itself did not run for ${Math.round(fact.until - fact.at)} ms`;
+    case 'note':
+      return fact.text;
+  }
+}
