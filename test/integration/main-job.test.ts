@@ -237,6 +237,25 @@ describe('surroundings that come late', () => {
     proxy.close();
   });
 
+  it('two silent members of five: the lease outlives them', async () => {
+    const { port } = await app();
+    const proxies = await Promise.all([1, 2, 3, 4, 5].map(() => startProxy(etcd.members[0]!.port)));
+    const endpoints = proxies.map(proxy => `http://127.0.0.1:${proxy.port}`).join(',');
+    const watcher = await etcd.watch('/');
+    const program = await dockreg(port, { env: { ...literal, DOCKREG_TTL: '10s' }, etcd: endpoints });
+    await program.waitForLine('registered');
+    const used = proxies.findIndex(({ stats }) => stats.open > 0);
+    for (const step of [0, 1]) await proxies[(used + step) % 5]!.set('silent');
+    await program.waitForLine('etcd answers again', 20_000);
+    assert.deepEqual(
+      watcher.events.filter(({ type }) => type === 'delete'),
+      [],
+    );
+    await program.stop();
+    watcher.close();
+    for (const proxy of proxies) proxy.close();
+  });
+
   it('the Docker socket: waited for, with the path and how to mount it', async () => {
     const { port } = await app();
     const socket = await docker({
