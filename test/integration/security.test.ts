@@ -9,7 +9,8 @@ import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster, type EtcdOptions } from '../support/etcd.ts';
 import { startProgram, type Program } from '../support/program.ts';
 import { makeTls } from '../support/tls.ts';
-import { eventually } from '../support/wait.ts';
+import { startProxy } from '../support/proxy.ts';
+import { eventually, stopwatch } from '../support/wait.ts';
 
 const key = '/service/10.1.0.101:49155';
 const quick = {
@@ -160,6 +161,19 @@ describe('a user with the least rights', () => {
     await startWithAuth();
     const program = await dockreg({});
     await program.waitForLine(/etcd wants a user: --etcd-user/, 20_000);
+  });
+
+  it('is not waited for by a stop while etcd is silent', async () => {
+    etcd = await startEtcd();
+    const proxy = await startProxy(etcd.members[0]!.port);
+    await proxy.set('silent');
+    const program = await dockreg({ ...app, DOCKREG_ETCD: `http://127.0.0.1:${proxy.port}` });
+    await proxy.arrival();
+    program.signal('SIGTERM');
+    const elapsed = stopwatch();
+    assert.equal((await program.exitWithin(10_000)).code, 0);
+    assert.ok(elapsed() < 3000, `${elapsed()} ms`);
+    proxy.close();
   });
 
   it('may be named where authentication is not enabled', async () => {
