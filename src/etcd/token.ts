@@ -10,6 +10,10 @@ import { messageOf } from '../errors.ts';
 import { DeniedError } from './errors.ts';
 
 export interface TokenKeeper {
+  /** Whether there is a user at all. */
+  readonly isUsed: boolean;
+  /** The token that we have, if we have one; nobody is asked. */
+  known(): string | undefined;
   /** The token for the next call; asks for one with `authenticate` when there is none. Undefined without a user. */
   current(authenticate: (name: string, password: string) => Promise<string>): Promise<string | undefined>;
   /** The server refused this one. */
@@ -19,6 +23,8 @@ export interface TokenKeeper {
 export function createTokenKeeper(user: User | undefined): TokenKeeper {
   let token: string | undefined;
   return {
+    isUsed: user !== undefined,
+    known: () => token,
     async current(authenticate) {
       if (user === undefined) return undefined;
       token ??= await authenticate(user.name, await readPassword(user));
