@@ -134,6 +134,17 @@ describe('a container of the example image', () => {
     assert.equal(gone.key, put.key);
   });
 
+  it('loses its key with its lease when it is paused, and has it again after', async () => {
+    await start('web', { env: { DOCKREG_TTL: '5s' } });
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    await host.docker(['pause', 'web']);
+    await watcher.next(({ type }) => type === 'delete', 15_000);
+    await host.docker(['unpause', 'web']);
+    const back = await watcher.next(({ type }) => type === 'put', 15_000);
+    assert.equal(back.key, put.key);
+    assert.notEqual(back.lease, put.lease);
+  });
+
   it('is registered at its new port when it is restarted', async () => {
     await start('web');
     await watcher.next(({ type }) => type === 'put', 20_000);
