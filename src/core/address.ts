@@ -16,12 +16,9 @@ export interface ContainerView {
   /** 64 hexadecimal digits. */
   readonly id: string;
   readonly name: string;
-  readonly hostname: string;
   readonly running: boolean;
   /** As in HostConfig.NetworkMode: `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
   readonly networkMode: string;
-  /** Names of the networks that it is attached to. */
-  readonly networks: readonly string[];
   /** NetworkSettings.Ports: `8000/tcp` → its bindings; exposed but not published is an empty list. */
   readonly ports: ReadonlyMap<string, readonly Binding[]>;
 }

@@ -58,10 +58,8 @@ function viewOf(answer: InspectAnswer): ContainerView {
   return {
     id: answer.Id,
     name: (answer.Name ?? '').replace(/^\//, ''),
-    hostname: answer.Config?.Hostname ?? '',
     running: answer.State?.Running ?? false,
     networkMode: answer.HostConfig?.NetworkMode ?? '',
-    networks: Object.keys(answer.NetworkSettings?.Networks ?? {}),
     ports: new Map(ports),
   };
 }

@@ -7,10 +7,8 @@ function container(ports: Record<string, Binding[]>, networkMode = 'default'): C
   return {
     id: 'ab'.repeat(32),
     name: 'web',
-    hostname: 'abababababab',
     running: true,
     networkMode,
-    networks: ['bridge'],
     ports: new Map(Object.entries(ports)),
   };
 }
