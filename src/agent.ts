@@ -4,8 +4,7 @@
  */
 import { timerEarlyMs, type Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
-import { formatAddress, type Address } from './core/address.ts';
-import { outOfReach, waitMs } from './core/backoff.ts';
+import type { Address } from './core/address.ts';
 import type { Verdict } from './core/health.ts';
 import { serviceLayout } from './core/layouts.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
@@ -13,8 +12,8 @@ import { doubt, paceAfter, startPace } from './core/pace.ts';
 import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
 import type { WatchNews } from './core/watch.ts';
 import type { Session, SessionEvent } from './etcd/session.ts';
-import { messageOf, UnavailableError } from './errors.ts';
 import type { AppWatch } from './kernel/app-watch.ts';
+import { createLocating, type Locator } from './locating.ts';
 import type { Log } from './log.ts';
 import type { Probe } from './probe/probe.ts';
 import { tellSession } from './session-log.ts';
@@ -27,27 +26,12 @@ export interface AgentParts {
   /** A number in [0, 1). */
   readonly chance: () => number;
   readonly probe: Probe;
-  /**
-   * Where others reach the app, or the reason why nobody can.
-   * @throws UnavailableError while that cannot be found out
-   */
-  readonly locate: () => Promise<Located>;
+  readonly locator: Locator;
   /** What sees the app between the checks; null when that is switched off. */
   readonly openWatch: () => Promise<AppWatch | null>;
   readonly openSession: (hooks: { tell: (event: SessionEvent) => void; askForCheck: () => void }) => Session;
 }
 
-export type Located =
-  | { readonly kind: 'address'; readonly address: Address; readonly how: string }
-  | { readonly kind: 'problem'; readonly problem: string };
-
-/** The address was found out and there is none. */
-export class NoAddressError extends Error {
-  override readonly name = 'NoAddressError';
-}
-
-/** How often the address is looked at again, in ms: a restart or a reconnected network gives a new port. */
-const relocateMs = 30_000;
 /** A check that took so much longer than its timeout, in ms, was not slow: we ourselves were not running. */
 const ownPauseMs = 1000;
 /** The most that closing the session may take, in ms. */
@@ -97,6 +81,14 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     }
   };
 
+  const locating = createLocating(parts.locator, {
+    clock,
+    log,
+    chance,
+    located: address => dispatch({ kind: 'located', address }),
+    unlocated: () => dispatch({ kind: 'unlocated' }),
+  });
+
   const check = async (): Promise<{ verdict: Verdict; startedAt: number }> => {
     const startedAt = clock.now();
     const verdict = await parts.probe(ending);
@@ -122,6 +114,7 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     }
     const outcome = { verdict: verdict.kind, health: registration.health, startedAt };
     pace = paceAfter(pace, outcome, clock.now(), config.intervalMs, chance());
+    locating.noteNetwork();
   };
 
   const heed = (news: WatchNews): void => {
@@ -166,42 +159,8 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     }
   };
 
-  const keepLocating = async (): Promise<void> => {
-    let known: string | null = null;
-    let outage: Outage | null = null;
-    while (!ending.aborted) {
-      try {
-        const located = await parts.locate();
-        if (ending.aborted) return;
-        if (located.kind === 'problem') {
-          if (known === null) throw new NoAddressError(located.problem);
-          throw new UnavailableError(located.problem);
-        }
-        const text = formatAddress(located.address);
-        if (text !== known) log.info(`address ${text}`, { found: located.how, was: known ?? undefined });
-        else if (outage) log.info(`address ${text} still holds`, { tries: outage.tries });
-        if (text !== known) dispatch({ kind: 'located', address: located.address });
-        known = text;
-        outage = null;
-        if (config.advertise) return;
-        await clock.sleep(relocateMs * (0.9 + 0.2 * chance()), ending);
-      } catch (error) {
-        if (!(error instanceof UnavailableError)) throw error;
-        const noted = noteFailure(outage, messageOf(error), clock.now());
-        outage = noted.outage;
-        if (noted.say)
-          log.warn(
-            known
-              ? `address ${known} could not be confirmed: ${messageOf(error)}`
-              : `waiting for the address: ${messageOf(error)}`,
-          );
-        await clock.sleep(waitMs(outOfReach, outage.tries, chance()), ending);
-      }
-    }
-  };
-
   try {
-    await Promise.all([keepChecking(), keepLocating()]);
+    await Promise.all([keepChecking(), locating.run(ending)]);
   } catch (error) {
     failed.abort();
     throw error;

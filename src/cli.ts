@@ -38,7 +38,9 @@ export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): C
   for (const name of optionNames) {
     const value: unknown = parsed[name];
     if (value === undefined) continue;
-    if (typeof value === 'string' && value !== '') given.set(name, { text: value, from: `--${name}` });
+    const { bare }: Option<unknown> = options[name];
+    const text = value === '' ? bare : value;
+    if (typeof text === 'string' && text !== '') given.set(name, { text, from: `--${name}` });
     else if (Array.isArray(value)) problems.push(`--${name} is given ${value.length} times; give it once`);
     else problems.push(`--${name} needs a value: --${name} ${options[name].placeholder}`);
   }

@@ -2,11 +2,11 @@
 /**
  * The process: arguments, signals, standard output and exit codes. No other file touches them.
  */
-import { NoAddressError } from './agent.ts';
 import { helpText, parseCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run } from './commands/run.ts';
 import { ConfigError, ExitCode, messageOf } from './errors.ts';
+import { NoAddressError } from './locating.ts';
 import { createLog } from './log.ts';
 import { version } from './version.ts';
 

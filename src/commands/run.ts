@@ -2,13 +2,15 @@
  * `dockreg` itself: builds the parts that this configuration needs, and no others, and runs the agent. What is heavy is
  * loaded while the first check is under way.
  */
-import { runAgent, type Located } from '../agent.ts';
+import { runAgent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import type { Access, Member } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
+import { findHostIp, networkWatcher } from '../host-ip.ts';
+import type { Locator } from '../locating.ts';
 import { httpProbe } from '../probe/http.ts';
 
 /** Where the app is asked: at home. */
@@ -37,7 +39,7 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
         timeoutMs: config.timeoutMs,
         userAgent: `dockreg/${version}`,
       }),
-      locate: locator(config),
+      locator: createLocator(config),
       openWatch: async () => {
         if (!config.watch) return null;
         const { openAppWatch } = await import('../kernel/app-watch.ts');
@@ -84,28 +86,39 @@ function connector({ security }: Config): (endpoint: string) => Promise<Member> 
   };
 }
 
-function locator(config: Config): () => Promise<Located> {
-  const { advertise, container: ownId, engine: endpoint, ip, localPort } = config;
-  if (advertise) return () => Promise.resolve({ kind: 'address', address: advertise, how: 'advertise' });
-  return async () => {
-    const [{ connectEngine }, { locate }] = await Promise.all([
-      import('../docker/engine.ts'),
-      import('../docker/locate.ts'),
-    ]);
-    const { container, source, answer } = await locate(
-      connectEngine(endpoint, systemClock),
-      {
-        localPort,
-        protocol: 'tcp',
-        ip,
-      },
-      ownId,
-    );
-    if (answer.kind === 'problem') return answer;
+function createLocator(config: Config): Locator {
+  const {
+    advertise,
+    container: ownId,
+    engine: endpoint,
+    ip: host,
+    localPort,
+    protocol,
+    allowLoopback,
+  } = config;
+  if (advertise.kind === 'literal') {
+    const { address } = advertise;
     return {
-      kind: 'address',
-      address: answer.address,
-      how: `container ${container.id.slice(0, 12)} by ${source}`,
+      locate: () => Promise.resolve({ kind: 'address', address, how: '--advertise' }),
+      networkChanged: () => false,
+      fixed: true,
     };
+  }
+  return {
+    async locate() {
+      const [{ connectEngine }, { findSelf, locate }] = await Promise.all([
+        import('../docker/engine.ts'),
+        import('../docker/locate.ts'),
+      ]);
+      const engine = connectEngine(endpoint, systemClock);
+      const { container, source, network } = await findSelf(engine, ownId);
+      const hostIp = host && (await findHostIp(host));
+      const answer = await locate(engine, network, { localPort, protocol, advertise, hostIp, allowLoopback });
+      if (answer.kind === 'problem') return answer;
+      const how = `container ${container.id.slice(0, 12)} by ${source}, ${answer.by}`;
+      return { kind: 'address', address: answer.address, how };
+    },
+    networkChanged: networkWatcher(),
+    fixed: false,
   };
 }

@@ -1,7 +1,8 @@
 /**
  * From the texts of flags and variables to one checked configuration, or to the list of everything that is wrong.
  */
-import type { Address } from '../core/address.ts';
+import { reservedRange, type Protocol } from '../core/address.ts';
+import { unreachable, type Advertise } from '../core/advertise.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
 import type { Security } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
@@ -14,21 +15,24 @@ import {
   type Option,
   type OptionName,
 } from './options.ts';
+import type { HostName } from './values.ts';
 
 export interface Config {
   /** `http://host:port`, at least one. */
   readonly endpoints: readonly string[];
   readonly security: Security;
   readonly localPort: number;
+  readonly protocol: Protocol;
   /** Parent of the keys, without slashes at its ends. */
   readonly key: string;
   readonly engine: EngineEndpoint;
   /** The id of our own container, if the user says it. */
   readonly container: string | undefined;
-  /** The host's address, if the user says it. */
-  readonly ip: string | undefined;
-  /** The whole address, if the user says it. */
-  readonly advertise: Address | undefined;
+  /** The host's address or name, if the user says it. */
+  readonly ip: HostName | undefined;
+  readonly advertise: Advertise;
+  /** Whether an address may be registered that reaches us from this host only. */
+  readonly allowLoopback: boolean;
   readonly intervalMs: number;
   readonly timeoutMs: number;
   readonly ttlSeconds: number;
@@ -80,15 +84,18 @@ export function checkConfig(
   };
   const tls = { ca: read('etcd-ca'), cert: read('etcd-cert'), key: read('etcd-key') };
   const user = { name: read('etcd-user'), file: read('etcd-password-file'), text: password };
+  const port = read('port');
   const values = {
     endpoints: read('etcd'),
     security: { tls, user: userOf(user) },
-    localPort: read('port'),
+    localPort: port?.port,
+    protocol: port?.protocol,
     key: read('key'),
     engine: read('docker'),
     container: read('container'),
     ip: read('ip'),
     advertise: read('advertise'),
+    allowLoopback: read('allow-loopback'),
     intervalMs: read('interval'),
     timeoutMs: read('timeout'),
     ttlSeconds: read('ttl'),
@@ -146,6 +153,7 @@ function conflicts({
   ttlSeconds,
   ip,
   advertise,
+  allowLoopback,
 }: { readonly [Name in keyof Config]: Config[Name] | undefined }): string[] {
   const problems: string[] = [];
   if (intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
@@ -160,8 +168,18 @@ function conflicts({
         `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
     );
   }
-  if (ip !== undefined && advertise !== undefined) {
+  if (ip !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container')) {
     problems.push('--ip and --advertise both say the address; give one of them');
   }
+  const said = { '--ip': ip?.kind === 'ip' ? ip.ip : undefined, '--advertise': literalIp(advertise) };
+  for (const [flag, address] of Object.entries(said)) {
+    const range = address === undefined ? null : reservedRange(address);
+    if (range !== null && !(range === 'loopback' && allowLoopback))
+      problems.push(`${flag} ${address} ${unreachable(range)}`);
+  }
   return problems;
+}
+
+function literalIp(advertise: Advertise | undefined): string | undefined {
+  return advertise?.kind === 'literal' ? advertise.address.ip : undefined;
 }

@@ -2,16 +2,16 @@
  * Every option once: its flag, its environment variable, its default, its place in the help text, and its parser.
  */
 import {
-  parseAddress,
+  parseAdvertise,
   parseContainerId,
   parseDuration,
   parseEndpoints,
   parseEngineEndpoint,
-  parseIp,
+  parseHost,
   parseKey,
   parseLogFormat,
   parsePath,
-  parsePort,
+  parseLocalPort,
   parseSwitch,
   parseTtl,
   parseUser,
@@ -23,6 +23,8 @@ export interface Option<T> {
   readonly help: string;
   /** The text that is parsed when nothing is given. */
   readonly fallback?: string;
+  /** The text that the flag stands for when it is given without a value. */
+  readonly bare?: string;
   /** Without it, and without a fallback, the option is left out. */
   readonly required?: { readonly wayOut: string };
   readonly parse: (text: string) => T;
@@ -46,10 +48,10 @@ export const options = {
     parse: parsePath,
   },
   port: {
-    placeholder: 'PORT',
+    placeholder: 'PORT[/udp]',
     help: "the app's local port (required)",
     required: { wayOut: 'say where the app listens: --port 8000' },
-    parse: parsePort,
+    parse: parseLocalPort,
   },
   key: {
     placeholder: 'PARENT',
@@ -69,14 +71,22 @@ export const options = {
     parse: parseContainerId,
   },
   ip: {
-    placeholder: 'ADDRESS',
-    help: "the host's address to register; left out, that of the port mapping",
-    parse: parseIp,
+    placeholder: 'ADDRESS|NAME',
+    help: "the host's address, name or interface (as published)",
+    parse: parseHost,
   },
   advertise: {
-    placeholder: 'IP:PORT',
-    help: 'register this address; Docker is not asked at all',
-    parse: parseAddress,
+    placeholder: 'MODE|IP:PORT',
+    help: 'published, host, container[:NETWORK], swarm, or just this',
+    fallback: 'published',
+    parse: parseAdvertise,
+  },
+  'allow-loopback': {
+    placeholder: 'on|off',
+    help: 'register a loopback address, which no other host can reach',
+    fallback: 'off',
+    bare: 'on',
+    parse: parseSwitch,
   },
   interval: { placeholder: 'TIME', help: 'from check to check', fallback: '5s', parse: parseDuration },
   timeout: { placeholder: 'TIME', help: 'how long one check may take', fallback: '3s', parse: parseDuration },

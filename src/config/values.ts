@@ -3,7 +3,8 @@
  * says the rule and the way out; who calls knows the flag.
  */
 import { isIP } from 'node:net';
-import { isWildcard, type Address } from '../core/address.ts';
+import { canonicalIp, type Protocol } from '../core/address.ts';
+import type { Advertise } from '../core/advertise.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
 
 /** The value breaks a rule. The message continues "<flag> <value>: …". */
@@ -38,24 +39,52 @@ export function parsePort(text: string): number {
   return port;
 }
 
-export function parseIp(text: string): string {
-  if (isIP(text) === 0)
-    throw new ValueProblem('must be an IPv4 or IPv6 address of this host, such as 10.1.0.101');
-  if (isWildcard(text))
-    throw new ValueProblem(
-      'means every address and reaches none; give the address that others use, such as 10.1.0.101',
-    );
-  return text;
+export interface LocalPort {
+  readonly port: number;
+  readonly protocol: Protocol;
 }
 
-/** `10.1.0.101:49155` or `[2001:db8::1]:49155`. */
-export function parseAddress(text: string): Address {
+/** `8000`, `8000/tcp`, `53/udp`. */
+export function parseLocalPort(text: string): LocalPort {
+  const [, port = '', protocol = 'tcp'] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
+  if (protocol !== 'tcp' && protocol !== 'udp')
+    throw new ValueProblem('must end in /tcp or /udp, or in nothing for tcp, such as 8000 or 53/udp');
+  return { port: parsePort(port), protocol };
+}
+
+/** Where the host is: an IP address, or a name that must be resolved (a host's or an interface's). */
+export type HostName =
+  | { readonly kind: 'ip'; readonly ip: string }
+  | { readonly kind: 'name'; readonly name: string };
+
+export function parseHost(text: string): HostName {
+  if (isIP(text) !== 0) return { kind: 'ip', ip: canonicalIp(text) };
+  // What looks like an address and is none would be asked of DNS for ever.
+  if (!/^[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/i.test(text) || /^[\d.]+$/.test(text)) {
+    throw new ValueProblem(
+      'must be an IPv4 or IPv6 address of this host, such as 10.1.0.101, or the name of a host or an interface',
+    );
+  }
+  return { kind: 'name', name: text };
+}
+
+const modes = ['published', 'host', 'container', 'swarm'] as const;
+
+/** `published`, `host`, `container`, `container:<network>`, `swarm`, `10.1.0.101:49155` or `[2001:db8::1]:49155`. */
+export function parseAdvertise(text: string): Advertise {
+  const [, network] = /^container:([\w][\w.-]*)$/.exec(text) ?? [];
+  if (network !== undefined) return { kind: 'container', network };
+  const mode = modes.find(name => name === text);
+  if (mode === 'container') return { kind: 'container', network: undefined };
+  if (mode !== undefined) return { kind: mode };
   const [, six, four, port = ''] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? [];
   const ip = six ?? four;
   if (ip === undefined || isIP(ip) !== (six === undefined ? 4 : 6)) {
-    throw new ValueProblem('must be IP:PORT, such as 10.1.0.101:49155 or [2001:db8::1]:49155');
+    throw new ValueProblem(
+      'must be published, host, container, container:NETWORK, swarm, or IP:PORT such as 10.1.0.101:49155 or [2001:db8::1]:49155',
+    );
   }
-  return { ip: parseIp(ip), port: parsePort(port) };
+  return { kind: 'literal', address: { ip: canonicalIp(ip), port: parsePort(port) } };
 }
 
 /** Comma separated endpoints, all http or all https, each `http://host:port`. */

@@ -7,7 +7,7 @@ export interface Candidate {
   /** A container id, 12 or 64 hexadecimal digits. */
   readonly id: string;
   /** Where it was read, for the log. */
-  readonly source: '--container' | 'mountinfo' | 'cgroup' | 'hostname';
+  readonly source: '--container' | 'mountinfo' | 'cgroup' | 'containerenv' | 'hostname';
 }
 
 /** What the process can see of itself. A file that cannot be read is the empty string. */
@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly mountinfo: string;
   /** The text of /proc/self/cgroup. */
   readonly cgroup: string;
+  /** The text of /run/.containerenv: podman writes the id there for privileged containers. */
+  readonly containerenv: string;
   readonly hostname: string;
 }
 
@@ -32,7 +34,13 @@ const containerFolder = /\/(?:containers|overlay-containers)\/([0-9a-f]{64})\//;
  * gives X, which is right: X owns the ports.
  * Source: proc_pid_mountinfo(5): field 4 is the root of the mount in its file system, field 5 the mount point.
  */
-export function candidates({ container, mountinfo, cgroup, hostname }: Surroundings): Candidate[] {
+export function candidates({
+  container,
+  mountinfo,
+  cgroup,
+  containerenv,
+  hostname,
+}: Surroundings): Candidate[] {
   if (container !== undefined) return [{ id: container, source: '--container' }];
   const found: Candidate[] = [];
   for (const line of mountinfo.split('\n')) {
@@ -44,6 +52,8 @@ export function candidates({ container, mountinfo, cgroup, hostname }: Surroundi
     const id = line.match(/[0-9a-f]{64}/g)?.at(-1);
     if (id) found.push({ id, source: 'cgroup' });
   }
+  const told = /^id="([0-9a-f]{64})"$/m.exec(containerenv)?.[1];
+  if (told) found.push({ id: told, source: 'containerenv' });
   if (/^[0-9a-f]{12}$/.test(hostname)) found.push({ id: hostname, source: 'hostname' });
   return found.filter((candidate, at) => found.findIndex(({ id }) => id === candidate.id) === at);
 }

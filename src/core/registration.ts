@@ -28,6 +28,8 @@ export type RegistrationEvent =
   /** Nobody can connect to the app any more. */
   | { readonly kind: 'vanished'; readonly reason: string }
   | { readonly kind: 'located'; readonly address: Address }
+  /** Others cannot reach the app any more, whatever its health. */
+  | { readonly kind: 'unlocated' }
   | { readonly kind: 'stopping' };
 
 export type Action =
@@ -85,6 +87,8 @@ function next(state: Registration, event: RegistrationEvent, rules: Registration
         : state;
     case 'located':
       return { ...state, address: event.address };
+    case 'unlocated':
+      return { ...state, address: null };
     case 'stopping':
       return { ...state, stopping: true };
   }
@@ -96,7 +100,8 @@ function wantedRecords(state: Registration, rules: RegistrationRules): readonly 
     : null;
 }
 
-function whyNot({ health, stopping }: Registration): string {
+function whyNot({ health, address, stopping }: Registration): string {
   if (stopping) return 'stopping';
+  if (!address) return 'no address';
   return health.status === 'down' ? health.reason : 'not up';
 }

@@ -1,10 +1,11 @@
 /**
- * What we ask of the Docker engine, in our words: one GET on `/containers/<id>/json`, nothing else, so that a proxy in
- * front of the socket can forbid all the rest. Podman's compatible API answers the same.
+ * What we ask of the Docker engine, in our words: GET on `/containers/<id>/json`, and in a swarm on `/services/<id>` and
+ * `/info`; nothing else, so that a proxy in front of the socket can forbid all the rest. Podman's compatible API answers
+ * the same.
  */
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
-import type { Binding, ContainerView } from '../core/address.ts';
+import type { Binding, ContainerView, IngressPort, NetworkView } from '../core/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/engine.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 
@@ -14,6 +15,17 @@ export interface Engine {
    * @throws UnavailableError when there is no usable answer, with the way out
    */
   inspect(id: string): Promise<ContainerView | null>;
+  /**
+   * The node's address in its swarm; null outside of a swarm and where we may not ask.
+   * @throws UnavailableError when there is no usable answer
+   */
+  nodeIp(): Promise<string | null>;
+  /**
+   * The ports that a swarm service publishes on every node; null where that is not told: on a worker, and where we may
+   * not ask.
+   * @throws UnavailableError when there is no usable answer
+   */
+  ingressPorts(serviceId: string): Promise<IngressPort[] | null>;
 }
 
 const timeLimitMs = 3000;
@@ -25,18 +37,35 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
       ? new Docker({ socketPath: endpoint.path })
       : new Docker({ protocol: 'http', host: endpoint.host, port: endpoint.port });
 
+  /** What `question` gives; null for a refusal that is an answer. */
+  const ask = async <T>(
+    question: (abortSignal: AbortSignal) => Promise<T>,
+    isAnswer: (error: unknown) => boolean,
+  ): Promise<T | null> => {
+    try {
+      return await withDeadline(clock, timeLimitMs, question);
+    } catch (error) {
+      if (isAnswer(error)) return null;
+      throw new UnavailableError(explain(endpoint, error), { cause: error });
+    }
+  };
+
   return {
     async inspect(id) {
       // The library sends an id as a path and follows what comes back: `../x` would end the process.
       if (!/^[0-9a-f]{12,64}$/.test(id)) return null;
-      try {
-        return await withDeadline(clock, timeLimitMs, async abortSignal =>
-          viewOf(await docker.getContainer(id).inspect({ abortSignal })),
-        );
-      } catch (error) {
-        if (statusOf(error) === 404) return null;
-        throw new UnavailableError(explain(endpoint, error), { cause: error });
-      }
+      return ask(
+        async abortSignal => viewOf(await docker.getContainer(id).inspect({ abortSignal })),
+        isUnknown,
+      );
+    },
+    nodeIp: () => ask(async abortSignal => nodeIpOf(await askInfo(docker, abortSignal)), isWithheld),
+    async ingressPorts(serviceId) {
+      if (!/^[0-9a-z]{12,64}$/.test(serviceId)) return null;
+      return ask(
+        async abortSignal => ingressOf(await inspectService(docker, serviceId, abortSignal)),
+        error => isWithheld(error) || isOnWorker(error),
+      );
     },
   };
 }
@@ -45,7 +74,7 @@ type InspectAnswer = Partial<Docker.ContainerInspectInfo>;
 
 function viewOf(answer: InspectAnswer): ContainerView {
   // A body that is not JSON comes as a Buffer.
-  if (typeof answer.Id !== 'string') throw new Error('the answer is no container: is this a Docker API?');
+  if (typeof answer.Id !== 'string') throw new Error(notDocker);
   const ports = Object.entries(answer.NetworkSettings?.Ports ?? {}).map(
     ([port, bindings]): [string, Binding[]] => [
       port,
@@ -55,14 +84,60 @@ function viewOf(answer: InspectAnswer): ContainerView {
       })),
     ],
   );
+  const networks = Object.entries(answer.NetworkSettings?.Networks ?? {}).map(
+    ([name, at]): [string, NetworkView] => [name, { ipv4: at.IPAddress, ipv6: at.GlobalIPv6Address }],
+  );
   return {
     id: answer.Id,
     name: (answer.Name ?? '').replace(/^\//, ''),
     running: answer.State?.Running ?? false,
+    image: answer.Config?.Image ?? '',
+    labels: new Map(Object.entries(answer.Config?.Labels ?? {})),
     networkMode: answer.HostConfig?.NetworkMode ?? '',
     ports: new Map(ports),
+    networks: new Map(networks),
   };
 }
+
+function nodeIpOf(answer: unknown): string | null {
+  const { ID, Swarm } = answer as { ID?: string; Swarm?: { NodeAddr?: string } };
+  if (ID === undefined) throw new Error(notDocker);
+  return Swarm?.NodeAddr || null;
+}
+
+function ingressOf(answer: unknown): IngressPort[] {
+  const { ID, Endpoint } = answer as { ID?: string; Endpoint?: { Ports?: EndpointPort[] } };
+  if (ID === undefined) throw new Error(notDocker);
+  return (Endpoint?.Ports ?? [])
+    .filter(({ PublishMode }) => PublishMode === 'ingress')
+    .map(({ Protocol, TargetPort, PublishedPort }) => ({
+      target: `${TargetPort}/${Protocol}`,
+      publishedPort: PublishedPort,
+    }));
+}
+
+// The types do not know that these two take a signal as a container's inspect does.
+
+function askInfo(
+  docker: { info(options: object): Promise<unknown> },
+  abortSignal: AbortSignal,
+): Promise<unknown> {
+  return docker.info({ abortSignal });
+}
+
+function inspectService(docker: Docker, id: string, abortSignal: AbortSignal): Promise<unknown> {
+  const service: { inspect(options: object): Promise<unknown> } = docker.getService(id);
+  return service.inspect({ abortSignal });
+}
+
+interface EndpointPort {
+  readonly Protocol: string;
+  readonly TargetPort: number;
+  readonly PublishedPort: number;
+  readonly PublishMode: string;
+}
+
+const notDocker = 'the answer is not of a Docker API: is this the right socket?';
 
 function explain(endpoint: EngineEndpoint, error: unknown): string {
   const at = formatEngineEndpoint(endpoint);
@@ -74,6 +149,20 @@ function explain(endpoint: EngineEndpoint, error: unknown): string {
     return `may not open the Docker socket ${endpoint.path}; run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT`;
   }
   return `Docker at ${at}: ${messageOf(error)}`;
+}
+
+function isUnknown(error: unknown): boolean {
+  return statusOf(error) === 404;
+}
+
+/** By a proxy in front of the socket, or because an engine other than Docker has no such page. */
+function isWithheld(error: unknown): boolean {
+  return statusOf(error) === 403 || statusOf(error) === 404;
+}
+
+/** A manager whose swarm has lost its leader answers 503 too, but for now only. */
+function isOnWorker(error: unknown): boolean {
+  return statusOf(error) === 503 && messageOf(error).includes('not a swarm manager');
 }
 
 function statusOf(error: unknown): unknown {

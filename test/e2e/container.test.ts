@@ -145,6 +145,19 @@ describe('a container of the example image', () => {
     assert.notEqual(back.lease, put.lease);
   });
 
+  it('moves its key when its network is connected anew', async () => {
+    await start('web');
+    const { key, lease } = await watcher.next(({ type }) => type === 'put', 20_000);
+    await host.docker(['network', 'disconnect', 'bridge', 'web']);
+    await host.docker(['network', 'connect', 'bridge', 'web']);
+    const moved = await keyOf('web');
+    assert.notEqual(moved, key);
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    const gone = await watcher.next(({ type }) => type === 'delete', 20_000);
+    assert.deepEqual([put.key, gone.key, put.lease], [moved, key, lease]);
+    assert.equal(put.modRevision, gone.modRevision, 'one transaction');
+  });
+
   it('is registered at its new port when it is restarted', async () => {
     await start('web');
     await watcher.next(({ type }) => type === 'put', 20_000);

@@ -289,6 +289,73 @@ describe('surroundings that come late', () => {
   }
 });
 
+describe('a swarm task', () => {
+  const serviceId = 'p2q4xjz0c3h1w8m5n6b7v9k2r';
+  const labels = { 'com.docker.swarm.service.id': serviceId };
+  const ingressOf = (port: number): object => ({
+    ID: serviceId,
+    Endpoint: {
+      Ports: [{ Protocol: 'tcp', TargetPort: port, PublishedPort: 8090, PublishMode: 'ingress' }],
+    },
+  });
+
+  it("is registered at its node's address and its service's ingress port, by three questions", async () => {
+    const { port } = await app();
+    const socket = await docker({ containers: { [id]: inspectAnswer({ id, labels }) } });
+    socket.answer(`/services/${serviceId}`, ingressOf(port));
+    socket.answer('/info', { ID: 'N0DE', Swarm: { NodeAddr: '10.1.0.101' } });
+    const program = await dockreg(port, {
+      args: ['--docker', socket.socketPath, '--container', id, '--advertise', 'swarm'],
+    });
+    await program.waitForLine('registered /service/10.1.0.101:8090');
+    assert.deepEqual(
+      socket.requests.map(({ method, path }) => `${method} ${path}`),
+      [`GET /containers/${id}/json`, `GET /services/${serviceId}`, 'GET /info'],
+    );
+  });
+
+  it('waits for a swarm that has no leader', async () => {
+    const { port } = await app();
+    const socket = await docker({ containers: { [id]: inspectAnswer({ id, labels }) } });
+    socket.refuse(`/services/${serviceId}`, 503, 'The swarm does not have a leader.');
+    const program = await dockreg(port, {
+      args: ['--docker', socket.socketPath, '--container', id, '--advertise', 'swarm'],
+    });
+    await program.waitForLine('waiting for the address');
+    socket.answer(`/services/${serviceId}`, ingressOf(port));
+    socket.answer('/info', { ID: 'N0DE', Swarm: { NodeAddr: '10.1.0.101' } });
+    await program.waitForLine('registered /service/10.1.0.101:8090');
+  });
+});
+
+describe('--ip', () => {
+  it('may be a name, and says so', async () => {
+    const { port } = await app();
+    const socket = await docker({
+      containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
+    });
+    const program = await dockreg(port, {
+      args: ['--docker', socket.socketPath, '--container', id, '--ip', 'localhost', '--allow-loopback'],
+    });
+    assert.match(
+      (await program.waitForLine('address 127.0.0.1:49155')).raw,
+      /found=.*by --container, name localhost, published/,
+    );
+    await program.waitForLine('registered /service/127.0.0.1:49155');
+  });
+
+  it('that is a name which does not resolve is waited for', async () => {
+    const { port } = await app();
+    const socket = await docker({
+      containers: { [id]: inspectAnswer({ id, ports: published(port, 49155) }) },
+    });
+    const program = await dockreg(port, {
+      args: ['--docker', socket.socketPath, '--container', id, '--ip', 'no-such-host.invalid'],
+    });
+    await program.waitForLine('waiting for the address: --ip no-such-host.invalid is no interface');
+  });
+});
+
 describe('Docker', () => {
   it('is asked for nothing but an inspect of our container', async () => {
     const { port } = await app();

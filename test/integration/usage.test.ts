@@ -1,7 +1,13 @@
 /** Bad input to the built program: one clear message each, and the exit code of its kind. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { inspectAnswer, published, startDockerSocket, type DockerSocket } from '../support/docker-socket.ts';
+import {
+  inspectAnswer,
+  published,
+  startDockerSocket,
+  type DockerSocket,
+  type InspectOptions,
+} from '../support/docker-socket.ts';
 import { startProgram } from '../support/program.ts';
 
 const enough = ['--etcd', 'http://127.0.0.1:2379', '--port', '8000'];
@@ -67,7 +73,7 @@ describe('the program refuses', () => {
   }
 
   it('several at once, each on its line', async () => {
-    const { code, stderr } = await refusal(['--prot', '1', '--port', 'abc', '--ip', 'x'], {
+    const { code, stderr } = await refusal(['--prot', '1', '--port', 'abc', '--ip', '!'], {
       DOCKREG_KEY: '..',
     });
     assert.equal(code, 64);
@@ -93,31 +99,48 @@ describe('the program answers', () => {
 
 describe('a container in which it can never work', () => {
   const id = 'c0ffee00'.repeat(8);
+  const serviceId = 'p2q4xjz0c3h1w8m5n6b7v9k2r';
   let docker: DockerSocket;
   before(async () => {
     docker = await startDockerSocket();
+    docker.refuse(
+      `/services/${serviceId}`,
+      503,
+      "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state.",
+    );
   });
   after(() => docker.remove(id));
 
-  const cases: [name: string, ports: Parameters<DockerSocket['publish']>[1], args: string[], text: RegExp][] =
+  const cases: [name: string, container: Partial<InspectOptions>, args: string[], text: RegExp][] = [
     [
-      [
-        'exposes the port but does not publish it',
-        { '8000/tcp': null },
-        ['--ip', '10.1.0.101'],
-        /8000\/tcp of container web is exposed but not published; start it with -p 8000/,
-      ],
-      ['publishes another port', published(9000, 32769), ['--ip', '10.1.0.101'], /only 9000\/tcp/],
-      [
-        'publishes on every address, without --ip',
-        published(8000, 32769),
-        [],
-        /every address of the host.*--ip/,
-      ],
-    ];
-  for (const [name, ports, args, text] of cases) {
+      'exposes the port but does not publish it',
+      { ports: { '8000/tcp': null } },
+      ['--ip', '10.1.0.101'],
+      /8000\/tcp of container web is exposed but not published; start it with -p 8000/,
+    ],
+    ['publishes another port', { ports: published(9000, 32769) }, ['--ip', '10.1.0.101'], /only 9000\/tcp/],
+    [
+      'publishes on every address, without --ip',
+      { ports: published(8000, 32769) },
+      [],
+      /every address of the host.*--ip/,
+    ],
+    [
+      'has a network of its own, and --ip names one of its interfaces',
+      { ports: published(8000, 32769) },
+      ['--ip', 'lo'],
+      /--ip lo is an interface of this container/,
+    ],
+    [
+      'is a swarm task on a worker that may not read services',
+      { labels: { 'com.docker.swarm.service.id': serviceId } },
+      ['--advertise', 'swarm'],
+      /only a manager tells it; publish it on each task's node.*--advertise IP:PORT/,
+    ],
+  ];
+  for (const [name, container, args, text] of cases) {
     it(`${name}: 78`, async () => {
-      docker.set(inspectAnswer({ id, name: 'web', ports }));
+      docker.set(inspectAnswer({ id, name: 'web', ...container }));
       const { code, stderr } = await refusal([
         ...enough,
         '--docker',

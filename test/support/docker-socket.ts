@@ -154,7 +154,7 @@ export class DockerSocket {
   /** Changed at will: what comes next is answered so. */
   mode: DockerMode = 'ok';
   readonly #containers: Map<string, InspectAnswer>;
-  readonly #others = new Map<string, unknown>();
+  readonly #others = new Map<string, [status: number, json: unknown]>();
   readonly #requests = new Journal<DockerRequest>('request to Docker');
   readonly #sockets = new Set<Socket>();
   readonly #folder: string;
@@ -204,7 +204,12 @@ export class DockerSocket {
 
   /** Answers GET of another path, such as `/info` or `/services/<id>` (without version), with this JSON. */
   answer(path: string, json: unknown): void {
-    this.#others.set(path, json);
+    this.#others.set(path, [200, json]);
+  }
+
+  /** Refuses GET of another path with this status and Docker's form of a message. */
+  refuse(path: string, status: number, message: string): void {
+    this.#others.set(path, [status, { message }]);
   }
 
   /** Stops listening, removes the socket and cuts all connections, as a daemon that ends does. Idempotent. */
@@ -264,7 +269,8 @@ export class DockerSocket {
   #find(method: string, path: string): [status: number, json: unknown] {
     if (method !== 'GET') return [403, { message: 'forbidden by the socket proxy' }];
     const plain = (path.split('?')[0] ?? path).replace(/^\/v\d+\.\d+(?=\/)/, '');
-    if (this.#others.has(plain)) return [200, this.#others.get(plain)];
+    const other = this.#others.get(plain);
+    if (other) return other;
     const asked = /^\/containers\/([^/]+)\/json$/.exec(plain)?.[1];
     return asked === undefined
       ? [404, { message: 'page not found' }]

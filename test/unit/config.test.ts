@@ -1,6 +1,8 @@
 /** The command line and the environment: what holds, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Advertise } from '../../src/core/advertise.ts';
+import type { HostName } from '../../src/config/values.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
 import { optionNames } from '../../src/config/options.ts';
@@ -24,17 +26,23 @@ function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly strin
   return [];
 }
 
+function allowed(...argv: string[]): boolean {
+  return configOf([...enough, ...argv]).allowLoopback;
+}
+
 describe('configuration', () => {
   it('has the original defaults', () => {
     assert.deepEqual(configOf(enough), {
       endpoints: ['http://h1:2379'],
       security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
       localPort: 8000,
+      protocol: 'tcp',
       key: 'service',
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
       container: undefined,
       ip: undefined,
-      advertise: undefined,
+      advertise: { kind: 'published' },
+      allowLoopback: false,
       intervalMs: 5000,
       timeoutMs: 3000,
       ttlSeconds: 20,
@@ -71,11 +79,13 @@ describe('configuration', () => {
         user: { name: 'app', password: { text: 'secret' } },
       },
       localPort: 8000,
+      protocol: 'tcp',
       key: 'prod/service',
       engine: { kind: 'tcp', host: '10.1.0.1', port: 2375 },
       container: 'a1b2c3d4a1b2',
-      ip: '10.1.0.101',
-      advertise: undefined,
+      ip: { kind: 'ip', ip: '10.1.0.101' },
+      advertise: { kind: 'published' },
+      allowLoopback: false,
       intervalMs: 10_000,
       timeoutMs: 250,
       ttlSeconds: 60,
@@ -97,14 +107,42 @@ describe('configuration', () => {
     });
   }
 
-  const addresses: [text: string, ip: string, port: number][] = [
-    ['10.1.0.101:49155', '10.1.0.101', 49155],
-    ['[2001:db8::1]:1', '2001:db8::1', 1],
+  const advertised: [text: string, advertise: Advertise][] = [
+    ['published', { kind: 'published' }],
+    ['host', { kind: 'host' }],
+    ['swarm', { kind: 'swarm' }],
+    ['container', { kind: 'container', network: undefined }],
+    ['container:web_net', { kind: 'container', network: 'web_net' }],
+    ['10.1.0.101:49155', { kind: 'literal', address: { ip: '10.1.0.101', port: 49155 } }],
+    ['[2001:DB8:0::1]:1', { kind: 'literal', address: { ip: '2001:db8::1', port: 1 } }],
   ];
-  for (const [text, ip, port] of addresses) {
+  for (const [text, advertise] of advertised) {
     it(`--advertise ${text}`, () =>
-      assert.deepEqual(configOf([...enough, '--advertise', text]).advertise, { ip, port }));
+      assert.deepEqual(configOf([...enough, '--advertise', text]).advertise, advertise));
   }
+
+  const hosts: [text: string, ip: HostName][] = [
+    ['10.1.0.101', { kind: 'ip', ip: '10.1.0.101' }],
+    ['2001:DB8:0::1', { kind: 'ip', ip: '2001:db8::1' }],
+    ['::ffff:10.1.0.101', { kind: 'ip', ip: '10.1.0.101' }],
+    ['eth0', { kind: 'name', name: 'eth0' }],
+    ['host-1.example.org', { kind: 'name', name: 'host-1.example.org' }],
+  ];
+  for (const [text, ip] of hosts) {
+    it(`--ip ${text}`, () => assert.deepEqual(configOf([...enough, '--ip', text]).ip, ip));
+  }
+
+  it('--port 53/udp', () => {
+    const { localPort, protocol } = configOf(['--etcd', 'http://h1:2379', '--port', '53/udp']);
+    assert.deepEqual([localPort, protocol], [53, 'udp']);
+  });
+
+  it('--allow-loopback stands alone or has a value', () => {
+    assert.ok(allowed('--allow-loopback'));
+    assert.ok(allowed('--allow-loopback', '--ip', '127.0.0.1'));
+    assert.ok(!allowed('--allow-loopback', 'off'));
+    assert.ok(allowed('--advertise', '[::1]:80', '--allow-loopback'));
+  });
 
   const refused: [argv: string[], text: RegExp][] = [
     [[], /^--etcd is missing; .*DOCKREG_ETCD/],
@@ -144,9 +182,9 @@ describe('configuration', () => {
     [['--container', '../x'], /must be a container id/],
     [['--docker', 'docker.sock'], /must be a socket such as/],
     [['--docker', 'tcp://h1'], /must be a socket such as/],
-    [['--advertise', '10.1.0.101'], /must be IP:PORT/],
-    [['--advertise', '2001:db8::1:80'], /must be IP:PORT/],
-    [['--advertise', 'web:80'], /must be IP:PORT/],
+    [['--advertise', '10.1.0.101'], /or IP:PORT such as/],
+    [['--advertise', '2001:db8::1:80'], /or IP:PORT such as/],
+    [['--advertise', 'web:80'], /or IP:PORT such as/],
     [['--advertise', '0.0.0.0:80'], /means every address/],
     [['--advertise', '10.1.0.101:0'], /must be a port number/],
     [['--ip', '10.1.0.101', '--advertise', '10.1.0.101:80'], /--ip and --advertise both say the address/],
@@ -169,7 +207,7 @@ describe('configuration', () => {
   }
 
   it('says all problems at once', () => {
-    assert.equal(problemsOf(['--port', 'x', '--ip', 'y', '--prot', 'z']).length, 4);
+    assert.equal(problemsOf(['--port', 'x', '--ip', '!', '--prot', 'z']).length, 4);
   });
 
   it('takes the password from a file or from the variable, not from both', () => {
@@ -179,7 +217,7 @@ describe('configuration', () => {
   });
 
   it('names the variable that a bad value came from', () => {
-    assert.match(problemsOf(enough, { DOCKREG_IP: 'x' })[0] ?? '', /^DOCKREG_IP "x": /);
+    assert.match(problemsOf(enough, { DOCKREG_IP: 'x y' })[0] ?? '', /^DOCKREG_IP "x y": /);
   });
 
   it('answers --help and --version whatever else is there', () => {

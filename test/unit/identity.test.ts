@@ -1,17 +1,21 @@
 /** Candidates for our own container's id, from what Docker and podman were seen to show. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { candidates } from '../../src/core/identity.ts';
+import { candidates, type Candidate, type Surroundings } from '../../src/core/identity.ts';
 
 const own = 'a1b2c3d4'.repeat(8);
 const other = '0f'.repeat(32);
 const mount = (root: string, point: string): string =>
   `514 501 254:0 ${root} ${point} rw,relatime - ext4 /dev/vda rw`;
 
+/** The candidates where all but these is empty. */
+const seen = (some: Partial<Surroundings>): Candidate[] =>
+  candidates({ container: undefined, mountinfo: '', cgroup: '', containerenv: '', hostname: '', ...some });
+
 describe('candidates', () => {
   it('takes the folder of the files that the engine mounts', () => {
     const mountinfo = mount(`/var/lib/docker/containers/${own}/hostname`, '/etc/hostname');
-    assert.deepEqual(candidates({ container: undefined, mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
+    assert.deepEqual(seen({ mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
       { id: own, source: 'mountinfo' },
     ]);
   });
@@ -21,7 +25,7 @@ describe('candidates', () => {
       `/containers/storage/overlay-containers/${own}/userdata/hostname`,
       '/etc/hostname',
     );
-    assert.equal(candidates({ container: undefined, mountinfo, cgroup: '', hostname: '' })[0]?.id, own);
+    assert.equal(seen({ mountinfo })[0]?.id, own);
   });
 
   it('is not misled by an overlay id or by a decoy mounted elsewhere', () => {
@@ -31,21 +35,18 @@ describe('candidates', () => {
       mount(`/var/lib/docker/containers/${own}/resolv.conf`, '/etc/resolv.conf'),
     ].join('\n');
     assert.deepEqual(
-      candidates({ container: undefined, mountinfo, cgroup: '', hostname: '' }).map(({ id }) => id),
+      seen({ mountinfo }).map(({ id }) => id),
       [own],
     );
   });
 
   it('takes the last 64 hexadecimal digits of a cgroup line', () => {
     const cgroup = `12:memory:/docker/${other}/docker/${own}\n0::/docker/${other}/docker/${own}`;
-    assert.deepEqual(candidates({ container: undefined, mountinfo: '', cgroup, hostname: '' }), [
-      { id: own, source: 'cgroup' },
-    ]);
+    assert.deepEqual(seen({ cgroup }), [{ id: own, source: 'cgroup' }]);
   });
 
   it('lists mountinfo, cgroup and hostname in this order, each id once', () => {
-    const found = candidates({
-      container: undefined,
+    const found = seen({
       mountinfo: mount(`/docker/containers/${own}/hosts`, '/etc/hosts'),
       cgroup: `1:cpu:/docker/${own}\n2:cpu:/docker/${other}`,
       hostname: 'a1b2c3d4a1b2',
@@ -56,15 +57,20 @@ describe('candidates', () => {
     );
   });
 
+  it('takes what podman tells a privileged container', () => {
+    const containerenv = `engine="podman-4.3.1"\nname="web"\nid="${own}"\nimage="app"\n`;
+    assert.deepEqual(seen({ containerenv }), [{ id: own, source: 'containerenv' }]);
+  });
+
   it('takes what the user says and nothing else', () => {
     const mountinfo = mount(`/docker/containers/${own}/hosts`, '/etc/hosts');
-    const found = candidates({ container: other, mountinfo, cgroup: '', hostname: '' });
+    const found = seen({ container: other, mountinfo });
     assert.deepEqual(found, [{ id: other, source: '--container' }]);
   });
 
   for (const hostname of ['web', 'A1B2C3D4A1B2', 'a1b2c3d4a1b', '../x', '']) {
     it(`does not take the hostname ${JSON.stringify(hostname)}`, () => {
-      assert.deepEqual(candidates({ container: undefined, mountinfo: '', cgroup: '', hostname }), []);
+      assert.deepEqual(seen({ hostname }), []);
     });
   }
 });

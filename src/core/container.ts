@@ -1,0 +1,38 @@
+/**
+ * What Docker tells of a container, in our words.
+ */
+
+export interface ContainerView {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  readonly name: string;
+  readonly running: boolean;
+  /** The image as it was named at the start: `registry:5000/app:1.2`. */
+  readonly image: string;
+  readonly labels: ReadonlyMap<string, string>;
+  /** As in HostConfig.NetworkMode: `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
+  readonly networkMode: string;
+  /** NetworkSettings.Ports: `8000/tcp` → its bindings; exposed but not published is an empty list. */
+  readonly ports: ReadonlyMap<string, readonly Binding[]>;
+  /** NetworkSettings.Networks: the networks that the container is on, by name. */
+  readonly networks: ReadonlyMap<string, NetworkView>;
+}
+
+export interface Binding {
+  /** `0.0.0.0`, `::`, the empty string (podman's wildcard), or a specific address of the host. */
+  readonly hostIp: string;
+  readonly hostPort: number;
+}
+
+/** The container's own addresses on one network; the empty string where it has none. */
+export interface NetworkView {
+  readonly ipv4: string;
+  readonly ipv6: string;
+}
+
+/** A port that a swarm service publishes on every node. */
+export interface IngressPort {
+  /** `8000/tcp` */
+  readonly target: string;
+  readonly publishedPort: number;
+}
