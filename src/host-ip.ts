@@ -3,6 +3,7 @@
  * have changed.
  */
 import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { HostName } from './config/values.ts';
 import { canonicalIp, isSix, reservedRange } from './core/address.ts';
@@ -57,11 +58,24 @@ export function networkWatcher(): () => boolean {
   };
 }
 
-/** Link-local addresses come and go with every container on the host's network and tell nothing. */
+/**
+ * An interface that was connected anew mostly has its old address; its index tells it from the old one.
+ * Link-local addresses come and go with every container on the host's network and tell nothing.
+ */
 function addressesOf(): string {
-  return Object.values(networkInterfaces())
-    .flatMap(list => list ?? [])
-    .map(({ address, mac }) => `${canonicalIp(address)} ${mac}`)
-    .filter(text => reservedRange(text.split(' ')[0] ?? '') === null)
+  return Object.entries(networkInterfaces())
+    .map(([name, list = []]) => {
+      const ips = list.map(({ address }) => canonicalIp(address)).filter(ip => reservedRange(ip) === null);
+      return ips.length > 0 ? `${name} ${indexOf(name)} ${ips.join(' ')}` : '';
+    })
     .join('\n');
+}
+
+/** Where /sys is not mounted the index is left out. */
+function indexOf(name: string): string {
+  try {
+    return readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8').trim();
+  } catch {
+    return '';
+  }
 }
