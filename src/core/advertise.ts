@@ -136,8 +136,14 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   if (bindings === undefined || bindings.length === 0) return problem(unpublished(view, port, bindings));
 
   const chosen = choose(bindings, hostIp?.ip);
-  const wildcard = isWildcard(chosen.hostIp);
-  if (hostIp === undefined && !wildcard) return address(chosen.hostIp, chosen.hostPort, 'published');
+  const range = reservedRange(chosen.hostIp);
+  if (hostIp === undefined && range !== 'unspecified')
+    return address(chosen.hostIp, chosen.hostPort, 'published');
+  if (hostIp !== undefined && range === 'loopback' && chosen.hostIp !== hostIp.ip) {
+    return problem(
+      `port ${port} of container ${labelOf(view)} is published on ${chosen.hostIp} only, where ${hostIp.ip} (${hostIp.source}) does not reach it; publish it on ${hostIp.ip} or on every address: -p ${localPort}`,
+    );
+  }
 
   const host = hostAddress(question, facts);
   if (host.kind === 'needs') return host;
@@ -234,11 +240,15 @@ function hostAddress({ hostIp }: AddressQuestion, { nodeIp }: SwarmFacts): HostA
   return nodeIp === null ? { kind: 'none' } : { kind: 'ip', ip: nodeIp, source: 'swarm node' };
 }
 
-/** The user's own address first, then a specific IPv4, the IPv4 wildcard, and IPv6; with an IPv6 --ip, its family first. */
+/**
+ * The user's own address first, then a specific IPv4, the IPv4 wildcard, and IPv6; with an IPv6 --ip, its family first.
+ * What is published on loopback is for the host itself: last.
+ */
 function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
   const wantsSix = ip !== undefined && isSix(ip);
   const rank = ({ hostIp }: Binding): number => {
     if (hostIp === ip) return 0;
+    if (reservedRange(hostIp) === 'loopback') return 5;
     return (isSix(hostIp) === wantsSix || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
   };
   return bindings.reduce((best, next) => (rank(next) < rank(best) ? next : best));

@@ -70,9 +70,13 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
   };
 }
 
-type InspectAnswer = Partial<Docker.ContainerInspectInfo>;
+export type InspectAnswer = Partial<Docker.ContainerInspectInfo>;
 
-function viewOf(answer: InspectAnswer): ContainerView {
+/**
+ * A container as Docker and podman answer it.
+ * @throws Error when it is none
+ */
+export function viewOf(answer: InspectAnswer): ContainerView {
   // A body that is not JSON comes as a Buffer.
   if (typeof answer.Id !== 'string') throw new Error(notDocker);
   const ports = Object.entries(answer.NetworkSettings?.Ports ?? {}).map(
@@ -99,13 +103,14 @@ function viewOf(answer: InspectAnswer): ContainerView {
   };
 }
 
-function nodeIpOf(answer: unknown): string | null {
-  const { ID, Swarm } = answer as { ID?: string; Swarm?: { NodeAddr?: string } };
-  if (ID === undefined) throw new Error(notDocker);
-  return Swarm?.NodeAddr || null;
+/** Of GET /info. */
+export function nodeIpOf(answer: unknown): string | null {
+  if (Buffer.isBuffer(answer)) throw new Error(notDocker);
+  return (answer as { Swarm?: { NodeAddr?: string } }).Swarm?.NodeAddr || null;
 }
 
-function ingressOf(answer: unknown): IngressPort[] {
+/** Of GET /services/<id>. */
+export function ingressOf(answer: unknown): IngressPort[] {
   const { ID, Endpoint } = answer as { ID?: string; Endpoint?: { Ports?: EndpointPort[] } };
   if (ID === undefined) throw new Error(notDocker);
   return (Endpoint?.Ports ?? [])

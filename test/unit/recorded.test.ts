@@ -1,0 +1,210 @@
+/** From what real engines were recorded to answer (test/fixtures) to the address, by the way that the program goes. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { formatAddress, type Protocol } from '../../src/core/address.ts';
+import { addressOf, type Advertise, type SwarmFacts } from '../../src/core/advertise.ts';
+import { ingressOf, nodeIpOf, viewOf, type InspectAnswer } from '../../src/docker/engine.ts';
+
+interface Recorded {
+  readonly container: InspectAnswer;
+  readonly service?: unknown;
+  readonly info?: unknown;
+}
+
+interface Case {
+  readonly ip?: string;
+  readonly protocol?: Protocol;
+  readonly port?: number;
+  readonly advertise?: Exclude<Advertise, { kind: 'literal' }>;
+  readonly allowLoopback?: boolean;
+  /**
+   * The address, where `{<port>/<protocol>@<HostIp>}` is the first port that Docker mapped there and `{<network>}` our
+   * own address on a network; or what the problem says.
+   */
+  readonly expected: string | RegExp;
+}
+
+const host = '10.1.0.101';
+const six = '2001:db8::1';
+const ofContainer: Case['advertise'] = { kind: 'container', network: undefined };
+const asTask: Case['advertise'] = { kind: 'swarm' };
+const wildcard = `${host}:{8000/tcp@0.0.0.0}`;
+
+const cases: readonly (readonly [file: string, ...Case[]])[] = [
+  [
+    'published',
+    { ip: host, expected: wildcard },
+    { ip: six, expected: `[${six}]:{8000/tcp@::}` },
+    { expected: /published on every address.*--ip/ },
+    { ip: host, protocol: 'udp', expected: /8000\/udp .* is not published, only 8000\/tcp/ },
+    { ip: host, port: 9000, expected: /9000\/tcp .* is not published, only 8000\/tcp/ },
+    { ip: host, advertise: { kind: 'host' }, expected: /not on the host's network/ },
+    { advertise: asTask, expected: /no task of a swarm service/ },
+    { advertise: ofContainer, expected: '{bridge}:8000' },
+    { ip: '127.0.0.1', expected: /127\.0\.0\.1 \(--ip.*is a loopback address/ },
+    { ip: '127.0.0.1', allowLoopback: true, expected: '127.0.0.1:{8000/tcp@0.0.0.0}' },
+  ],
+  [
+    'published-different-by-family',
+    { ip: host, expected: wildcard },
+    { ip: six, expected: `[${six}]:{8000/tcp@::}` },
+  ],
+  [
+    'published-on-loopback',
+    { expected: /127\.0\.0\.1 \(published\) is a loopback address.*--allow-loopback/ },
+    { allowLoopback: true, expected: '127.0.0.1:{8000/tcp@127.0.0.1}' },
+    { ip: host, expected: /on 127\.0\.0\.1 only, where 10\.1\.0\.101 .* does not reach it/ },
+  ],
+  [
+    'published-on-ipv6-loopback',
+    { expected: /::1 \(published\) is a loopback address/ },
+    { allowLoopback: true, expected: '[::1]:{8000/tcp@::1}' },
+    { ip: six, expected: /on ::1 only, where 2001:db8::1 .* does not reach it/ },
+  ],
+  [
+    'published-on-lan-address',
+    { expected: `${host}:{8000/tcp@${host}}` },
+    { ip: host, expected: `${host}:{8000/tcp@${host}}` },
+    { ip: six, expected: /published on 10\.1\.0\.101 only, and 2001:db8::1 .* is of the other family/ },
+  ],
+  [
+    'published-on-ipv6-wildcard',
+    { ip: six, expected: `[${six}]:{8000/tcp@::}` },
+    { ip: host, expected: /published on :: only, and 10\.1\.0\.101 .* is of the other family/ },
+  ],
+  [
+    'published-and-on-loopback',
+    { ip: host, expected: wildcard },
+    { expected: /published on every address.*--ip/ },
+    { ip: '127.0.0.1', allowLoopback: true, expected: '127.0.0.1:{8000/tcp@127.0.0.1}' },
+  ],
+  [
+    'published-udp',
+    { ip: host, protocol: 'udp', expected: `${host}:{8000/udp@0.0.0.0}` },
+    { ip: host, expected: /8000\/tcp .* is not published, only 8000\/udp/ },
+  ],
+  [
+    'published-tcp-and-udp',
+    { ip: host, expected: wildcard },
+    { ip: host, protocol: 'udp', expected: `${host}:{8000/udp@0.0.0.0}` },
+    { ip: six, protocol: 'udp', expected: `[${six}]:{8000/udp@::}` },
+  ],
+  ['published-twice', { ip: host, expected: wildcard }],
+  ['published-other-port', { ip: host, port: 9000, expected: `${host}:{9000/tcp@0.0.0.0}` }],
+  ['exposed-only', { ip: host, port: 9000, expected: /9000\/tcp .* is exposed but not published.*-p 9000/ }],
+  ['nothing', { ip: host, expected: /publishes no port/ }],
+  ['network-host', { ip: host, expected: `${host}:8000` }, { expected: /uses the host's network.*--ip/ }],
+  [
+    'network-host-exposed',
+    { ip: host, advertise: { kind: 'host' }, expected: `${host}:8000` },
+    { advertise: ofContainer, expected: /uses the host's network and has no address of its own/ },
+  ],
+  [
+    'network-none',
+    { ip: host, expected: /has no network/ },
+    { advertise: ofContainer, expected: /no address on a network \(networks: none\)/ },
+  ],
+  ['network-internal', { ip: host, expected: /publishes no port/ }],
+  ['network-container-owner', { ip: host, expected: wildcard }],
+  [
+    'network-of-user',
+    { ip: host, expected: wildcard },
+    { advertise: { kind: 'container', network: 'backend' }, expected: '{backend}:8000' },
+  ],
+  ['network-of-user-not-published', { advertise: ofContainer, expected: '{backend}:8000' }],
+  ['network-ipv6', { ip: six, expected: `[${six}]:{8000/tcp@::}` }],
+  ['network-macvlan', { advertise: ofContainer, expected: '{wire}:8000' }],
+  ['network-overlay', { advertise: ofContainer, expected: '{mesh}:8000' }],
+  [
+    'networks-two',
+    { ip: host, expected: wildcard },
+    { advertise: ofContainer, expected: /on several networks .*say which/ },
+    { advertise: { kind: 'container', network: 'metrics' }, expected: '{metrics}:8000' },
+    { advertise: { kind: 'container', network: 'wire' }, expected: /no address on network wire/ },
+  ],
+  ['networks-all-disconnected', { ip: host, expected: /publishes no port/ }],
+  ['paused', { ip: host, expected: wildcard }],
+  ['swarm-host-mode', { expected: wildcard }, { advertise: asTask, expected: wildcard }],
+  [
+    'swarm-ingress',
+    { advertise: asTask, expected: `${host}:8090` },
+    {
+      advertise: asTask,
+      port: 9000,
+      expected: /publishes no port for 9000\/tcp \(it publishes: 8000\/tcp\)/,
+    },
+    { expected: /not published on its node.*--advertise swarm/ },
+    { advertise: ofContainer, expected: /no address on a network/ },
+  ],
+  ['swarm-not-published', { advertise: asTask, expected: /publishes no port for 8000\/tcp .*none/ }],
+  ['swarm-overlay', { advertise: ofContainer, expected: '{mesh}:8000' }],
+  ['with-labels-and-health-check', { ip: host, expected: wildcard }],
+];
+
+const folder = 'test/fixtures/inspect';
+
+for (const engine of readdirSync(folder)) {
+  describe(`the answers of ${engine}`, () => {
+    for (const [file, ...questions] of cases) {
+      const path = `${folder}/${engine}/${file}.json`;
+      const recorded = read(path);
+      if (recorded === null) continue;
+      for (const question of questions) {
+        it(`${file} ${nameOf(question)}`, () => check(recorded, question));
+      }
+    }
+  });
+}
+
+/** Null for a case that this engine does not know. */
+function read(path: string): Recorded | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Recorded;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function check({ container, service, info }: Recorded, asked: Case): void {
+  const { port = 8000, protocol = 'tcp', advertise = { kind: 'published' }, expected } = asked;
+  const hostIp =
+    asked.ip === undefined
+      ? undefined
+      : { ip: asked.ip, source: `--ip ${asked.ip}`, fromInterface: undefined, ours: false };
+  const facts: SwarmFacts = {
+    nodeIp: info === undefined ? null : nodeIpOf(info),
+    ingress: service === undefined ? null : ingressOf(service),
+  };
+  const answer = addressOf(
+    viewOf(container),
+    { localPort: port, protocol, advertise, hostIp, allowLoopback: asked.allowLoopback ?? false },
+    facts,
+  );
+  if (expected instanceof RegExp)
+    assert.match(answer.kind === 'problem' ? answer.problem : JSON.stringify(answer), expected);
+  else
+    assert.equal(
+      answer.kind === 'address' ? formatAddress(answer.address) : JSON.stringify(answer),
+      fill(expected, container),
+    );
+}
+
+/** Reads the answer by itself, as a person would. */
+function fill(template: string, { NetworkSettings: settings }: InspectAnswer): string {
+  return template
+    .replace(/\{(\d+\/\w+)@([^}]+)\}/, (_, port: string, hostIp: string) => {
+      const binding = settings?.Ports[port]?.find(({ HostIp }) => HostIp === hostIp);
+      return binding?.HostPort ?? `nothing at ${port} on ${hostIp}`;
+    })
+    .replace(
+      /\{(\w+)\}/,
+      (_, network: string) => settings?.Networks[network]?.IPAddress ?? `not on ${network}`,
+    );
+}
+
+function nameOf({ expected, advertise, ...rest }: Case): string {
+  const mode = advertise === undefined ? '' : ` --advertise ${Object.values(advertise).join(':')}`;
+  return `${Object.values(rest).join(' ')}${mode} → ${String(expected)}`;
+}
