@@ -44,7 +44,7 @@ export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): C
     else if (Array.isArray(value)) problems.push(`--${name} is given ${value.length} times; give it once`);
     else problems.push(`--${name} needs a value: --${name} ${options[name].placeholder}`);
   }
-  const checked = checkConfig(given, env[passwordVariable] || undefined);
+  const checked = checkConfig(given, env[passwordVariable] || undefined, env);
   if ('config' in checked && problems.length === 0) return { kind: 'run', config: checked.config };
   throw new ConfigError([...problems, ...('problems' in checked ? checked.problems : [])], ExitCode.usage);
 }

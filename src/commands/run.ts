@@ -64,13 +64,19 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
 }
 
 /** A wrong path is told at the start; a file that is broken later, while it is renewed, is tried again. */
-async function checkCertificates({ security: { tls } }: Config): Promise<void> {
-  const { readTls, TlsFileError } = await import('../etcd/tls.ts');
-  await readTls(tls).catch((error: unknown) => {
-    if (error instanceof TlsFileError)
+async function checkCertificates({ security: { tls }, engine, advertise }: Config): Promise<void> {
+  const { PemFileError } = await import('../pem.ts');
+  try {
+    const { readTls } = await import('../etcd/tls.ts');
+    await readTls(tls);
+    if (advertise.kind === 'literal' || engine.kind === 'unix' || engine.certificates === undefined) return;
+    const { readCertificates } = await import('../docker/tls.ts');
+    await readCertificates(engine.certificates);
+  } catch (error) {
+    if (error instanceof PemFileError)
       throw new ConfigError([error.message], ExitCode.config, { cause: error });
     throw error;
-  });
+  }
 }
 
 /** The client of etcd is large, and loaded when it is first needed. The token is shared by all connections. */

@@ -54,17 +54,27 @@ export type GivenOptions = ReadonlyMap<OptionName, Given>;
 export function fromEnvironment(env: NodeJS.ProcessEnv): GivenOptions {
   const given = new Map<OptionName, Given>();
   for (const name of optionNames) {
-    const from = variableOf(name);
-    const text = env[from];
-    if (text !== undefined && text !== '') given.set(name, { text, from });
+    const { standIn }: Option<unknown> = options[name];
+    for (const from of standIn === undefined ? [variableOf(name)] : [standIn, variableOf(name)]) {
+      const text = env[from];
+      if (text !== undefined && text !== '') given.set(name, { text, from });
+    }
   }
   return given;
+}
+
+/** The docker CLI's variables for TLS, which mean to us what they mean to it. What is empty is not set. */
+export interface DockerVariables {
+  readonly DOCKER_TLS_VERIFY?: string | undefined;
+  readonly DOCKER_TLS?: string | undefined;
+  readonly DOCKER_CERT_PATH?: string | undefined;
 }
 
 /** The configuration, or every problem at once, each naming the flag, the value, the rule and the way out. */
 export function checkConfig(
   given: GivenOptions,
   password: string | undefined,
+  dockerVariables: DockerVariables = {},
 ): { readonly config: Config } | { readonly problems: readonly string[] } {
   const problems: string[] = [];
   const read = <Name extends OptionName>(name: Name): Parsed<Name> | undefined => {
@@ -85,13 +95,14 @@ export function checkConfig(
   const tls = { ca: read('etcd-ca'), cert: read('etcd-cert'), key: read('etcd-key') };
   const user = { name: read('etcd-user'), file: read('etcd-password-file'), text: password };
   const port = read('port');
+  const engine = secured(read('docker'), dockerVariables, problems);
   const values = {
     endpoints: read('etcd'),
     security: { tls, user: userOf(user) },
     localPort: port?.port,
     protocol: port?.protocol,
     key: read('key'),
-    engine: read('docker'),
+    engine,
     container: read('container'),
     ip: read('ip'),
     advertise: read('advertise'),
@@ -104,6 +115,31 @@ export function checkConfig(
   };
   problems.push(...conflicts(values), ...securityConflicts(values.endpoints, tls, user));
   return problems.length > 0 ? { problems } : { config: values as Config };
+}
+
+/**
+ * The engine with the certificates for it. TLS without a look at the engine's certificate, which the CLI would do with
+ * DOCKER_TLS, is not offered: whoever sits in between could then say any address.
+ */
+function secured(
+  engine: EngineEndpoint | undefined,
+  { DOCKER_TLS_VERIFY: verify, DOCKER_TLS: unverified, DOCKER_CERT_PATH: folder }: DockerVariables,
+  problems: string[],
+): EngineEndpoint | undefined {
+  if (engine?.kind !== 'tcp') return engine;
+  if (!verify && (unverified || folder)) {
+    const variable = unverified ? 'DOCKER_TLS' : 'DOCKER_CERT_PATH';
+    problems.push(
+      `${variable} is set and DOCKER_TLS_VERIFY is not, but TLS to an engine that is not verified protects nothing; ` +
+        `set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or unset ${variable} for plain HTTP`,
+    );
+  }
+  if (verify && !folder) {
+    problems.push(
+      'DOCKER_TLS_VERIFY is set without DOCKER_CERT_PATH; name the folder that holds ca.pem, cert.pem and key.pem',
+    );
+  }
+  return verify && folder ? { ...engine, certificates: folder } : engine;
 }
 
 interface GivenUser {

@@ -25,6 +25,8 @@ export interface Option<T> {
   readonly fallback?: string;
   /** The text that the flag stands for when it is given without a value. */
   readonly bare?: string;
+  /** A variable of others that holds when neither flag nor variable of ours is given. */
+  readonly standIn?: string;
   /** Without it, and without a fallback, the option is left out. */
   readonly required?: { readonly wayOut: string };
   readonly parse: (text: string) => T;
@@ -63,6 +65,7 @@ export const options = {
     placeholder: 'SOCKET',
     help: 'the Docker API: a path, unix://… or tcp://…',
     fallback: '/var/run/docker.sock',
+    standIn: 'DOCKER_HOST',
     parse: parseEngineEndpoint,
   },
   container: {

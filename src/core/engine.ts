@@ -4,7 +4,13 @@
 
 export type EngineEndpoint =
   | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      /** The folder of the certificates for TLS. Without it plain HTTP is spoken. */
+      readonly certificates?: string;
+    };
 
 /** `unix:///var/run/docker.sock`, `tcp://10.1.0.101:2375`. */
 export function formatEngineEndpoint(endpoint: EngineEndpoint): string {

@@ -8,6 +8,7 @@ import { type Clock, withDeadline } from '../clock.ts';
 import type { Binding, ContainerView, IngressPort, NetworkView } from '../core/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/engine.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
+import { PemFileError } from '../pem.ts';
 
 export interface Engine {
   /**
@@ -31,21 +32,17 @@ export interface Engine {
 const timeLimitMs = 3000;
 
 export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
-  // An explicit protocol and place: left to itself the library reads DOCKER_HOST and HOME.
-  const docker =
-    endpoint.kind === 'unix'
-      ? new Docker({ socketPath: endpoint.path })
-      : new Docker({ protocol: 'http', host: endpoint.host, port: endpoint.port });
-
   /** What `question` gives; null for a refusal that is an answer. */
   const ask = async <T>(
-    question: (abortSignal: AbortSignal) => Promise<T>,
+    question: (docker: Docker, abortSignal: AbortSignal) => Promise<T>,
     isAnswer: (error: unknown) => boolean,
   ): Promise<T | null> => {
     try {
-      return await withDeadline(clock, timeLimitMs, question);
+      const docker = client(await placeOf(endpoint));
+      return await withDeadline(clock, timeLimitMs, abortSignal => question(docker, abortSignal));
     } catch (error) {
       if (isAnswer(error)) return null;
+      if (error instanceof PemFileError) throw new UnavailableError(error.message, { cause: error });
       throw new UnavailableError(explain(endpoint, error), { cause: error });
     }
   };
@@ -55,19 +52,41 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
       // The library sends an id as a path and follows what comes back: `../x` would end the process.
       if (!/^[0-9a-f]{12,64}$/.test(id)) return null;
       return ask(
-        async abortSignal => viewOf(await docker.getContainer(id).inspect({ abortSignal })),
+        async (docker, abortSignal) => viewOf(await docker.getContainer(id).inspect({ abortSignal })),
         isUnknown,
       );
     },
-    nodeIp: () => ask(async abortSignal => nodeIpOf(await askInfo(docker, abortSignal)), isWithheld),
+    nodeIp: () =>
+      ask(async (docker, abortSignal) => nodeIpOf(await askInfo(docker, abortSignal)), isWithheld),
     async ingressPorts(serviceId) {
       if (!/^[0-9a-z]{12,64}$/.test(serviceId)) return null;
       return ask(
-        async abortSignal => ingressOf(await inspectService(docker, serviceId, abortSignal)),
+        async (docker, abortSignal) => ingressOf(await inspectService(docker, serviceId, abortSignal)),
         error => isWithheld(error) || isOnWorker(error),
       );
     },
   };
+}
+
+/** Certificates are read for each question, so that renewed ones are taken up. @throws PemFileError */
+async function placeOf(endpoint: EngineEndpoint): Promise<Docker.DockerOptions> {
+  if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
+  const { host, port, certificates } = endpoint;
+  if (certificates === undefined) return { protocol: 'http', host, port };
+  const { readCertificates } = await import('./tls.ts');
+  const { ca, own } = await readCertificates(certificates);
+  return { protocol: 'https', host, port, ca, ...own };
+}
+
+/** The library reads DOCKER_HOST and what goes with it even when it is told the place, and believes it more. */
+function client(place: Docker.DockerOptions): Docker {
+  const variable = process.env['DOCKER_HOST'];
+  delete process.env['DOCKER_HOST'];
+  try {
+    return new Docker(place);
+  } finally {
+    if (variable !== undefined) process.env['DOCKER_HOST'] = variable;
+  }
 }
 
 export type InspectAnswer = Partial<Docker.ContainerInspectInfo>;
@@ -153,7 +172,33 @@ function explain(endpoint: EngineEndpoint, error: unknown): string {
   if (endpoint.kind === 'unix' && code === 'EACCES') {
     return `may not open the Docker socket ${endpoint.path}; run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT`;
   }
-  return `Docker at ${at}: ${messageOf(error)}`;
+  const message = `Docker at ${at}: ${plain(messageOf(error))}`;
+  const wayOut = endpoint.kind === 'tcp' ? wayOutOfTls(endpoint.certificates, code, message) : undefined;
+  return wayOut ? `${message}; ${wayOut}` : message;
+}
+
+/** What to do about a connection on which the two sides could not agree; undefined when it is none of that. */
+function wayOutOfTls(certificates: string | undefined, code: unknown, message: string): string | undefined {
+  if (certificates === undefined) {
+    return /HTTPS server/.test(message)
+      ? 'it speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH'
+      : undefined;
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'name it in --docker as its certificate does';
+  if (/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/.test(String(code)))
+    return 'renew its certificate, or set the clock';
+  if (/ALERT/.test(String(code)))
+    return `it refuses us; cert.pem and key.pem in ${certificates} must be of an authority that it knows`;
+  if (/CERT|SIGNATURE/.test(String(code)))
+    return `its certificate is not of the authority in ${certificates}/ca.pem`;
+  if (/wrong version number|packet length too long/i.test(message))
+    return 'it does not speak TLS there; use its TLS port, or unset DOCKER_TLS_VERIFY';
+  return undefined;
+}
+
+/** OpenSSL wraps what happened in numbers and file names. */
+function plain(message: string): string {
+  return message.replace(/[\dA-F]+:error:[\dA-F]+:SSL routines:[^:]*:([^:]*):.*$/, '$1');
 }
 
 function isUnknown(error: unknown): boolean {

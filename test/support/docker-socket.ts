@@ -3,14 +3,16 @@
  * answers of Docker 20.10 and the faults that a socket can have. It records every request, so that a test can prove
  * that nothing else was ever asked.
  */
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { ListenOptions, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { atProcessEnd } from './children.ts';
+import type { TlsFiles } from './tls.ts';
 import { freePort, Journal } from './wait.ts';
 
 /** One published binding, as in `NetworkSettings.Ports`. */
@@ -143,6 +145,8 @@ export interface DockerSocketOptions {
   readonly containers?: Readonly<Record<string, InspectAnswer>>;
   /** Listen on a free TCP port of 127.0.0.1 too. */
   readonly tcp?: boolean;
+  /** There TLS is spoken, to clients with a certificate of the authority, as `dockerd --tlsverify` does. */
+  readonly tls?: TlsFiles;
   /** Where the socket shall be. In a temporary folder when left out. */
   readonly socketPath?: string;
 }
@@ -151,6 +155,7 @@ export class DockerSocket {
   readonly socketPath: string;
   /** The TCP port, when one was wanted. */
   readonly port: number | undefined;
+  readonly #tls: TlsFiles | undefined;
   /** Changed at will: what comes next is answered so. */
   mode: DockerMode = 'ok';
   readonly #containers: Map<string, InspectAnswer>;
@@ -166,6 +171,7 @@ export class DockerSocket {
     this.#containers = new Map(Object.entries(options.containers ?? {}));
     this.socketPath = options.socketPath ?? join(folder, 'docker.sock');
     this.port = port;
+    this.#tls = options.tls;
     this.#forget = atProcessEnd(() => {
       rmSync(folder, { recursive: true, force: true });
       rmSync(this.socketPath, { force: true });
@@ -235,9 +241,12 @@ export class DockerSocket {
   }
 
   #listenAt(place: ListenOptions): Promise<Server> {
-    const server = createServer({ keepAliveTimeout: 0 }, (request, response) =>
-      this.#handle(request, response),
-    );
+    const handle = (request: IncomingMessage, response: ServerResponse): void =>
+      this.#handle(request, response);
+    const server =
+      this.#tls && place.port !== undefined
+        ? createTlsServer(tlsOptions(this.#tls), handle)
+        : createServer({ keepAliveTimeout: 0 }, handle);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket.unref());
       socket.on('error', () => undefined);
@@ -287,6 +296,11 @@ export class DockerSocket {
     if (others.length > 0) return [500, { message: `Multiple IDs found with provided prefix: ${asked}` }];
     return [200, match];
   }
+}
+
+function tlsOptions({ ca, server: { cert, key } }: TlsFiles): ServerOptions {
+  const [authority, certificate, privateKey] = [ca, cert, key].map(path => readFileSync(path));
+  return { ca: authority, cert: certificate, key: privateKey, requestCert: true, keepAliveTimeout: 0 };
 }
 
 /** Starts a fake Docker API in mode `ok`. */

@@ -210,6 +210,25 @@ describe('configuration', () => {
     assert.equal(problemsOf(['--port', 'x', '--ip', '!', '--prot', 'z']).length, 4);
   });
 
+  it('takes the variables of the docker CLI, which ours and the flag beat', () => {
+    const tcp = { kind: 'tcp', host: 'h1', port: 2376 };
+    const engineOf = (env: NodeJS.ProcessEnv, ...argv: string[]): unknown =>
+      configOf([...enough, ...argv], env).engine;
+    assert.deepEqual(engineOf({ DOCKER_HOST: 'tcp://h1:2376' }), tcp);
+    assert.deepEqual(engineOf({ DOCKER_HOST: 'ssh://h2', DOCKREG_DOCKER: 'tcp://h1:2376' }), tcp);
+    assert.deepEqual(engineOf({ DOCKER_HOST: 'ssh://h2' }, '--docker', 'tcp://h1:2376'), tcp);
+    const secure = { DOCKER_HOST: 'tcp://h1:2376', DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/certs' };
+    assert.deepEqual(engineOf(secure), { ...tcp, certificates: '/certs' });
+    assert.deepEqual(engineOf(secure, '--docker', '/s'), { kind: 'unix', path: '/s' });
+    for (const [change, text] of [
+      [{ DOCKER_CERT_PATH: '' }, /DOCKER_TLS_VERIFY is set without DOCKER_CERT_PATH; name the folder/],
+      [{ DOCKER_TLS_VERIFY: '' }, /DOCKER_CERT_PATH is set and DOCKER_TLS_VERIFY is not/],
+      [{ DOCKER_TLS_VERIFY: '', DOCKER_TLS: '1' }, /DOCKER_TLS is set and DOCKER_TLS_VERIFY is not/],
+    ] as const) {
+      assert.match(problemsOf(enough, { ...secure, ...change }).join(), text);
+    }
+  });
+
   it('takes the password from a file or from the variable, not from both', () => {
     const argv = [...enough, '--etcd-user', 'app', '--etcd-password-file', '/run/password'];
     assert.deepEqual(configOf(argv).security.user, { name: 'app', password: { file: '/run/password' } });
