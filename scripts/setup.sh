@@ -25,7 +25,7 @@ setup_npm() {
 }
 
 missing_packages() {
-  for package in docker.io iptables etcd-server etcd-client supervisor debootstrap iproute2 openssl util-linux procps; do
+  for package in docker.io iptables etcd-server etcd-client supervisor debootstrap iproute2 openssl util-linux procps haproxy; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || printf '%s ' "$package"
   done

@@ -9,6 +9,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Child, cleanEnvironment, type Exit } from './children.ts';
+import type { TlsFiles } from './tls.ts';
 import { eventually } from './wait.ts';
 
 /** The switch's address, as bed.sh sets it: whatever listens in the bed itself is reached here by hosts and containers. */
@@ -19,6 +20,8 @@ export interface HostOptions {
   readonly name: string;
   /** 10.1.0.2 to 10.1.0.254. */
   readonly ip: string;
+  /** The engine is reached at its address on port 2376 too, with TLS and a certificate of the authority. */
+  readonly tls?: TlsFiles;
 }
 
 export interface RunOptions {
@@ -53,7 +56,7 @@ export class CommandError extends Error {
 }
 
 /** Makes a host and starts its engine; what an earlier run left of it is ended first. */
-export async function startHost({ name, ip }: HostOptions): Promise<Host> {
+export async function startHost({ name, ip, tls }: HostOptions): Promise<Host> {
   const { DOCKREG_CACHE: cache, DOCKREG_BED_CGROUP: bedCgroup } = process.env;
   if (cache === undefined || bedCgroup === undefined)
     throw new Error('a host needs the bed: run this by bed.sh');
@@ -71,7 +74,7 @@ export async function startHost({ name, ip }: HostOptions): Promise<Host> {
   };
   await demolish(place);
   await wire(place);
-  const engine = await startEngine(place);
+  const engine = await startEngine(place, tls);
   return new LanHost(place, engine);
 }
 
@@ -197,7 +200,7 @@ async function wire({ name, ip, port }: Place): Promise<void> {
   await ipBatch(inside, ['-netns', name]);
 }
 
-async function startEngine(place: Place): Promise<Child> {
+async function startEngine(place: Place, tls: TlsFiles | undefined): Promise<Child> {
   await mkdir(join(place.data, 'docker'), { recursive: true });
   await mkdir(place.runtime, { recursive: true });
   const logPath = join(place.runtime, 'dockerd.log');
@@ -212,6 +215,10 @@ async function startEngine(place: Place): Promise<Child> {
   args.push('--data-root', join(place.data, 'docker'), '--exec-root', join(place.runtime, 'exec'));
   args.push('--pidfile', join(place.runtime, 'dockerd.pid'), '-H', `unix://${socketOf(place)}`);
   args.push('--cgroup-parent', place.cgroup, '--bip', `172.18.${place.ip.split('.')[3]}.1/24`);
+  if (tls) {
+    args.push('-H', `tcp://${place.ip}:2376`, '--tlsverify', '--tlscacert', tls.ca);
+    args.push('--tlscert', tls.server.cert, '--tlskey', tls.server.key);
+  }
   const engine = await Child.spawn('nsenter', args, { env: cleanEnvironment(), stdio: ['ignore', log, log] });
   closeSync(log);
   try {
