@@ -16,15 +16,17 @@ import { ConfigError, ExitCode } from './errors.ts';
 
 export type Command =
   | { readonly kind: 'run'; readonly config: Config }
+  | { readonly kind: 'doctor'; readonly config: Config; readonly json: boolean }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' };
 
 /** @throws ConfigError with all that is wrong at once */
 export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Command {
   const problems: string[] = [];
-  const parsed = minimist([...argv], {
+  const isDoctor = argv[0] === 'doctor';
+  const parsed = minimist(argv.slice(isDoctor ? 1 : 0), {
     string: optionNames,
-    boolean: ['help', 'version'],
+    boolean: ['help', 'version', ...(isDoctor ? ['json'] : [])],
     alias: { help: 'h' },
     unknown: word => {
       problems.push(unknownWord(word));
@@ -45,7 +47,10 @@ export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): C
     else problems.push(`--${name} needs a value: --${name} ${options[name].placeholder}`);
   }
   const checked = checkConfig(given, env[passwordVariable] || undefined, env);
-  if ('config' in checked && problems.length === 0) return { kind: 'run', config: checked.config };
+  if ('config' in checked && problems.length === 0) {
+    const { config } = checked;
+    return isDoctor ? { kind: 'doctor', config, json: parsed['json'] === true } : { kind: 'run', config };
+  }
   throw new ConfigError([...problems, ...('problems' in checked ? checked.problems : [])], ExitCode.usage);
 }
 
@@ -65,6 +70,7 @@ export function helpText(version: string): string {
   return `dockreg ${version}: keeps a key in etcd exactly while the app in this container answers
 
 usage: dockreg --etcd URL --port PORT [OPTION…]
+       dockreg doctor [--json] --etcd URL --port PORT [OPTION…]   why does the app not appear?
 
 ${rows.join('\n')}
   ${'--help, --version'.padEnd(27)} this text; the version
@@ -76,6 +82,7 @@ example, beside an app that listens on port 8000 and is published with -p 8000:
   dockreg --etcd http://10.1.0.101:2379 --port 8000 --ip 10.1.0.101
   writes /service/10.1.0.101:49155 = running, and deletes it when the app stops answering
 
-exit codes: 0 stopped, 64 wrong usage, 78 cannot work in this container, 70 internal error
+exit codes: 0 stopped, 64 wrong usage, 78 cannot work in this container, 70 internal error;
+  doctor: 0 all is well, 1 something is not
 `;
 }

@@ -2,9 +2,11 @@
  * The ways in which the program ends or waits on purpose. A class per cause: whoever catches one knows what to do.
  */
 
-/** Exit codes, as in BSD's sysexits.h. */
+/** Exit codes, as in BSD's sysexits.h from 64 on. */
 export const ExitCode = {
   ok: 0,
+  /** The doctor found something wrong. */
+  unwell: 1,
   /** The command line or environment is wrong. */
   usage: 64,
   /** A fault of our own. */

@@ -19,9 +19,8 @@ function stopOnSignals(): AbortSignal {
       stop.abort(new Error(name));
     });
   }
-  // The end of a terminal or of a log reader is not the end of the app.
+  // The end of a terminal is not the end of the app.
   process.on('SIGHUP', () => undefined);
-  process.stdout.on('error', () => undefined);
   return stop.signal;
 }
 
@@ -41,6 +40,8 @@ async function main(): Promise<ExitCode> {
   process.noDeprecation = true;
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
+  // The end of who reads our output is not the end of the app.
+  process.stdout.on('error', () => undefined);
   try {
     const command = parseCommand(process.argv.slice(2), process.env);
     switch (command.kind) {
@@ -50,6 +51,11 @@ async function main(): Promise<ExitCode> {
       case 'version':
         process.stdout.write(`${version}\n`);
         return ExitCode.ok;
+      case 'doctor': {
+        const { doctor } = await import('./commands/doctor.ts');
+        const isWell = await doctor(command.config, version, command, text => process.stdout.write(text));
+        return isWell ? ExitCode.ok : ExitCode.unwell;
+      }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();

@@ -5,16 +5,12 @@
 import { runAgent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import type { Access, Member } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
-import { findHostIp, networkWatcher } from '../host-ip.ts';
+import { networkWatcher } from '../host-ip.ts';
 import type { Locator } from '../locating.ts';
-import { httpProbe } from '../probe/http.ts';
-
-/** Where the app is asked: at home. */
-const appHost = '127.0.0.1';
+import { appHost, appProbe, askDocker, connector } from '../parts.ts';
 
 export async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<void> {
   const clock = systemClock;
@@ -34,11 +30,7 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
       clock,
       log,
       chance,
-      probe: httpProbe({
-        url: `http://${appHost}:${config.localPort}/`,
-        timeoutMs: config.timeoutMs,
-        userAgent: `dockreg/${version}`,
-      }),
+      probe: appProbe(config, version),
       locator: createLocator(config),
       openWatch: async () => {
         if (!config.watch) return null;
@@ -79,29 +71,8 @@ async function checkCertificates({ security: { tls }, engine, advertise }: Confi
   }
 }
 
-/** The client of etcd is large, and loaded when it is first needed. The token is shared by all connections. */
-function connector({ security }: Config): (endpoint: string) => Promise<Member> {
-  let access: Access | undefined;
-  return async endpoint => {
-    const [{ connectMember }, { createTokenKeeper }] = await Promise.all([
-      import('../etcd/member.ts'),
-      import('../etcd/token.ts'),
-    ]);
-    access ??= { clock: systemClock, tls: security.tls, tokens: createTokenKeeper(security.user) };
-    return connectMember(endpoint, access);
-  };
-}
-
 function createLocator(config: Config): Locator {
-  const {
-    advertise,
-    container: ownId,
-    engine: endpoint,
-    ip: host,
-    localPort,
-    protocol,
-    allowLoopback,
-  } = config;
+  const { advertise } = config;
   if (advertise.kind === 'literal') {
     const { address } = advertise;
     return {
@@ -112,16 +83,11 @@ function createLocator(config: Config): Locator {
   }
   return {
     async locate() {
-      const [{ connectEngine }, { findSelf, locate }] = await Promise.all([
-        import('../docker/engine.ts'),
-        import('../docker/locate.ts'),
-      ]);
-      const engine = connectEngine(endpoint, systemClock);
-      const { container, source, network } = await findSelf(engine, ownId);
-      const hostIp = host && (await findHostIp(host));
-      const answer = await locate(engine, network, { localPort, protocol, advertise, hostIp, allowLoopback });
+      const docker = await askDocker(config, advertise);
+      const self = await docker.findSelf();
+      const answer = await docker.locate(self);
       if (answer.kind === 'problem') return answer;
-      const how = `container ${container.id.slice(0, 12)} by ${source}, ${answer.by}`;
+      const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
       return { kind: 'address', address: answer.address, how };
     },
     networkChanged: networkWatcher(),

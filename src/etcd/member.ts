@@ -1,12 +1,13 @@
 /**
- * One member of etcd, in our words: the four requests that a session makes of it. Each has a deadline, none is
- * repeated here, and every failure is one of etcd/errors.ts. A member that failed is closed and made anew, because a
- * channel that has lost its peer can stay deaf (grpc-node #2785, #3019).
+ * One member of etcd, in our words: the four requests that a session makes of it, and the two of whoever wants to know
+ * how it is. Each has a deadline, none is repeated here, and every failure is one of etcd/errors.ts. A member that
+ * failed is closed and made anew, because a channel that has lost its peer can stay deaf (grpc-node #2785, #3019).
  */
 import type { Interceptor } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
 import { type Clock, within } from '../clock.ts';
+import type { ServiceRecord } from '../core/layouts.ts';
 import type { LeaseId, Seen, Stored, Write } from '../core/records.ts';
 import type { TlsFiles } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
@@ -23,6 +24,13 @@ export interface Member {
   write(id: LeaseId, write: Write, limit: Limit): Promise<WriteAnswer>;
   /** Deletes the lease and every key under it. @throws LeaseGoneError */
   revoke(id: LeaseId, limit: Limit): Promise<void>;
+  /** How the member is; it answers alone, without the others. */
+  status(limit: Limit): Promise<MemberStatus>;
+  /**
+   * The write of these records as etcd would take it: its rights are checked, its size, and that a majority agrees. But
+   * its condition can never hold, so that nothing is written. Answers with what stands under the keys.
+   */
+  rehearse(records: readonly ServiceRecord[], limit: Limit): Promise<Seen>;
   close(): void;
 }
 
@@ -30,6 +38,15 @@ export type WriteAnswer =
   | { readonly done: true; readonly modRevision: string }
   /** Nothing was written; this is what stands under the keys that were expected otherwise. */
   | { readonly done: false; readonly seen: Seen };
+
+export interface MemberStatus {
+  readonly version: string;
+  readonly clusterId: string;
+  /** Whether it knows a leader. */
+  readonly isLed: boolean;
+  /** Alarms that are raised in the cluster, such as `NOSPACE`. */
+  readonly alarms: readonly string[];
+}
 
 export interface Limit {
   /** The most that one call may take, in milliseconds. */
@@ -173,6 +190,36 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
     revoke: (id, limit) =>
       call('revoke', limit, async options => {
         await client.leaseClient.leaseRevoke({ ID: id }, options);
+      }),
+
+    status: limit =>
+      call('status', limit, async options => {
+        const { header, version, leader, errors } = await client.maintenance.status(options);
+        const alarms = errors
+          .map(error => /alarm:(\w+)/.exec(error)?.[1])
+          .filter(alarm => alarm !== undefined);
+        return { version, clusterId: header.cluster_id, isLed: leader !== '0', alarms };
+      }),
+
+    rehearse: (records, limit) =>
+      call('rehearse a write', limit, async options => {
+        const { responses } = await client.kv.txn(
+          {
+            // No version is less than 0. etcd checks the rights of both branches before it compares.
+            compare: records.map(({ key }) => ({
+              result: 'Less',
+              target: 'Version',
+              key: Buffer.from(key),
+              version: '0',
+            })),
+            success: records.map(({ key, value }) => ({
+              request_put: { key: Buffer.from(key), value: Buffer.from(value) },
+            })),
+            failure: records.map(({ key }) => lookUp(key)),
+          },
+          options,
+        );
+        return seenIn(responses.map(({ response_range }) => response_range));
       }),
 
     close: () => client.close(),

@@ -30,6 +30,10 @@ function allowed(...argv: string[]): boolean {
   return configOf([...enough, ...argv]).allowLoopback;
 }
 
+function engineOf(env: NodeJS.ProcessEnv, ...argv: string[]): unknown {
+  return configOf([...enough, ...argv], env).engine;
+}
+
 describe('configuration', () => {
   it('has the original defaults', () => {
     assert.deepEqual(configOf(enough), {
@@ -212,8 +216,6 @@ describe('configuration', () => {
 
   it('takes the variables of the docker CLI, which ours and the flag beat', () => {
     const tcp = { kind: 'tcp', host: 'h1', port: 2376 };
-    const engineOf = (env: NodeJS.ProcessEnv, ...argv: string[]): unknown =>
-      configOf([...enough, ...argv], env).engine;
     assert.deepEqual(engineOf({ DOCKER_HOST: 'tcp://h1:2376' }), tcp);
     assert.deepEqual(engineOf({ DOCKER_HOST: 'ssh://h2', DOCKREG_DOCKER: 'tcp://h1:2376' }), tcp);
     assert.deepEqual(engineOf({ DOCKER_HOST: 'ssh://h2' }, '--docker', 'tcp://h1:2376'), tcp);

@@ -1,0 +1,146 @@
+/**
+ * Would etcd take our record? Each endpoint by itself, then the cluster behind them, then what would be written. A
+ * rehearsed write is all that is asked, so nothing is left behind.
+ */
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
+import type { Address } from '../core/address.ts';
+import { serviceLayout, type ServiceRecord } from '../core/layouts.ts';
+import type { Seen } from '../core/records.ts';
+import type { MemberStatus } from '../etcd/member.ts';
+import { messageOf } from '../errors.ts';
+import { connector } from '../parts.ts';
+import { ill, skipped, well, type Finding } from './finding.ts';
+
+/** The most that one question may take. */
+const limit = { ms: 3000 } as const;
+
+/** Where the address is not known, the rights are tried with one that is nobody's (RFC 5737). */
+const nobody = '192.0.2.1';
+
+export async function* examineEtcd(config: Config, address: Address | null): AsyncGenerator<Finding> {
+  const records = serviceLayout(config.key, address ?? { ip: nobody, port: config.localPort });
+  const reports = await Promise.all(
+    config.endpoints.map(endpoint => examineMember(config, endpoint, records)),
+  );
+  for (const { finding } of reports) yield finding;
+  yield examineCluster(reports);
+  yield address === null
+    ? skipped('record', 'the address is not known')
+    : well('record', describeRecords(config, records, reports.find(({ seen }) => seen)?.seen));
+}
+
+interface Report {
+  readonly endpoint: string;
+  readonly finding: Finding;
+  /** What the member said of itself, if it answered. */
+  readonly status?: MemberStatus;
+  /** What stands under our keys. */
+  readonly seen?: Seen;
+}
+
+async function examineMember(
+  config: Config,
+  endpoint: string,
+  records: readonly ServiceRecord[],
+): Promise<Report> {
+  let status: MemberStatus | undefined;
+  try {
+    const member = await connector(config)(endpoint);
+    try {
+      status = await member.status(limit);
+      const startedAt = systemClock.now();
+      const seen = await member.rehearse(records, limit);
+      const tookMs = Math.round(systemClock.now() - startedAt);
+      const finding = well(
+        'etcd',
+        `${endpoint}: ${describeMember(config, endpoint, status)}, in ${tookMs} ms`,
+      );
+      return { endpoint, finding, status, seen };
+    } finally {
+      member.close();
+    }
+  } catch (error) {
+    const message = messageOf(error);
+    const said = status ? `etcd ${status.version} answers, but ` : '';
+    const finding = ill('etcd', `${endpoint}: ${said}${message}`, wayOutOf(message));
+    return { endpoint, finding, ...(status && { status }) };
+  }
+}
+
+function describeMember({ security, key }: Config, endpoint: string, { version }: MemberStatus): string {
+  const { ca, cert } = security.tls;
+  const authority = ca ?? 'an authority that Node knows';
+  const secured = endpoint.startsWith('https:')
+    ? `TLS verified by ${authority}${cert === undefined ? '' : `, our certificate ${cert}`}`
+    : 'without TLS';
+  const user = security.user === undefined ? 'without a user' : `as user ${security.user.name}`;
+  return `etcd ${version}, ${secured}, ${user}, would take a write under /${key}/`;
+}
+
+function examineCluster(reports: readonly Report[]): Finding {
+  const reached = reports.flatMap(({ endpoint, status }) => (status ? [{ endpoint, ...status }] : []));
+  const [first] = reached;
+  if (first === undefined) return skipped('cluster', 'no endpoint answers');
+  const stranger = reached.find(({ clusterId }) => clusterId !== first.clusterId);
+  if (stranger) {
+    return ill(
+      'cluster',
+      `${first.endpoint} and ${stranger.endpoint} are of different clusters`,
+      'name members of one cluster in --etcd',
+    );
+  }
+  if (!reached.some(({ isLed }) => isLed)) {
+    return ill(
+      'cluster',
+      'no member that answers knows a leader, so nothing can be written',
+      'bring a majority of the members back',
+    );
+  }
+  const alarms = new Set(reached.flatMap(member => member.alarms));
+  if (alarms.size > 0) {
+    return ill(
+      'cluster',
+      `the alarm ${[...alarms].join(', ')} is raised`,
+      alarms.has('NOSPACE') ? outOfSpace : 'etcdctl alarm list says which member it is about',
+    );
+  }
+  return well(
+    'cluster',
+    `${reached.length} of ${reports.length} endpoints answer, with a leader, without an alarm`,
+  );
+}
+
+function describeRecords({ ttlSeconds }: Config, records: readonly ServiceRecord[], seen?: Seen): string {
+  const texts = records.map(({ key, value }) => {
+    const now = seen && `; ${seen.has(key) ? 'it stands there now' : 'it is not there now'}`;
+    return `${key} = ${value}${now ?? ''}`;
+  });
+  return `while the check passes, under a lease of ${ttlSeconds} s: ${texts.join(', ')}`;
+}
+
+const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
+
+/** By what gRPC, OpenSSL and etcd say. Who was answered and refused has his way out in the message. */
+const waysOut: readonly [pattern: RegExp, wayOut: string][] = [
+  [
+    /ECONNREFUSED/,
+    'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd',
+  ],
+  [
+    /ENOTFOUND|EAI_AGAIN|name resolution/i,
+    'correct the name in --etcd, or the name server of this container',
+  ],
+  [/altnames/, 'name it in --etcd as its certificate does'],
+  [/has expired|not yet valid/, 'renew the certificate, or set the clock'],
+  [/self.signed|unable to (?:verify|get)/, 'name the authority of its certificate in --etcd-ca'],
+  [/alert/, 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key'],
+  [/wrong version number/, 'it does not speak TLS there: write http:// in --etcd'],
+  [/space exceeded/, outOfSpace],
+  [/no leader|request timed out/, 'bring a majority of the members back'],
+  [/in time|within|UNREACH/, 'does this container reach it? See its network, the firewall, and --etcd'],
+];
+
+function wayOutOf(message: string): string | undefined {
+  return waysOut.find(([pattern]) => pattern.test(message))?.[1];
+}

@@ -1,0 +1,62 @@
+/**
+ * The parts that a configuration asks for, the same for every command. What is heavy is loaded when it is first used.
+ */
+import { systemClock } from './clock.ts';
+import type { Config } from './config/config.ts';
+import type { AddressAnswer, AddressQuestion } from './core/advertise.ts';
+import type { Engine } from './docker/engine.ts';
+import type { Self } from './docker/locate.ts';
+import type { Access, Member } from './etcd/member.ts';
+import { findHostIp } from './host-ip.ts';
+import { httpProbe } from './probe/http.ts';
+import type { Probe } from './probe/probe.ts';
+
+/** Where the app is asked: at home. */
+export const appHost = '127.0.0.1';
+
+export function appProbe({ localPort, timeoutMs }: Config, version: string): Probe {
+  return httpProbe({
+    url: `http://${appHost}:${localPort}/`,
+    timeoutMs,
+    userAgent: `dockreg/${version}`,
+  });
+}
+
+/** Makes clients of etcd's members. They share one token. */
+export function connector({ security }: Config): (endpoint: string) => Promise<Member> {
+  let access: Access | undefined;
+  return async endpoint => {
+    const [{ connectMember }, { createTokenKeeper }] = await Promise.all([
+      import('./etcd/member.ts'),
+      import('./etcd/token.ts'),
+    ]);
+    access ??= { clock: systemClock, tls: security.tls, tokens: createTokenKeeper(security.user) };
+    return connectMember(endpoint, access);
+  };
+}
+
+/** The questions to Docker. Each throws an UnavailableError while it has no answer. */
+export interface DockerQuestions {
+  readonly engine: Engine;
+  findSelf(): Promise<Self>;
+  locate(self: Self): Promise<Exclude<AddressAnswer, { kind: 'needs' }>>;
+}
+
+export async function askDocker(
+  config: Config,
+  advertise: AddressQuestion['advertise'],
+): Promise<DockerQuestions> {
+  const [{ connectEngine }, { findSelf, locate }] = await Promise.all([
+    import('./docker/engine.ts'),
+    import('./docker/locate.ts'),
+  ]);
+  const engine = connectEngine(config.engine, systemClock);
+  return {
+    engine,
+    findSelf: () => findSelf(engine, config.container),
+    async locate({ network }) {
+      const hostIp = config.ip && (await findHostIp(config.ip));
+      return locate(engine, network, { ...config, advertise, hostIp });
+    },
+  };
+}
