@@ -3,7 +3,7 @@
  * how it is. Each has a deadline, none is repeated here, and every failure is one of etcd/errors.ts. A member that
  * failed is closed and made anew, because a channel that has lost its peer can stay deaf (grpc-node #2785, #3019).
  */
-import type { Interceptor } from '@grpc/grpc-js';
+import { Channel, type ClientOptions, type Interceptor } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
 import { type Clock, within } from '../clock.ts';
@@ -95,7 +95,7 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
   });
   const client = new Etcd3({
     hosts: endpoint,
-    grpcOptions: channelOptions,
+    grpcOptions: { ...channelOptions, channelFactoryOverride: oneChannel() },
     ...(credentials && { credentials }),
     // The session knows better when and where to ask again.
     faultHandling: { host: () => noop, global: noop },
@@ -224,6 +224,12 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
 
     close: () => client.close(),
   };
+}
+
+/** etcd3 makes a gRPC client for each of etcd's services, and each would have a connection of its own: all share one. */
+function oneChannel(): NonNullable<ClientOptions['channelFactoryOverride']> {
+  let channel: Channel | undefined;
+  return (address, credentials, options) => (channel ??= new Channel(address, credentials, options));
 }
 
 function lookUp(key: string): { request_range: { key: Buffer } } {
