@@ -4,6 +4,7 @@
 #                             packages    Debian's packages of the test bed (root)
 #                             build       build/ (compiled) and dist/ (bundle)
 #                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
+#                             docker-next Docker as Debian 13 has it, beside the one that packages installs (root)
 #                             image-base  the test bed's stand-ins for the public base images (root)
 # Downloads are kept in $DOCKREG_CACHE, or else in dockreg/ of the user's cache folder.
 set -eu
@@ -65,21 +66,27 @@ setup_build() {
   node build/scripts/bundle.js
 }
 
+# make_root STEP SUITE PACKAGES: a small Debian with these packages in $work/root. $work is gone when the step ends.
+make_root() {
+  [ "$(id -u)" = 0 ] || fail "$1 makes a root folder with debootstrap, which needs root"
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/$1.XXXXXX")
+  # debootstrap leaves mounts when it is interrupted; they must go before anything is removed.
+  trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  say "making a root folder of Debian $2 for $1 (about a minute)"
+  debootstrap --variant=minbase --include="$3" "$2" "$work/root" >"$work/log" 2>&1 || {
+    tail -n 20 "$work/log" >&2
+    fail "debootstrap failed"
+  }
+}
+
 # Debian 13's etcd with the C library that it was built for, in a folder of its own: wrappers run it in place.
 setup_etcd_next() {
   target=$cache/etcd-next
   [ ! -x "$target/bin/etcd" ] || return 0
-  [ "$(id -u)" = 0 ] || fail "etcd-next makes a root folder with debootstrap, which needs root"
-  mkdir -p "$cache"
-  work=$(mktemp -d "$cache/etcd-next.XXXXXX")
-  trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-  say "fetching the etcd of Debian 13 (about a minute)"
-  debootstrap --variant=minbase --include=etcd-server,etcd-client trixie "$work/root" >"$work/log" 2>&1 || {
-    tail -n 20 "$work/log" >&2
-    fail "debootstrap failed"
-  }
+  make_root etcd-next trixie etcd-server,etcd-client
   mkdir -p "$work/out/bin" "$work/out/lib"
   cp -L "$work"/root/lib64/ld-linux-*.so.* "$work/out/lib/ld.so" 2>/dev/null ||
     cp -L "$work"/root/lib/ld-linux-*.so.* "$work/out/lib/ld.so"
@@ -95,6 +102,18 @@ setup_etcd_next() {
   "$target/bin/etcd" --version >&2
 }
 
+# Debian 13's Docker Engine with all that it needs: a /usr that the bed lays over its own for this engine alone.
+setup_docker_next() {
+  target=$cache/docker-next
+  [ ! -x "$target/usr/sbin/dockerd" ] || return 0
+  make_root docker-next trixie docker.io,iptables
+  rm -rf "$work"/root/usr/share/doc "$work"/root/usr/share/man "$work"/root/usr/share/locale
+  mkdir "$work/out"
+  mv "$work/root/usr" "$work/out/usr"
+  rm -rf "$target"
+  mv "$work/out" "$target"
+}
+
 # A Debian as small as the public one, and a Node binary: what the bed imports in place of
 # debian:bookworm-slim and node:24-bookworm-slim, because no image can be pulled there.
 setup_image_base() {
@@ -106,20 +125,7 @@ setup_image_base() {
   target=$cache/image-base
   recipe="1 bookworm minbase ca-certificates,supervisor,libstdc++6 node-linux-$arch@24"
   if [ "$(cat "$target/recipe" 2>/dev/null)" = "$recipe" ]; then return; fi
-  [ "$(id -u)" = 0 ] || fail "image-base makes a root folder with debootstrap, which needs root"
-  mkdir -p "$cache"
-  work=$(mktemp -d "$cache/image-base.XXXXXX")
-  # debootstrap leaves mounts when it is interrupted; they must go before anything is removed.
-  trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-
-  say "making the base image's root folder (about a minute)"
-  debootstrap --variant=minbase --include=ca-certificates,supervisor,libstdc++6 bookworm "$work/root" \
-    >"$work/log" 2>&1 || {
-    tail -n 20 "$work/log" >&2
-    fail "debootstrap failed"
-  }
+  make_root image-base bookworm ca-certificates,supervisor,libstdc++6
   (
     cd "$work/root"
     rm -rf var/lib/apt/lists/* var/cache/apt/* var/cache/debconf/*-old var/log/*.log var/log/apt \
@@ -145,6 +151,7 @@ for step in "$@"; do
     packages) (setup_packages) ;;
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
+    docker-next) (setup_docker_next) ;;
     image-base) (setup_image_base) ;;
     *) fail "there is no step called $step" ;;
   esac

@@ -4,13 +4,14 @@
 #   integration       the built program against real etcd (3.4)
 #   integration-next  the same against the etcd of Debian 13 (3.5)
 #   chaos             the built program under drawn faults, and a checker of what etcd showed meanwhile
-#   e2e               the images on a real Docker Engine
+#   e2e               the images on a real Docker Engine (20.10)
+#   e2e-next          the same on the Docker Engine of Debian 13 (26.1)
 # A suite that cannot run here is reported as skipped with the reason; with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- unit integration integration-next chaos e2e
+[ $# -gt 0 ] || set -- unit integration integration-next chaos e2e e2e-next
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
@@ -57,6 +58,13 @@ for suite in "$@"; do
         concurrency=1 run_suite e2e e2e sh test/support/bed.sh
       else
         skip e2e "Docker or the base image is missing"
+      fi
+      ;;
+    e2e-next)
+      if sh scripts/setup.sh packages && sh scripts/setup.sh image-base && sh scripts/setup.sh docker-next; then
+        concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
+      else
+        skip e2e-next "Docker, the Docker of Debian 13 or the base image is missing"
       fi
       ;;
     *)

@@ -15,6 +15,9 @@ import { eventually } from './wait.ts';
 /** The switch's address, as bed.sh sets it: whatever listens in the bed itself is reached here by hosts and containers. */
 export const lanAddress = '10.1.0.1';
 
+/** `docker` is the one of Debian 12; `docker-next` that of Debian 13, which `setup.sh docker-next` fetches. */
+export type EngineName = 'docker' | 'docker-next';
+
 export interface HostOptions {
   /** At most 11 of a-z, 0-9 and `-`; names the host's folder in the cache. */
   readonly name: string;
@@ -22,6 +25,8 @@ export interface HostOptions {
   readonly ip: string;
   /** The engine is reached at its address on port 2376 too, with TLS and a certificate of the authority. */
   readonly tls?: TlsFiles;
+  /** What DOCKREG_TEST_ENGINE says when left out, and `docker` when that says nothing. */
+  readonly engine?: EngineName;
 }
 
 export interface RunOptions {
@@ -56,7 +61,7 @@ export class CommandError extends Error {
 }
 
 /** Makes a host and starts its engine; what an earlier run left of it is ended first. */
-export async function startHost({ name, ip, tls }: HostOptions): Promise<Host> {
+export async function startHost({ name, ip, tls, engine = defaultEngine() }: HostOptions): Promise<Host> {
   const { DOCKREG_CACHE: cache, DOCKREG_BED_CGROUP: bedCgroup } = process.env;
   if (cache === undefined || bedCgroup === undefined)
     throw new Error('a host needs the bed: run this by bed.sh');
@@ -69,13 +74,21 @@ export async function startHost({ name, ip, tls }: HostOptions): Promise<Host> {
     port: `lan-${name}`,
     netns: `/run/netns/${name}`,
     cgroup: `${bedCgroup}/${name}`,
-    data: join(cache, 'hosts', name),
+    data: join(cache, 'hosts', name, engine),
     runtime: join('/run/dockreg', name),
+    usr: engine === 'docker' ? '/usr' : join(cache, engine, 'usr'),
   };
+  if (!existsSync(place.usr)) throw new Error(`no ${place.usr}: run scripts/setup.sh ${engine} first`);
   await demolish(place);
   await wire(place);
-  const engine = await startEngine(place, tls);
-  return new LanHost(place, engine);
+  return new LanHost(place, await startEngine(place, tls));
+}
+
+/** The whole suite runs on another engine when the environment names it. */
+function defaultEngine(): EngineName {
+  const name = process.env['DOCKREG_TEST_ENGINE'] ?? 'docker';
+  if (name === 'docker' || name === 'docker-next') return name;
+  throw new Error(`DOCKREG_TEST_ENGINE=${name}: must be docker or docker-next`);
 }
 
 /** Runs a command to its end. Answers what it printed; rejects with a CommandError. */
@@ -124,6 +137,8 @@ interface Place {
   readonly data: string;
   /** What is gone with the bed. */
   readonly runtime: string;
+  /** The engine's /usr. */
+  readonly usr: string;
 }
 
 class LanHost implements Host {
@@ -201,18 +216,16 @@ async function wire({ name, ip, port }: Place): Promise<void> {
 }
 
 async function startEngine(place: Place, tls: TlsFiles | undefined): Promise<Child> {
-  await mkdir(join(place.data, 'docker'), { recursive: true });
+  await mkdir(place.data, { recursive: true });
   await mkdir(place.runtime, { recursive: true });
   const logPath = join(place.runtime, 'dockerd.log');
   const log = openSync(logPath, 'w');
-  // `ip netns exec` would mount another /sys, without control groups.
-  const args = [
-    `--net=${place.netns}`,
-    'dockerd',
-    '--log-level=warn',
-    '--exec-opt=native.cgroupdriver=cgroupfs',
-  ];
-  args.push('--data-root', join(place.data, 'docker'), '--exec-root', join(place.runtime, 'exec'));
+  // `ip netns exec` would mount another /sys, without control groups. The engine sees all files as the bed does, and
+  // its programs with their libraries in its own /usr.
+  const args = [`--net=${place.netns}`, 'unshare', '--mount'];
+  args.push('sh', '-c', 'mount --bind "$0" /usr && exec dockerd "$@"', place.usr);
+  args.push('--log-level=warn', '--exec-opt=native.cgroupdriver=cgroupfs');
+  args.push('--data-root', place.data, '--exec-root', join(place.runtime, 'exec'));
   args.push('--pidfile', join(place.runtime, 'dockerd.pid'), '-H', `unix://${socketOf(place)}`);
   args.push('--cgroup-parent', place.cgroup, '--bip', `172.18.${place.ip.split('.')[3]}.1/24`);
   if (tls) {
