@@ -4,10 +4,10 @@
  * has gone silent. usage: node build/test/bench/keepalive.js [instances] [seconds]
  */
 import { setMaxListeners } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { noop } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import { cpuMs } from '../support/proc.ts';
 import { startProxy } from '../support/proxy.ts';
 import { inTime, pause } from '../support/wait.ts';
 
@@ -73,10 +73,10 @@ async function measure(way: Way): Promise<Cost> {
       }),
     );
     await pause(everyMs);
-    const cpu = await cpuMs(etcd);
+    const cpu = await cpuMs(etcd.members[0]!.pid);
     const proposals = await etcd.metric('etcd_server_proposals_committed_total');
     await pause(seconds * 1000);
-    const usedMs = (await cpuMs(etcd)) - cpu;
+    const usedMs = (await cpuMs(etcd.members[0]!.pid)) - cpu;
     const memoryMiB = (await etcd.metric('process_resident_memory_bytes')) / 2 ** 20;
     const proposed = (await etcd.metric('etcd_server_proposals_committed_total')) - proposals;
     stop.abort();
@@ -128,13 +128,6 @@ function connect(endpoint: string): Etcd3 {
     grpcOptions: options,
     faultHandling: { host: () => noop, global: noop },
   });
-}
-
-/** User and system time of etcd so far; the kernel counts in hundredths of a second. */
-async function cpuMs(etcd: EtcdCluster): Promise<number> {
-  const stat = await readFile(`/proc/${etcd.members[0]!.pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 const idle = await measure(() => () => Promise.resolve());

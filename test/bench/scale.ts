@@ -1,141 +1,236 @@
 /**
- * Many instances against one etcd: our own session code, each session with a connection and a lease of its own, all in
- * this process; the checks are played, each instance at a phase of its own. Prints what it costs etcd, how long it
- * takes until all are registered, and how long until all are back after etcd was killed and started again.
- * usage: node build/test/bench/scale.js [--auth simple|jwt] [INSTANCES…]
+ * Many instances against one etcd: our own session code, each session with a connection and a lease of its own, in as
+ * many processes as it takes. Prints what they cost etcd, how long it takes until all are registered, and what follows
+ * when etcd is killed and started again; of several members, the one that leads.
+ * usage: node build/test/bench/scale.js [--auth simple|jwt|certificates] [--bcrypt-cost N] [--members N] [--proxies N]
+ *          [--interval SECONDS] [--ttl SECONDS] [INSTANCES…]
  */
-import { setMaxListeners } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { systemClock as clock } from '../../src/clock.ts';
-import { connectMember } from '../../src/etcd/member.ts';
-import { openSession, type Session } from '../../src/etcd/session.ts';
-import { createTokenKeeper } from '../../src/etcd/token.ts';
-import { enableAuth, tokenArguments, user as authUser, type Auth } from '../support/auth.ts';
-import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import type { Security } from '../../src/core/security.ts';
+import { enableAuth, tokenArguments, user } from '../support/auth.ts';
+import { Child, cleanEnvironment } from '../support/children.ts';
+import { startEtcd, type EtcdCluster, type EtcdMember } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
-import { eventually, pause } from '../support/wait.ts';
+import { acceptedConnections, cpuMs, machineMs } from '../support/proc.ts';
+import { makeTls } from '../support/tls.ts';
+import { eventually, freePort, pause, stopwatch } from '../support/wait.ts';
+import { Fleet } from './fleet.ts';
 
-const { values, positionals } = parseArgs({ options: { auth: { type: 'string' } }, allowPositionals: true });
-const sizes = positionals.length > 0 ? positionals.map(Number) : [100, 1000];
-const intervalMs = 5000;
-const ttlSeconds = 20;
-const steadySeconds = 30;
+const { values: flags, positionals } = parseArgs({
+  options: {
+    auth: { type: 'string', default: 'none' },
+    'bcrypt-cost': { type: 'string', default: '10' },
+    members: { type: 'string', default: '1' },
+    proxies: { type: 'string', default: '0' },
+    interval: { type: 'string', default: '5' },
+    ttl: { type: 'string', default: '20' },
+  },
+  allowPositionals: true,
+});
+const sizes = positionals.length > 0 ? positionals.map(Number) : [50, 1000];
+const auth = flags.auth as 'none' | 'simple' | 'jwt' | 'certificates';
+const intervalMs = Number(flags.interval) * 1000;
+const ttlSeconds = Number(flags.ttl);
+const [members, proxies] = [Number(flags.members), Number(flags.proxies)];
+
 /** The containers of a fleet do not start in the same millisecond; all of them start within so long. */
 const startWithinMs = 5000;
+const steadySeconds = 30;
+const downMs = 8000;
+/** The most that may pass until all are registered, or back. */
+const mostMs = 300_000;
 
-interface Result {
-  readonly instances: number;
-  readonly registerSeconds: number;
-  readonly cpuMsPerInstanceMinute: number;
-  readonly memoryMiB: number;
-  readonly proposals: number;
-  readonly downSeconds: number;
-  readonly firstBackSeconds: number;
-  readonly allBackSeconds: number;
-  readonly keysLost: number;
+/** A column of the table: what was measured, in the order of the lines. */
+type Figures = Map<string, string>;
+
+interface Servers {
+  readonly etcd: EtcdCluster;
+  readonly proxies: readonly Child[];
+  /** Where the sessions go. */
+  readonly endpoints: readonly string[];
+  readonly security: Security;
+  readonly stop: () => Promise<void>;
 }
 
-async function measure(instances: number): Promise<Result> {
-  const auth = (values.auth ?? 'none') as Auth;
-  const { extraArgs, remove } = await tokenArguments(auth);
-  const etcd = await startEtcd({ extraArgs });
-  if (auth !== 'none') await enableAuth(etcd, '/service/');
-  const user = auth === 'none' ? undefined : authUser;
-  const stop = new AbortController();
-  setMaxListeners(0, stop.signal);
-  const recovered = new Map<number, number>();
-  const sessions: Session[] = [];
+async function measure(instances: number): Promise<Figures> {
+  const figures: Figures = new Map();
+  const servers = await startServers();
+  const { etcd, endpoints, security } = servers;
   const watcher = await etcd.watch('/service/');
+  const idle = await openFiles(etcd);
+  const connections = async (): Promise<string> =>
+    sum((await openFiles(etcd)).map((count, index) => Math.max(0, count - (idle[index] ?? 0))));
+  let fleet: Fleet | undefined;
   try {
-    const begun = performance.now();
-    for (let index = 0; index < instances; index++) {
-      const session = openInstance(etcd, user, () => recovered.set(index, performance.now()));
-      sessions.push(session);
-      void keepPassing(session, index, (index / instances) * startWithinMs, stop.signal);
-    }
+    const before = await etcdMs(servers);
+    const begun = stopwatch();
+    fleet = await Fleet.start(instances, { endpoints, security, intervalMs, ttlSeconds, startWithinMs });
     await allKeys(watcher, instances, 'registered');
-    const registerSeconds = (performance.now() - begun) / 1000;
-
+    figures.set('all registered, s', (begun() / 1000).toFixed(1));
+    figures.set(
+      'etcd CPU until then, ms per instance',
+      (((await etcdMs(servers)) - before) / instances).toFixed(1),
+    );
+    await eventually('all sessions are steady', () => fleet?.away === 0, { timeoutMs: mostMs });
     await pause(intervalMs);
-    const [cpu, proposals] = [await cpuMs(etcd), await committed(etcd)];
-    await pause(steadySeconds * 1000);
-    const cpuMsPerInstanceMinute = (((await cpuMs(etcd)) - cpu) / instances) * (60 / steadySeconds);
-    const proposed = (await committed(etcd)) - proposals;
-    const memoryMiB = (await etcd.metric('process_resident_memory_bytes')) / 2 ** 20;
 
-    // Failures while all registered are no part of what follows.
-    recovered.clear();
-    const killed = performance.now();
-    await etcd.members[0]!.kill();
-    await pause(8000);
-    const back = performance.now();
-    await etcd.members[0]!.start();
-    const servesSeconds = (performance.now() - back) / 1000;
-    // A session that answers again has renewed its lease; one that had no failure was never without it.
-    await eventually('all sessions are back', () => recovered.size >= instances * 0.999, {
-      timeoutMs: 180_000,
-    });
-    const times = [...recovered.values()].map(at => (at - back) / 1000).toSorted((a, b) => a - b);
+    fleet.forget();
+    await measureSteadyState(servers, fleet, instances, figures);
+    figures.set('connections', await connections());
+
+    const broken = members === 1 ? etcd.members[0]! : await etcd.leader();
+    const events = watcher.events.length;
+    fleet.forget();
+    await broken.kill();
+    const down = stopwatch();
+    await pause(downMs);
+    const awayWhileDown = fleet.everAway;
+    if (members > 1) figures.set('connections while one member is down', await connections());
+    const rush = await watchRush(servers);
+    const started = performance.now();
+    await broken.start();
+    figures.set('down, s', (down() / 1000).toFixed(1));
+    // Whoever had no request under way notices at the next one.
+    await pause(intervalMs);
+    await eventually('all sessions are back', () => fleet?.away === 0, { timeoutMs: mostMs });
     await allKeys(watcher, instances, 'back');
-    const keysLost = watcher.events.filter(({ type }) => type === 'delete').length;
-    return {
-      instances,
-      registerSeconds,
-      cpuMsPerInstanceMinute,
-      memoryMiB,
-      proposals: proposed,
-      downSeconds: (back - killed) / 1000 + servesSeconds,
-      firstBackSeconds: times[0] ?? Number.NaN,
-      allBackSeconds: times.at(-1) ?? Number.NaN,
-      keysLost,
-    };
+    const { backAt } = fleet;
+    const after = (at: number | undefined): string =>
+      at === undefined ? '' : ((at - started) / 1000).toFixed(1);
+    figures.set(
+      'instances that had a failure',
+      `${fleet.everAway}, ${awayWhileDown} of them while it was down`,
+    );
+    figures.set('first back, s after the start', after(backAt[0]));
+    figures.set('half of them back, s', after(backAt[Math.floor(backAt.length / 2)]));
+    figures.set('all back, s', after(backAt.at(-1)));
+    for (const [what, value] of await rush.stop(instances)) figures.set(what, value);
+    if (members > 1) figures.set('connections after its return', await connections());
+    const lost = watcher.events.slice(events).filter(({ type }) => type === 'delete').length;
+    figures.set('keys lost', String(lost));
+    console.error(`${instances} instances, failures after the kill:`, Object.fromEntries(fleet.causes));
+    return figures;
   } finally {
     watcher.close();
-    stop.abort();
-    await Promise.all(sessions.map(session => session.close(1)));
+    fleet?.stop();
+    await servers.stop();
+  }
+}
+
+async function startServers(): Promise<Servers> {
+  const tokens = await tokenArguments(auth === 'jwt' ? 'jwt' : 'none', '24h');
+  const tls = auth === 'certificates' ? await makeTls() : undefined;
+  const extraArgs = [...tokens.extraArgs, '--bcrypt-cost', flags['bcrypt-cost']];
+  const etcd = await startEtcd({ members, extraArgs, ...(tls && { tls, clientCertAuth: true }) });
+  const own = await tls?.authority.issue(user.name);
+  const opened: Child[] = [];
+  const endpoints: string[] = [];
+  const stop = async (): Promise<void> => {
+    for (const proxy of opened) proxy.signal('SIGKILL');
     await etcd.stop();
-    remove();
+    await tls?.authority.remove();
+    tokens.remove();
+  };
+  if (auth !== 'none') await enableAuth(etcd, '/service/');
+  for (let count = 0; count < proxies; count++) {
+    const address = `127.0.0.1:${await freePort()}`;
+    const args = ['grpc-proxy', 'start', '--endpoints', etcd.endpoints.join(','), '--listen-addr', address];
+    opened.push(await Child.spawn('etcd', args, { env: cleanEnvironment(), stdio: 'ignore' }));
+    endpoints.push(`http://${address}`);
   }
-}
-
-function openInstance(
-  etcd: EtcdCluster,
-  user: { readonly name: string; readonly password: string } | undefined,
-  onRecovered: () => void,
-): Session {
-  const tls = { ca: undefined, cert: undefined, key: undefined };
-  const tokens = createTokenKeeper(user && { name: user.name, password: { text: user.password } });
-  return openSession({
-    endpoints: etcd.endpoints,
-    connect: endpoint => connectMember(endpoint, { clock, tls, tokens }),
-    ttlSeconds,
-    rules: { renewGapMs: intervalMs * 0.8, freshForMs: 2 * intervalMs },
-    clock,
-    chance: Math.random,
-    tell: event => {
-      if (event.kind === 'recovered') onRecovered();
+  return {
+    etcd,
+    proxies: opened,
+    endpoints: proxies > 0 ? endpoints : etcd.endpoints,
+    security: {
+      tls: { ca: tls?.ca, cert: own?.cert, key: own?.key },
+      user:
+        auth === 'simple' || auth === 'jwt'
+          ? { name: user.name, password: { text: user.password } }
+          : undefined,
     },
-    // The played checks go on at their own pace.
-    askForCheck: () => undefined,
-  });
+    stop,
+  };
 }
 
-/** Plays the checks of a healthy app. */
-async function keepPassing(
-  session: Session,
-  index: number,
-  afterMs: number,
-  signal: AbortSignal,
+async function measureSteadyState(
+  servers: Servers,
+  fleet: Fleet,
+  instances: number,
+  figures: Figures,
 ): Promise<void> {
-  await pause(afterMs, signal);
-  const records = [
-    { key: `/service/10.${index >> 16}.${(index >> 8) & 255}.${index & 255}:8000`, value: 'running' },
-  ];
-  while (!signal.aborted) {
-    session.publish(records, clock.now());
-    await pause(intervalMs, signal);
+  const { etcd } = servers;
+  const count = async () => ({
+    etcd: await etcdMs(servers),
+    members: await Promise.all(etcd.members.map(({ pid }) => cpuMs(pid))),
+    sessions: total(await Promise.all(fleet.processes.map(({ pid }) => cpuMs(pid)))),
+    machine: await machineMs(),
+    proposals: await etcd.metric('etcd_server_proposals_committed_total'),
+    requests: total(await requestsSoFar(etcd)),
+  });
+  const before = await count();
+  await pause(steadySeconds * 1000);
+  const after = await count();
+  const perInstanceMinute = (ms: number): string => (ms / instances / (steadySeconds / 60)).toFixed(1);
+  const memory = await Promise.all(
+    etcd.members.map(member => member.metric('process_resident_memory_bytes')),
+  );
+  const idle = (after.machine.idle - before.machine.idle) / (after.machine.all - before.machine.all);
+  figures.set(`proposals in ${steadySeconds} s`, String(after.proposals - before.proposals));
+  figures.set('requests a second', ((after.requests - before.requests) / steadySeconds).toFixed(0));
+  figures.set('etcd CPU, ms per instance and minute', perInstanceMinute(after.etcd - before.etcd));
+  if (members > 1) {
+    const ofEach = after.members.map((ms, index) => perInstanceMinute(ms - (before.members[index] ?? 0)));
+    figures.set('of it, each member', ofEach.join(' + '));
   }
+  figures.set('etcd memory, MiB', sum(memory.map(bytes => bytes / 2 ** 20)));
+  figures.set(
+    'sessions CPU, ms per instance and minute',
+    perInstanceMinute(after.sessions - before.sessions),
+  );
+  figures.set('machine idle meanwhile, %', (idle * 100).toFixed(0));
+  figures.set('instances that had a failure meanwhile', String(fleet.everAway));
+}
+
+/** The most that came in a second, from now on, and etcd's CPU time. */
+async function watchRush(
+  servers: Servers,
+): Promise<{ readonly stop: (instances: number) => Promise<Figures> }> {
+  const { etcd } = servers;
+  const stopped = new AbortController();
+  let [mostRequests, mostConnections] = [0, 0];
+  const [survivors, connectionsBefore] = [await etcdMs(servers), await acceptedConnections()];
+  const watching = async (): Promise<void> => {
+    let before = { requests: await requestsSoFar(etcd), accepted: await acceptedConnections() };
+    while (!stopped.signal.aborted) {
+      const elapsed = stopwatch();
+      await pause(1000, stopped.signal);
+      const now = { requests: await requestsSoFar(etcd), accepted: await acceptedConnections() };
+      const perSecond = 1000 / elapsed();
+      // A member that was started again counts from 0.
+      const requests = total(
+        now.requests.map((count, index) => Math.max(0, count - (before.requests[index] ?? 0))),
+      );
+      mostRequests = Math.max(mostRequests, requests * perSecond);
+      mostConnections = Math.max(mostConnections, (now.accepted - before.accepted) * perSecond);
+      before = now;
+    }
+  };
+  const done = watching();
+  return {
+    async stop(instances) {
+      stopped.abort();
+      await done;
+      const usedMs = (await etcdMs(servers)) - survivors;
+      const made = (await acceptedConnections()) - connectionsBefore;
+      return new Map([
+        ['most requests in a second', mostRequests.toFixed(0)],
+        ['most new connections in a second', mostConnections.toFixed(0)],
+        ['new connections in all', made.toFixed(0)],
+        ['etcd CPU after its start, ms per instance', (usedMs / instances).toFixed(1)],
+      ]);
+    },
+  };
 }
 
 /** Resolves when so many keys stand, by what the watcher saw. */
@@ -150,40 +245,44 @@ async function allKeys(watcher: Watcher, instances: number, what: string): Promi
     seen = watcher.events.length;
     return keys.size >= instances;
   };
-  await eventually(`${instances} keys are ${what}`, count, { timeoutMs: 180_000 });
+  await eventually(`${instances} keys are ${what}`, count, { timeoutMs: mostMs });
 }
 
-async function committed(etcd: EtcdCluster): Promise<number> {
-  return etcd.metric('etcd_server_proposals_committed_total');
+/** CPU time of etcd, all members and proxies that run. */
+async function etcdMs({ etcd, proxies: opened }: Servers): Promise<number> {
+  const pids = [...etcd.members.filter(({ state }) => state !== 'stopped'), ...opened].map(({ pid }) => pid);
+  return total(await Promise.all(pids.map(cpuMs)));
 }
 
-/** User and system time of etcd so far; the kernel counts in hundredths of a second. */
-async function cpuMs(etcd: EtcdCluster): Promise<number> {
-  const stat = await readFile(`/proc/${etcd.members[0]!.pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
+/** The requests that each member has had; 0 for one that does not answer. */
+function requestsSoFar(etcd: EtcdCluster): Promise<readonly number[]> {
+  return each(etcd, 'grpc_server_started_total');
 }
 
+function openFiles(etcd: EtcdCluster): Promise<readonly number[]> {
+  return each(etcd, 'process_open_fds');
+}
+
+function each(etcd: EtcdCluster, metric: string): Promise<readonly number[]> {
+  return Promise.all(etcd.members.map((member: EtcdMember) => member.metric(metric).catch(() => 0)));
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((all, number) => all + number, 0);
+}
+
+function sum(numbers: readonly number[]): string {
+  return numbers.map(number => number.toFixed(0)).join(' + ');
+}
+
+const columns: Figures[] = [];
+for (const size of sizes) columns.push(await measure(size));
+const cost = auth === 'simple' || auth === 'jwt' ? `, bcrypt cost ${flags['bcrypt-cost']}` : '';
 console.log(
-  `one etcd, interval ${intervalMs / 1000} s, TTL ${ttlSeconds} s, auth ${values.auth ?? 'none'}\n`,
+  `etcd members: ${members}, grpc-proxies: ${proxies}, interval ${intervalMs / 1000} s, TTL ${ttlSeconds} s, auth ${auth}${cost}\n`,
 );
-console.log(
-  '| instances | all registered, s | etcd CPU, ms per instance and minute | etcd memory, MiB | proposals in 30 s | etcd down, s | first back, s after its start | all back, s | keys lost |',
-);
-console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |');
-for (const size of sizes) {
-  const r = await measure(size);
-  const cells = [
-    r.instances,
-    r.registerSeconds.toFixed(1),
-    r.cpuMsPerInstanceMinute.toFixed(1),
-    r.memoryMiB.toFixed(0),
-    r.proposals,
-    r.downSeconds.toFixed(1),
-    r.firstBackSeconds.toFixed(1),
-    r.allBackSeconds.toFixed(1),
-    r.keysLost,
-  ];
-  console.log(`| ${cells.join(' | ')} |`);
-}
+console.log(`| instances | ${sizes.join(' | ')} |`);
+console.log(`| --- |${' --- |'.repeat(sizes.length)}`);
+for (const what of columns[0]?.keys() ?? [])
+  console.log(`| ${what} | ${columns.map(figures => figures.get(what) ?? '').join(' | ')} |`);
 process.exit(0);

@@ -18,9 +18,10 @@ export const user = { name: 'app', password: 'secret' } as const;
 /** Who looks and meddles. */
 export const root = { name: 'root', password: 'root' } as const;
 
-/** Arguments of etcd for that kind of token, and what removes the files that they name. */
+/** Arguments of etcd for that kind of token, and what removes the files that they name. `ttl` is that of a JWT. */
 export async function tokenArguments(
   auth: Auth,
+  ttl = '20s',
 ): Promise<{ readonly extraArgs: readonly string[]; readonly remove: () => void }> {
   if (auth !== 'jwt') return { extraArgs: [], remove: () => undefined };
   const folder = await mkdtemp(join(tmpdir(), 'dockreg-jwt-'));
@@ -34,7 +35,7 @@ export async function tokenArguments(
   const [pub, priv] = [join(folder, 'public.pem'), join(folder, 'private.pem')];
   await writeFile(pub, publicKey.export({ type: 'spki', format: 'pem' }));
   await writeFile(priv, privateKey.export({ type: 'pkcs1', format: 'pem' }));
-  const token = `jwt,pub-key=${pub},priv-key=${priv},sign-method=RS256,ttl=20s`;
+  const token = `jwt,pub-key=${pub},priv-key=${priv},sign-method=RS256,ttl=${ttl}`;
   return { extraArgs: ['--auth-token', token], remove };
 }
 

@@ -1,0 +1,71 @@
+/**
+ * A part of the instances of the scale bench (test/bench/scale.ts), in a process of their own: real sessions, each with
+ * a connection and a lease of its own; the checks are played, each instance at a phase of its own. What happens to a
+ * session is told to the parent.
+ */
+import { setMaxListeners } from 'node:events';
+import { systemClock as clock } from '../../src/clock.ts';
+import type { Security } from '../../src/core/security.ts';
+import { connectMember } from '../../src/etcd/member.ts';
+import { openSession, type Session } from '../../src/etcd/session.ts';
+import { createTokenKeeper } from '../../src/etcd/token.ts';
+import { pause } from '../support/wait.ts';
+
+/** What the parent gives as the first argument, in JSON. */
+export interface Load {
+  readonly endpoints: readonly string[];
+  readonly security: Security;
+  /** The number of the first instance here, and how many there are, here and in all processes. */
+  readonly first: number;
+  readonly count: number;
+  readonly total: number;
+  readonly intervalMs: number;
+  readonly ttlSeconds: number;
+  /** The containers of a fleet do not start in the same millisecond; all of them start within so long. */
+  readonly startWithinMs: number;
+}
+
+/** A message to the parent. `back`: written, or answered again after a failure. `away`: a request failed, or the lease is lost. */
+export interface News {
+  readonly kind: 'away' | 'back';
+  readonly instance: number;
+  readonly cause?: string;
+}
+
+const load = JSON.parse(process.argv[2] ?? '') as Load;
+
+function openInstance(instance: number): Session {
+  const { tls, user } = load.security;
+  const tokens = createTokenKeeper(user);
+  const send = (news: Omit<News, 'instance'>): void => void process.send?.({ ...news, instance });
+  return openSession({
+    endpoints: load.endpoints,
+    connect: endpoint => connectMember(endpoint, { clock, tls, tokens }),
+    ttlSeconds: load.ttlSeconds,
+    rules: { renewGapMs: load.intervalMs * 0.8, freshForMs: 2 * load.intervalMs },
+    clock,
+    chance: Math.random,
+    tell: event => {
+      if (event.kind === 'failing' || event.kind === 'lost') send({ kind: 'away', cause: event.cause });
+      if (event.kind === 'recovered' || event.kind === 'registered') send({ kind: 'back' });
+    },
+    // The played checks go on at their own pace.
+    askForCheck: () => undefined,
+  });
+}
+
+/** Plays the checks of a healthy app. */
+async function keepPassing(instance: number, signal: AbortSignal): Promise<void> {
+  const key = `/service/10.${instance >> 16}.${(instance >> 8) & 255}.${instance & 255}:8000`;
+  const session = openInstance(instance);
+  await pause((instance / load.total) * load.startWithinMs, signal);
+  while (!signal.aborted) {
+    session.publish([{ key, value: 'running' }], clock.now());
+    await pause(load.intervalMs, signal);
+  }
+}
+
+// It ends with its parent, by its signal: nothing of etcd is left then that would have to be tidied up.
+const stop = new AbortController();
+setMaxListeners(0, stop.signal);
+for (let index = 0; index < load.count; index++) void keepPassing(load.first + index, stop.signal);
