@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { denied, outOfReach, waitMs } from '../core/backoff.ts';
+import { shuffle } from '../core/endpoints.ts';
 import {
   advance,
   nextStep,
@@ -83,12 +84,13 @@ const revokeMs = [500, 1000, 2000] as const;
 const nextMemberMs = 50;
 
 export function openSession(options: SessionOptions): Session {
-  const { endpoints, clock, rules, tell } = options;
+  const { clock, rules, tell } = options;
+  const endpoints = shuffle(options.endpoints, options.chance);
   let lease: Lease = noLease;
   let want: Want = { kind: 'nothing' };
   let outage: Outage | null = null;
   let uncertain = false;
-  let at = Math.floor(options.chance() * endpoints.length);
+  let at = 0;
   let member: Member | null = null;
   /** Ends the wait for something to do. */
   let wake = new AbortController();

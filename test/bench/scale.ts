@@ -3,7 +3,7 @@
  * many processes as it takes. Prints what they cost etcd, how long it takes until all are registered, and what follows
  * when etcd is killed and started again; of several members, the one that leads.
  * usage: node build/test/bench/scale.js [--auth simple|jwt|certificates] [--bcrypt-cost N] [--members N] [--proxies N]
- *          [--interval SECONDS] [--ttl SECONDS] [INSTANCES…]
+ *          [--interval SECONDS] [--ttl SECONDS] [--within SECONDS] [INSTANCES…]
  */
 import { parseArgs } from 'node:util';
 import type { Security } from '../../src/core/security.ts';
@@ -24,6 +24,7 @@ const { values: flags, positionals } = parseArgs({
     proxies: { type: 'string', default: '0' },
     interval: { type: 'string', default: '5' },
     ttl: { type: 'string', default: '20' },
+    within: { type: 'string', default: '5' },
   },
   allowPositionals: true,
 });
@@ -34,7 +35,7 @@ const ttlSeconds = Number(flags.ttl);
 const [members, proxies] = [Number(flags.members), Number(flags.proxies)];
 
 /** The containers of a fleet do not start in the same millisecond; all of them start within so long. */
-const startWithinMs = 5000;
+const startWithinMs = Number(flags.within) * 1000;
 const steadySeconds = 30;
 const downMs = 8000;
 /** The most that may pass until all are registered, or back. */
@@ -279,7 +280,7 @@ const columns: Figures[] = [];
 for (const size of sizes) columns.push(await measure(size));
 const cost = auth === 'simple' || auth === 'jwt' ? `, bcrypt cost ${flags['bcrypt-cost']}` : '';
 console.log(
-  `etcd members: ${members}, grpc-proxies: ${proxies}, interval ${intervalMs / 1000} s, TTL ${ttlSeconds} s, auth ${auth}${cost}\n`,
+  `etcd members: ${members}, grpc-proxies: ${proxies}, interval ${intervalMs / 1000} s, TTL ${ttlSeconds} s, started within ${flags.within} s, auth ${auth}${cost}\n`,
 );
 console.log(`| instances | ${sizes.join(' | ')} |`);
 console.log(`| --- |${' --- |'.repeat(sizes.length)}`);
