@@ -24,12 +24,13 @@ export type Command =
 export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Command {
   const problems: string[] = [];
   const isDoctor = argv[0] === 'doctor';
+  const switches = ['help', 'version', ...(isDoctor ? ['json'] : [])];
   const parsed = minimist(argv.slice(isDoctor ? 1 : 0), {
     string: optionNames,
-    boolean: ['help', 'version', ...(isDoctor ? ['json'] : [])],
+    boolean: switches,
     alias: { help: 'h' },
     unknown: word => {
-      problems.push(unknownWord(word));
+      problems.push(unknownWord(word, [...optionNames, ...switches]));
       return false;
     },
   });
@@ -54,8 +55,9 @@ export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): C
   throw new ConfigError([...problems, ...('problems' in checked ? checked.problems : [])], ExitCode.usage);
 }
 
-function unknownWord(word: string): string {
-  const flags = [...optionNames, 'help', 'version'].map(name => `--${name}`);
+function unknownWord(word: string, names: readonly string[]): string {
+  const flags = names.map(name => `--${name}`);
+  if (word === 'doctor') return '"doctor" comes first: dockreg doctor --name value';
   if (!word.startsWith('-')) return `"${word}" is a stray word; every option has the form --name value`;
   const flag = word.replace(/=.*$/, '');
   return `unknown flag ${flag}; did you mean ${closest(flag, flags)}? (dockreg --help lists them)`;

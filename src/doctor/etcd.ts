@@ -135,9 +135,11 @@ const waysOut: readonly [pattern: RegExp, wayOut: string][] = [
   [/has expired|not yet valid/, 'renew the certificate, or set the clock'],
   [/self.signed|unable to (?:verify|get)/, 'name the authority of its certificate in --etcd-ca'],
   [/alert/, 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key'],
-  [/wrong version number/, 'it does not speak TLS there: write http:// in --etcd'],
+  [/wrong version number|before secure TLS/, 'it does not speak TLS there: write http:// in --etcd'],
+  [/cannot be read|usable PEM/, 'name a file that is in this container and that we may read'],
   [/space exceeded/, outOfSpace],
-  [/no leader|request timed out/, 'bring a majority of the members back'],
+  [/no leader|request timed out|context deadline/, 'bring a majority of the members back'],
+  [/Failed to connect|ECONNRESET|hang up/, 'does it speak TLS? Then write https:// in --etcd'],
   [/in time|within|UNREACH/, 'does this container reach it? See its network, the firewall, and --etcd'],
 ];
 

@@ -16,6 +16,8 @@ export interface ProgramOptions {
   /** The script. `dist/dockreg.js` of this repository when left out. */
   readonly entry?: string;
   readonly cwd?: string;
+  /** The user to run as, which takes root. */
+  readonly uid?: number;
 }
 
 export interface Line {
@@ -136,11 +138,12 @@ export class Program {
 
 /** Starts the program. Resolves when its process exists, which says nothing of its being ready. */
 export async function startProgram(options: ProgramOptions = {}): Promise<Program> {
-  const { args = [], env = {}, nodeFlags = [], entry = defaultEntry, cwd } = options;
+  const { args = [], env = {}, nodeFlags = [], entry = defaultEntry, cwd, uid } = options;
   const child = await Child.spawn(process.execPath, [...nodeFlags, entry, ...args], {
     env: { ...cleanEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
+    ...(uid !== undefined && { uid }),
   });
   return new Program(child);
 }
