@@ -63,7 +63,7 @@ async function examineMember(
   } catch (error) {
     const message = messageOf(error);
     const said = status ? `etcd ${status.version} answers, but ` : '';
-    const finding = ill('etcd', `${endpoint}: ${said}${message}`, wayOutOf(message));
+    const finding = ill('etcd', `${endpoint}: ${said}${message}`, wayOutOf(message, status !== undefined));
     return { endpoint, finding, ...(status && { status }) };
   }
 }
@@ -91,11 +91,7 @@ function examineCluster(reports: readonly Report[]): Finding {
     );
   }
   if (!reached.some(({ isLed }) => isLed)) {
-    return ill(
-      'cluster',
-      'no member that answers knows a leader, so nothing can be written',
-      'bring a majority of the members back',
-    );
+    return ill('cluster', 'no member that answers knows a leader, so nothing can be written', noMajority);
   }
   const alarms = new Set(reached.flatMap(member => member.alarms));
   if (alarms.size > 0) {
@@ -119,6 +115,9 @@ function describeRecords({ ttlSeconds }: Config, records: readonly ServiceRecord
   return `while the check passes, under a lease of ${ttlSeconds} s: ${texts.join(', ')}`;
 }
 
+/** No answer, or none in time. */
+const noAnswer = /in time|within/;
+const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
 /** By what gRPC, OpenSSL and etcd say. Who was answered and refused has his way out in the message. */
@@ -138,11 +137,13 @@ const waysOut: readonly [pattern: RegExp, wayOut: string][] = [
   [/wrong version number|before secure TLS/, 'it does not speak TLS there: write http:// in --etcd'],
   [/cannot be read|usable PEM/, 'name a file that is in this container and that we may read'],
   [/space exceeded/, outOfSpace],
-  [/no leader|request timed out|context deadline/, 'bring a majority of the members back'],
+  [/no leader|request timed out|context deadline/, noMajority],
   [/Failed to connect|ECONNRESET|hang up/, 'does it speak TLS? Then write https:// in --etcd'],
   [/in time|within|UNREACH/, 'does this container reach it? See its network, the firewall, and --etcd'],
 ];
 
-function wayOutOf(message: string): string | undefined {
+/** A member that answers for itself and not for a write waits for the others. */
+function wayOutOf(message: string, isReached: boolean): string | undefined {
+  if (isReached && noAnswer.test(message)) return noMajority;
   return waysOut.find(([pattern]) => pattern.test(message))?.[1];
 }

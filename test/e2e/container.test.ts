@@ -85,6 +85,11 @@ async function logs(name: string): Promise<string> {
   return run('sh', ['-c', 'docker logs "$0" 2>&1', name], { env: host.dockerEnvironment });
 }
 
+async function doctor(name: string): Promise<string> {
+  const command = 'docker exec "$0" /opt/dockreg/bin/dockreg doctor; echo "exit $?"';
+  return run('sh', ['-c', command, name], { env: host.dockerEnvironment });
+}
+
 async function keyOf(name: string): Promise<string> {
   return `/service/${host.ip}:${await mappedPort(name)}`;
 }
@@ -228,6 +233,29 @@ describe('a container that is set up wrongly says so', () => {
     await eventually('it runs', async () =>
       /RUNNING/.test(await host.docker(['exec', 'web', 'supervisorctl', 'status', 'dockreg'])),
     );
+  });
+});
+
+describe('the doctor', () => {
+  it('finds all well in a container that is registered', async () => {
+    await start('web');
+    const put = await watcher.next(({ type }) => type === 'put', 20_000);
+    const text = await doctor('web');
+    assert.match(text, /^exit 0$/m, text);
+    assert.doesNotMatch(text, /^✗/m);
+    assert.ok(text.includes(`${put.key} = running; it stands there now`), text);
+  });
+
+  it('says why a container is not', async () => {
+    await start('web', { publish: [] });
+    const text = await eventually('the app to be up', async () => {
+      const said = await doctor('web');
+      return said.includes('✓ check') && said;
+    });
+    assert.match(text, /^exit 1$/m);
+    assert.equal(text.match(/^✗/gm)?.length, 1, text);
+    assert.match(text, /^✓ container {2}[0-9a-f]{12} \(web\), found by mountinfo$/m, text);
+    assert.match(text, /^✗ port {7}port 8000\/tcp of container web is exposed but not published; start it/m);
   });
 });
 
