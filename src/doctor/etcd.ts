@@ -63,7 +63,8 @@ async function examineMember(
   } catch (error) {
     const message = messageOf(error);
     const said = status ? `etcd ${status.version} answers, but ` : '';
-    const finding = ill('etcd', `${endpoint}: ${said}${message}`, wayOutOf(message, status !== undefined));
+    const wayOut = wayOutOf(message, endpoint, status !== undefined);
+    const finding = ill('etcd', `${endpoint}: ${said}${message}`, wayOut);
     return { endpoint, finding, ...(status && { status }) };
   }
 }
@@ -138,12 +139,16 @@ const waysOut: readonly [pattern: RegExp, wayOut: string][] = [
   [/cannot be read|usable PEM/, 'name a file that is in this container and that we may read'],
   [/space exceeded/, outOfSpace],
   [/no leader|request timed out|context deadline/, noMajority],
-  [/Failed to connect|ECONNRESET|hang up/, 'does it speak TLS? Then write https:// in --etcd'],
   [/in time|within|UNREACH/, 'does this container reach it? See its network, the firewall, and --etcd'],
 ];
 
 /** A member that answers for itself and not for a write waits for the others. */
-function wayOutOf(message: string, isReached: boolean): string | undefined {
+function wayOutOf(message: string, endpoint: string, isReached: boolean): string | undefined {
   if (isReached && noAnswer.test(message)) return noMajority;
+  if (/Failed to connect|ECONNRESET|hang up/.test(message) && !/ECONNREFUSED/.test(message)) {
+    return endpoint.startsWith('https:')
+      ? 'does it speak TLS there? If not, write http:// in --etcd'
+      : 'does it speak TLS? Then write https:// in --etcd';
+  }
   return waysOut.find(([pattern]) => pattern.test(message))?.[1];
 }
