@@ -164,6 +164,23 @@ describe('the socket proxy', () => {
     });
   }
 
+  it('is all that dockreg needs in a swarm', async () => {
+    const task = 'deadbeef'.repeat(8);
+    docker.set(inspectAnswer({ id: task, labels: { 'com.docker.swarm.service.id': service } }));
+    const ingress = { Protocol: 'tcp', TargetPort: web.port, PublishedPort: 8090, PublishMode: 'ingress' };
+    docker.answer('/info', { ID: 'N0DE', Swarm: { NodeAddr: '10.1.0.101' } });
+    docker.answer(`/services/${service}`, { ID: service, Endpoint: { Ports: [ingress] } });
+    const program = await startProgram({
+      args: [
+        ...['--etcd', 'http://127.0.0.1:1', '--port', String(web.port)],
+        ...['--docker', socketPath, '--container', task, '--advertise', 'swarm'],
+      ],
+    });
+    await program.waitForLine('address 10.1.0.101:8090');
+    await program.stop();
+    program.assertClean();
+  });
+
   it('is all that dockreg needs', async () => {
     const program = await startProgram({
       args: [
