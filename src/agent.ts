@@ -4,9 +4,7 @@
  */
 import { timerEarlyMs, type Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
-import type { Address } from './core/address.ts';
 import type { Verdict } from './core/health.ts';
-import { serviceLayout } from './core/layouts.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
 import { doubt, paceAfter, startPace } from './core/pace.ts';
 import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
@@ -43,7 +41,7 @@ const closeMs = 1500;
  */
 export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<void> {
   const { config, clock, log, chance } = parts;
-  const rules = { rise: 1, fall: 1, layout: (address: Address) => serviceLayout(config.key, address) };
+  const rules = { rise: 1, fall: 1 };
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
   let registration = initialRegistration;
@@ -85,7 +83,7 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     clock,
     log,
     chance,
-    located: address => dispatch({ kind: 'located', address }),
+    located: records => dispatch({ kind: 'located', records }),
     unlocated: () => dispatch({ kind: 'unlocated' }),
   });
 

@@ -9,6 +9,8 @@ export const ExitCode = {
   unwell: 1,
   /** The command line or environment is wrong. */
   usage: 64,
+  /** What was asked for cannot be had now; `ls` alone ends with it. */
+  unavailable: 69,
   /** A fault of our own. */
   internal: 70,
   /** A configuration that can never work here, such as a port that this container does not publish. */
@@ -29,7 +31,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Surroundings that are late or gone for now: waited for, never a reason to end. */
+/** Surroundings that are late or gone for now: waited for, never a reason for the registrar to end. */
 export class UnavailableError extends Error {
   override readonly name = 'UnavailableError';
 }

@@ -6,11 +6,18 @@ import type { Clock } from './clock.ts';
 import { formatAddress, type Address } from './core/address.ts';
 import { outOfReach, waitMs } from './core/backoff.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
+import type { ServiceRecord } from './core/records.ts';
 import { messageOf, UnavailableError } from './errors.ts';
 import type { Log } from './log.ts';
 
 export type Located =
-  | { readonly kind: 'address'; readonly address: Address; readonly how: string }
+  | {
+      readonly kind: 'address';
+      readonly address: Address;
+      /** What an instance at this address is written as. */
+      readonly records: readonly ServiceRecord[];
+      readonly how: string;
+    }
   | { readonly kind: 'problem'; readonly problem: string };
 
 export interface Locator {
@@ -30,12 +37,12 @@ export interface LocatingHooks {
   readonly log: Log;
   /** A number in [0, 1). */
   readonly chance: () => number;
-  readonly located: (address: Address) => void;
+  readonly located: (records: readonly ServiceRecord[]) => void;
   /** There is no address any more. */
   readonly unlocated: () => void;
 }
 
-/** The address was found out and there is none. */
+/** The address was found out and there is none, or an instance there cannot be written as it was asked for. */
 export class NoAddressError extends Error {
   override readonly name = 'NoAddressError';
 }
@@ -59,19 +66,20 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
   const { clock, log, chance } = hooks;
   /** What stands, as text; undefined before the first answer, null while there is none. */
   let known: string | null | undefined;
+  /** What was told last of what is written, as text. */
+  let written = '';
   let outage: Outage | null = null;
   let misses = 0;
   let wake = new AbortController();
 
-  const hold = (address: Address, how: string): void => {
+  const hold = (address: Address, records: readonly ServiceRecord[], how: string): void => {
     const text = formatAddress(address);
-    if (text !== known) {
-      log.info(`address ${text}`, { found: how, was: known ?? undefined });
-      hooks.located(address);
-    } else if (outage) {
-      log.info(`address ${text} still holds`, { tries: outage.tries });
-    }
+    const content = JSON.stringify(records);
+    if (text !== known) log.info(`address ${text}`, { found: how, was: known ?? undefined });
+    else if (outage) log.info(`address ${text} still holds`, { tries: outage.tries });
+    if (text !== known || content !== written) hooks.located(records);
     known = text;
+    written = content;
   };
 
   /** One more look without an address: tells the cause now and then, and gives the time until the next look, in ms. */
@@ -93,7 +101,7 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
       return miss(messageOf(error));
     }
     if (located.kind === 'address') {
-      hold(located.address, located.how);
+      hold(located.address, located.records, located.how);
       outage = null;
       misses = 0;
       return relocateMs * (0.9 + 0.2 * chance());

@@ -5,7 +5,7 @@
 import { helpText, parseCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run } from './commands/run.ts';
-import { ConfigError, ExitCode, messageOf } from './errors.ts';
+import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
 import { NoAddressError } from './locating.ts';
 import { createLog } from './log.ts';
 import { version } from './version.ts';
@@ -56,6 +56,11 @@ async function main(): Promise<ExitCode> {
         const isWell = await doctor(command.config, version, command, text => process.stdout.write(text));
         return isWell ? ExitCode.ok : ExitCode.unwell;
       }
+      case 'ls': {
+        const { list } = await import('./commands/ls.ts');
+        await list({ ...command, output: process.stdout }, stopOnSignals());
+        return ExitCode.ok;
+      }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();
@@ -72,6 +77,10 @@ async function main(): Promise<ExitCode> {
     if (error instanceof NoAddressError) {
       complain([error.message]);
       return ExitCode.config;
+    }
+    if (error instanceof UnavailableError) {
+      complain([error.message]);
+      return ExitCode.unavailable;
     }
     return crash(error);
   }

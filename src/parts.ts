@@ -3,7 +3,10 @@
  */
 import { systemClock } from './clock.ts';
 import type { Config } from './config/config.ts';
+import type { Address } from './core/address.ts';
 import type { AddressAnswer, AddressQuestion } from './core/advertise.ts';
+import { factsOf, instanceOf } from './core/instance.ts';
+import { recordsOf, type RecordsAnswer } from './core/layouts.ts';
 import type { Engine } from './docker/engine.ts';
 import type { Self } from './docker/locate.ts';
 import type { Access, Member } from './etcd/member.ts';
@@ -23,7 +26,7 @@ export function appProbe({ localPort, timeoutMs }: Config, version: string): Pro
 }
 
 /** Makes clients of etcd's members. They share one token. */
-export function connector({ security }: Config): (endpoint: string) => Promise<Member> {
+export function connector({ security }: Pick<Config, 'security'>): (endpoint: string) => Promise<Member> {
   let access: Access | undefined;
   return async endpoint => {
     const [{ connectMember }, { createTokenKeeper }] = await Promise.all([
@@ -59,4 +62,11 @@ export async function askDocker(
       return locate(engine, network, { ...config, advertise, hostIp });
     },
   };
+}
+
+/** What an instance at this address is written as; `self` is null when Docker is not asked. */
+export function recordsAt(config: Config, address: Address, self: Self | null): RecordsAnswer {
+  const { localPort, protocol, publication, service } = config;
+  const container = self ? factsOf(self.container, self.network) : undefined;
+  return recordsOf(publication, () => instanceOf(service, { address, localPort, protocol }, container));
 }

@@ -15,6 +15,8 @@ export function tellSession(log: Log, event: SessionEvent): void {
       return log.warn(`restored ${event.keys.join(' ')}: deleted or overwritten by somebody else`, {
         endpoint: event.endpoint,
       });
+    case 'updated':
+      return log.info(`updated ${event.keys.join(' ')}`, { endpoint: event.endpoint });
     case 'moved':
       return log.info(`moved to ${event.keys.join(' ')}`, {
         from: event.removed.join(' '),

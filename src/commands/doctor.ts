@@ -25,9 +25,9 @@ export async function doctor(
 }
 
 async function* examine(config: Config, version: string): AsyncGenerator<Finding> {
-  const address = yield* examinePlace(config);
+  const place = yield* examinePlace(config);
   yield examineListener(config);
   yield await examineCheck(config, version);
-  yield await examineAddress(config, address);
-  yield* examineEtcd(config, address);
+  yield await examineAddress(config, place.address);
+  yield* examineEtcd(config, place);
 }

@@ -5,12 +5,14 @@
 import { runAgent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import type { Address } from '../core/address.ts';
+import type { Self } from '../docker/locate.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
 import { networkWatcher } from '../host-ip.ts';
-import type { Locator } from '../locating.ts';
-import { appHost, appProbe, askDocker, connector } from '../parts.ts';
+import type { Located, Locator } from '../locating.ts';
+import { appHost, appProbe, askDocker, connector, recordsAt } from '../parts.ts';
 
 export async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<void> {
   const clock = systemClock;
@@ -73,10 +75,13 @@ async function checkCertificates({ security: { tls }, engine, advertise }: Confi
 
 function createLocator(config: Config): Locator {
   const { advertise } = config;
+  const located = (address: Address, self: Self | null, how: string): Located => {
+    const answer = recordsAt(config, address, self);
+    return answer.kind === 'problem' ? answer : { kind: 'address', address, records: answer.records, how };
+  };
   if (advertise.kind === 'literal') {
-    const { address } = advertise;
     return {
-      locate: () => Promise.resolve({ kind: 'address', address, how: '--advertise' }),
+      locate: () => Promise.resolve(located(advertise.address, null, '--advertise')),
       networkChanged: () => false,
       fixed: true,
     };
@@ -88,7 +93,7 @@ function createLocator(config: Config): Locator {
       const answer = await docker.locate(self);
       if (answer.kind === 'problem') return answer;
       const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
-      return { kind: 'address', address: answer.address, how };
+      return located(answer.address, self, how);
     },
     networkChanged: networkWatcher(),
     fixed: false,

@@ -4,6 +4,8 @@
 import { reservedRange, type Protocol } from '../core/address.ts';
 import { unreachable, type Advertise } from '../core/advertise.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
+import { instanceOf, type ContainerFacts, type ServiceSpec } from '../core/instance.ts';
+import { recordsOf, type Layout, type Publication } from '../core/layouts.ts';
 import type { Security } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
 import type { LogFormat } from '../log.ts';
@@ -15,6 +17,7 @@ import {
   type Option,
   type OptionName,
 } from './options.ts';
+import type { LayoutChoice } from './service.ts';
 import type { HostName } from './values.ts';
 
 export interface Config {
@@ -23,8 +26,8 @@ export interface Config {
   readonly security: Security;
   readonly localPort: number;
   readonly protocol: Protocol;
-  /** Parent of the keys, without slashes at its ends. */
-  readonly key: string;
+  readonly service: ServiceSpec;
+  readonly publication: Publication;
   readonly engine: EngineEndpoint;
   /** The id of our own container, if the user says it. */
   readonly container: string | undefined;
@@ -70,12 +73,98 @@ export interface DockerVariables {
   readonly DOCKER_CERT_PATH?: string | undefined;
 }
 
+/** What the environment holds beside the options. */
+export interface Surroundings {
+  readonly password: string | undefined;
+  /** See ServiceSpec. */
+  readonly registrator: ServiceSpec['variables'];
+  readonly docker: DockerVariables;
+}
+
 /** The configuration, or every problem at once, each naming the flag, the value, the rule and the way out. */
 export function checkConfig(
   given: GivenOptions,
-  password: string | undefined,
-  dockerVariables: DockerVariables = {},
+  { password, registrator: variables, docker }: Surroundings,
 ): { readonly config: Config } | { readonly problems: readonly string[] } {
+  const { read, problems } = readerOf(given);
+  const etcd = readEtcd(read, password);
+  const port = read('port');
+  const values = {
+    ...etcd.values,
+    localPort: port?.port,
+    protocol: port?.protocol,
+    service: {
+      name: read('name'),
+      host: read('host'),
+      scheme: read('scheme'),
+      tags: read('tags'),
+      weight: read('weight'),
+      zone: read('zone'),
+      meta: read('meta') ?? new Map(),
+      variables,
+    } as ServiceSpec,
+    publication: readPublication(read),
+    engine: secured(read('docker'), docker, problems),
+    container: read('container'),
+    ip: read('ip'),
+    advertise: read('advertise'),
+    allowLoopback: read('allow-loopback'),
+    intervalMs: read('interval'),
+    timeoutMs: read('timeout'),
+    ttlSeconds: read('ttl'),
+    watch: read('watch'),
+    logFormat: read('log'),
+  };
+  problems.push(...conflicts(values), ...etcd.conflicts());
+  if (problems.length > 0) return { problems };
+  const config = values as Config;
+  const problem = foreseeProblem(config);
+  return problem === undefined ? { config } : { problems: [problem] };
+}
+
+/** Where the instances are looked for, and how. */
+export interface ListConfig {
+  readonly endpoints: readonly string[];
+  readonly security: Security;
+  readonly layouts: readonly Layout[];
+  /** Only this service. */
+  readonly name: string | undefined;
+}
+
+/** As `checkConfig`, for `dockreg ls`. */
+export function checkListConfig(
+  given: GivenOptions,
+  { password }: Surroundings,
+): { readonly config: ListConfig } | { readonly problems: readonly string[] } {
+  const { read, problems } = readerOf(given);
+  const etcd = readEtcd(read, password);
+  const { layouts } = readPublication(read);
+  const values = { ...etcd.values, layouts, name: read('name') };
+  problems.push(...etcd.conflicts());
+  for (const { name, root } of layouts) {
+    if ((name === 'grpc' || name === 'go-zero') && root === '' && values.name === undefined)
+      problems.push(`--layout ${name} keeps each service under its own name; say which with --name`);
+  }
+  return problems.length > 0 ? { problems } : { config: values as ListConfig };
+}
+
+/** The options that `checkListConfig` reads. */
+export const listOptionNames = [
+  'etcd',
+  'etcd-ca',
+  'etcd-cert',
+  'etcd-key',
+  'etcd-user',
+  'etcd-password-file',
+  'key',
+  'layout',
+  'name',
+] as const satisfies readonly OptionName[];
+
+type Read = <Name extends OptionName>(name: Name) => Parsed<Name> | undefined;
+
+/** Reads options and collects what is wrong with them. */
+function readerOf(given: GivenOptions): { readonly read: Read; readonly problems: string[] } {
   const problems: string[] = [];
   const read = <Name extends OptionName>(name: Name): Parsed<Name> | undefined => {
     const option: Option<unknown> = options[name];
@@ -92,30 +181,52 @@ export function checkConfig(
       return undefined;
     }
   };
+  return { read, problems };
+}
+
+function readEtcd(
+  read: Read,
+  password: string | undefined,
+): {
+  readonly values: { readonly endpoints: string[] | undefined; readonly security: Security };
+  readonly conflicts: () => string[];
+} {
+  const endpoints = read('etcd');
   const tls = { ca: read('etcd-ca'), cert: read('etcd-cert'), key: read('etcd-key') };
   const user = { name: read('etcd-user'), file: read('etcd-password-file'), text: password };
-  const port = read('port');
-  const engine = secured(read('docker'), dockerVariables, problems);
-  const values = {
-    endpoints: read('etcd'),
-    security: { tls, user: userOf(user) },
-    localPort: port?.port,
-    protocol: port?.protocol,
-    key: read('key'),
-    engine,
-    container: read('container'),
-    ip: read('ip'),
-    advertise: read('advertise'),
-    allowLoopback: read('allow-loopback'),
-    intervalMs: read('interval'),
-    timeoutMs: read('timeout'),
-    ttlSeconds: read('ttl'),
-    watch: read('watch'),
-    logFormat: read('log'),
+  return {
+    values: { endpoints, security: { tls, user: userOf(user) } },
+    conflicts: () => securityConflicts(endpoints, tls, user),
   };
-  problems.push(...conflicts(values), ...securityConflicts(values.endpoints, tls, user));
-  return problems.length > 0 ? { problems } : { config: values as Config };
 }
+
+function readPublication(read: Read): Publication {
+  const parent = read('key') ?? '';
+  const own = read('record') ?? [];
+  const fallback: LayoutChoice[] = own.length > 0 ? [] : [{ name: 'service', root: parent }];
+  const layouts = (read('layout') ?? fallback).map(({ name, root = parent }) => ({ name, root }));
+  return { layouts, own };
+}
+
+/** What will be in the way whatever the instance, found by writing down one that might be. */
+function foreseeProblem(config: Config): string | undefined {
+  const { advertise, localPort, protocol, publication, service } = config;
+  const literal = advertise.kind === 'literal';
+  const address = literal ? advertise.address : { ip: '192.0.2.1', port: 1 };
+  const container = literal ? undefined : someContainer;
+  const answer = recordsOf(publication, () =>
+    instanceOf(service, { address, localPort, protocol }, container),
+  );
+  return answer.kind === 'problem' ? answer.problem : undefined;
+}
+
+const someContainer: ContainerFacts = {
+  id: '0'.repeat(64),
+  name: 'some-container',
+  image: 'some-image',
+  labels: { get: () => 'some-label' },
+  publishedPorts: 1,
+};
 
 /**
  * The engine with the certificates for it. TLS without a look at the engine's certificate, which the CLI would do with

@@ -2,6 +2,16 @@
  * Every option once: its flag, its environment variable, its default, its place in the help text, and its parser.
  */
 import {
+  parseLayouts,
+  parseMeta,
+  parseName,
+  parseOwnRecords,
+  parseScheme,
+  parseTags,
+  parseWeight,
+  parseZone,
+} from './service.ts';
+import {
   parseAdvertise,
   parseContainerId,
   parseDuration,
@@ -29,6 +39,8 @@ export interface Option<T> {
   readonly standIn?: string;
   /** Without it, and without a fallback, the option is left out. */
   readonly required?: { readonly wayOut: string };
+  /** It may be given several times, which is the same as once with this between the values. */
+  readonly separator?: string;
   readonly parse: (text: string) => T;
 }
 
@@ -60,6 +72,48 @@ export const options = {
     help: 'parent of the keys: /PARENT/<ip>:<port>',
     fallback: 'service',
     parse: parseKey,
+  },
+  layout: {
+    placeholder: 'NAME[:ROOT],…',
+    help: 'service, named, registrator, skydns, traefik, grpc, go-zero, kratos',
+    separator: ',',
+    parse: parseLayouts,
+  },
+  record: {
+    placeholder: 'KEY=VALUE',
+    help: 'a record in your own words, with {address}, {service}, {label:NAME}, …',
+    separator: '\n',
+    parse: parseOwnRecords,
+  },
+  name: {
+    placeholder: 'NAME',
+    help: "the service's name (that of SERVICE_NAME, compose, swarm, the image)",
+    parse: parseName,
+  },
+  scheme: {
+    placeholder: 'SCHEME',
+    help: 'how the app is spoken to: http, https, h2c, grpc, grpcs, tcp',
+    fallback: 'http',
+    parse: parseScheme,
+  },
+  host: {
+    placeholder: 'NAME',
+    help: "the host's name, where a layout has one; left out, its IP",
+    parse: parseName,
+  },
+  tags: {
+    placeholder: 'TAG,…',
+    help: 'metadata, in the layouts that carry it',
+    separator: ',',
+    parse: parseTags,
+  },
+  weight: { placeholder: 'NUMBER', help: 'the same: the share of requests', parse: parseWeight },
+  zone: { placeholder: 'ZONE', help: 'the same: where it runs', parse: parseZone },
+  meta: {
+    placeholder: 'KEY=VALUE,…',
+    help: 'the same: version=2.1 and what else you like',
+    separator: ',',
+    parse: parseMeta,
   },
   docker: {
     placeholder: 'SOCKET',

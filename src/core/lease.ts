@@ -5,13 +5,14 @@
  * granted or written for an app that was not asked a moment ago; a lease that is to be revoked is never written under
  * again; after a loss the app is checked before anything is written.
  */
-import type { ServiceRecord } from './layouts.ts';
 import {
   contestedKeys,
   planWrite,
+  recordsUnder,
   type Claim,
   type LeaseId,
   type Seen,
+  type ServiceRecord,
   type Stored,
   type Write,
 } from './records.ts';
@@ -92,7 +93,8 @@ export function nextStep(lease: Lease, want: Want, now: number, rules: LeaseRule
   if (write) return { kind: 'write', id: lease.id, write };
   const due = want.checkedAt > lease.acknowledgedAt && now - lease.acknowledgedAt >= rules.renewGapMs;
   if (!due) return { kind: 'idle' };
-  const keys = new Set([...want.records.map(({ key }) => key), ...lease.seen.keys()]);
+  const wanted = recordsUnder(lease.id, want.records).map(({ key }) => key);
+  const keys = new Set([...wanted, ...lease.seen.keys()]);
   return { kind: 'renew', id: lease.id, keys: [...keys] };
 }
 

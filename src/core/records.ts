@@ -2,10 +2,22 @@
  * From what stands under our keys in etcd to the one transaction that makes it right. Every write is conditional on
  * what was seen, so a late or repeated request changes nothing; only keys under our own lease are ever removed.
  */
-import type { ServiceRecord } from './layouts.ts';
 
 /** A lease's id in decimal: 63 bits do not fit a number. */
 export type LeaseId = string;
+
+/** One key of etcd and its value. */
+export interface ServiceRecord {
+  readonly key: string;
+  readonly value: string;
+  /** The key goes on with the id of the lease that it hangs on. */
+  readonly underLease?: boolean;
+}
+
+/** The records as they stand under this lease. */
+export function recordsUnder(lease: LeaseId, records: readonly ServiceRecord[]): ServiceRecord[] {
+  return records.map(({ key, value, underLease }) => ({ key: underLease ? `${key}${lease}` : key, value }));
+}
 
 /** What etcd holds under one key. */
 export interface Stored {
@@ -41,8 +53,9 @@ export function planWrite(
   lease: LeaseId,
   claim: Claim,
 ): Write | null {
-  const puts = wanted.filter(record => !stands(record, seen.get(record.key), lease, claim));
-  const keys = new Set(wanted.map(({ key }) => key));
+  const records = recordsUnder(lease, wanted);
+  const puts = records.filter(record => !stands(record, seen.get(record.key), lease, claim));
+  const keys = new Set(records.map(({ key }) => key));
   const removes = [...seen]
     .filter(([key, stored]) => stored.lease === lease && !keys.has(key))
     .map(([key]) => key);
@@ -56,7 +69,14 @@ export function planWrite(
 
 /** The wanted keys that stand under a lease of somebody else. */
 export function contestedKeys(wanted: readonly ServiceRecord[], seen: Seen, lease: LeaseId): string[] {
-  return wanted.map(({ key }) => key).filter(key => ![undefined, '0', lease].includes(seen.get(key)?.lease));
+  return recordsUnder(lease, wanted)
+    .map(({ key }) => key)
+    .filter(key => ![undefined, '0', lease].includes(seen.get(key)?.lease));
+}
+
+/** Whether a write only brings new values to keys that stand under our lease, as we ourselves want them now. */
+export function isUpdate({ puts, removes }: Write, seen: Seen, lease: LeaseId): boolean {
+  return removes.length === 0 && puts.every(({ key }) => seen.get(key)?.lease === lease);
 }
 
 function stands(record: ServiceRecord, stored: Stored | undefined, lease: LeaseId, claim: Claim): boolean {

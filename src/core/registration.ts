@@ -3,7 +3,6 @@
  * It keeps true that records are published only for a service that is up, at a known address, and not drained or
  * stopping; whatever ends one of these withdraws them.
  */
-import type { Address } from './address.ts';
 import {
   describeHealth,
   judge,
@@ -12,11 +11,12 @@ import {
   type Thresholds,
   type Verdict,
 } from './health.ts';
-import type { ServiceRecord } from './layouts.ts';
+import type { ServiceRecord } from './records.ts';
 
 export interface Registration {
   readonly health: Health;
-  readonly address: Address | null;
+  /** What it is written as while it is up; null while its address is not known. */
+  readonly records: readonly ServiceRecord[] | null;
   /** When the last check that gave a verdict began, in monotonic ms. */
   readonly checkedAt: number;
   readonly stopping: boolean;
@@ -27,7 +27,8 @@ export type RegistrationEvent =
   | { readonly kind: 'checked'; readonly verdict: Verdict; readonly startedAt: number }
   /** Nobody can connect to the app any more. */
   | { readonly kind: 'vanished'; readonly reason: string }
-  | { readonly kind: 'located'; readonly address: Address }
+  /** The address, and with it the records, are known or have changed. */
+  | { readonly kind: 'located'; readonly records: readonly ServiceRecord[] }
   /** Others cannot reach the app any more, whatever its health. */
   | { readonly kind: 'unlocated' }
   | { readonly kind: 'stopping' };
@@ -40,13 +41,9 @@ export type Action =
   /** Say what changed. */
   | { readonly kind: 'tell'; readonly level: 'info' | 'warn'; readonly message: string };
 
-export interface RegistrationRules extends Thresholds {
-  readonly layout: (address: Address) => readonly ServiceRecord[];
-}
-
 export const initialRegistration: Registration = {
   health: unknownHealth,
-  address: null,
+  records: null,
   checkedAt: -Infinity,
   stopping: false,
 };
@@ -55,7 +52,7 @@ export const initialRegistration: Registration = {
 export function register(
   before: Registration,
   event: RegistrationEvent,
-  rules: RegistrationRules,
+  rules: Thresholds,
 ): { readonly after: Registration; readonly actions: readonly Action[] } {
   const after = next(before, event, rules);
   const actions: Action[] = [];
@@ -66,16 +63,16 @@ export function register(
   }
   if (event.kind === 'vanished' && after !== before)
     actions.push({ kind: 'tell', level: 'warn', message: `down: ${event.reason}` });
-  const records = wantedRecords(after, rules);
+  const records = wantedRecords(after);
   if (records) {
     if (after !== before) actions.push({ kind: 'publish', records, checkedAt: after.checkedAt });
-  } else if (wantedRecords(before, rules)) {
+  } else if (wantedRecords(before)) {
     actions.push({ kind: 'withdraw', reason: whyNot(after) });
   }
   return { after, actions };
 }
 
-function next(state: Registration, event: RegistrationEvent, rules: RegistrationRules): Registration {
+function next(state: Registration, event: RegistrationEvent, rules: Thresholds): Registration {
   switch (event.kind) {
     case 'checked':
       if (event.verdict.kind === 'unknown') return state;
@@ -86,22 +83,20 @@ function next(state: Registration, event: RegistrationEvent, rules: Registration
         ? { ...state, health: { status: 'down', passes: 0, reason: event.reason } }
         : state;
     case 'located':
-      return { ...state, address: event.address };
+      return { ...state, records: event.records };
     case 'unlocated':
-      return { ...state, address: null };
+      return { ...state, records: null };
     case 'stopping':
       return { ...state, stopping: true };
   }
 }
 
-function wantedRecords(state: Registration, rules: RegistrationRules): readonly ServiceRecord[] | null {
-  return state.health.status === 'up' && state.address && !state.stopping
-    ? rules.layout(state.address)
-    : null;
+function wantedRecords({ health, records, stopping }: Registration): readonly ServiceRecord[] | null {
+  return health.status === 'up' && !stopping ? records : null;
 }
 
-function whyNot({ health, address, stopping }: Registration): string {
+function whyNot({ health, records, stopping }: Registration): string {
   if (stopping) return 'stopping';
-  if (!address) return 'no address';
+  if (!records) return 'no address';
   return health.status === 'down' ? health.reason : 'not up';
 }

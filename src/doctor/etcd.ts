@@ -4,13 +4,12 @@
  */
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import type { Address } from '../core/address.ts';
-import { serviceLayout, type ServiceRecord } from '../core/layouts.ts';
-import type { Seen } from '../core/records.ts';
+import type { Seen, ServiceRecord } from '../core/records.ts';
 import type { MemberStatus } from '../etcd/member.ts';
 import { messageOf } from '../errors.ts';
-import { connector } from '../parts.ts';
+import { connector, recordsAt } from '../parts.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
+import type { Place } from './place.ts';
 
 /** The most that one question may take. */
 const limit = { ms: 3000 } as const;
@@ -18,16 +17,17 @@ const limit = { ms: 3000 } as const;
 /** Where the address is not known, the rights are tried with one that is nobody's (RFC 5737). */
 const nobody = '192.0.2.1';
 
-export async function* examineEtcd(config: Config, address: Address | null): AsyncGenerator<Finding> {
-  const records = serviceLayout(config.key, address ?? { ip: nobody, port: config.localPort });
+export async function* examineEtcd(config: Config, { address, self }: Place): AsyncGenerator<Finding> {
+  const answer = recordsAt(config, address ?? { ip: nobody, port: config.localPort }, self);
+  const records = answer.kind === 'records' ? answer.records : [];
   const reports = await Promise.all(
     config.endpoints.map(endpoint => examineMember(config, endpoint, records)),
   );
   for (const { finding } of reports) yield finding;
   yield examineCluster(reports);
-  yield address === null
-    ? skipped('record', 'the address is not known')
-    : well('record', describeRecords(config, records, reports.find(({ seen }) => seen)?.seen));
+  if (address === null) yield skipped('record', 'the address is not known');
+  else if (answer.kind === 'problem') yield ill('record', answer.problem);
+  else yield well('record', describeRecords(config, records, reports.find(({ seen }) => seen)?.seen));
 }
 
 interface Report {
@@ -54,7 +54,7 @@ async function examineMember(
       const tookMs = Math.round(systemClock.now() - startedAt);
       const finding = well(
         'etcd',
-        `${endpoint}: ${describeMember(config, endpoint, status)}, in ${tookMs} ms`,
+        `${endpoint}: ${describeMember(config, endpoint, status, records)}, in ${tookMs} ms`,
       );
       return { endpoint, finding, status, seen };
     } finally {
@@ -69,14 +69,21 @@ async function examineMember(
   }
 }
 
-function describeMember({ security, key }: Config, endpoint: string, { version }: MemberStatus): string {
+function describeMember(
+  { security }: Config,
+  endpoint: string,
+  { version }: MemberStatus,
+  records: readonly ServiceRecord[],
+): string {
   const { ca, cert } = security.tls;
   const authority = ca ?? 'an authority that Node knows';
   const secured = endpoint.startsWith('https:')
     ? `TLS verified by ${authority}${cert === undefined ? '' : `, our certificate ${cert}`}`
     : 'without TLS';
   const user = security.user === undefined ? 'without a user' : `as user ${security.user.name}`;
-  return `etcd ${version}, ${secured}, ${user}, would take a write under /${key}/`;
+  const parents = new Set(records.map(({ key }) => key.slice(0, key.lastIndexOf('/') + 1)));
+  const write = parents.size > 0 ? `, would take a write under ${[...parents].join(', ')}` : '';
+  return `etcd ${version}, ${secured}, ${user}${write}`;
 }
 
 function examineCluster(reports: readonly Report[]): Finding {

@@ -14,12 +14,17 @@ import { ill, skipped, well, type Finding, type Step } from './finding.ts';
 /** No container has this id. To ask for it shows whether Docker answers, by the one question that a proxy lets through. */
 const noContainer = '0'.repeat(64);
 
-/** Answers with the address, or null where there is none. */
-export async function* examinePlace(config: Config): AsyncGenerator<Finding, Address | null> {
+/** What was found out of where we are; null is unknown. */
+export interface Place {
+  readonly address: Address | null;
+  readonly self: Self | null;
+}
+
+export async function* examinePlace(config: Config): AsyncGenerator<Finding, Place> {
   const { advertise } = config;
   if (advertise.kind === 'literal') {
     yield skipped('docker', `not asked: --advertise says ${formatAddress(advertise.address)}`);
-    return advertise.address;
+    return { address: advertise.address, self: null };
   }
   const docker = await askDocker(config, advertise);
   const startedAt = systemClock.now();
@@ -31,7 +36,7 @@ export async function* examinePlace(config: Config): AsyncGenerator<Finding, Add
     yield unanswered('docker', error, 'see to it, or do without Docker: --advertise IP:PORT');
     yield skipped('container', 'Docker must confirm it');
     yield skipped('port', 'Docker must say it');
-    return null;
+    return { address: null, self: null };
   }
   let self: Self;
   try {
@@ -40,20 +45,20 @@ export async function* examinePlace(config: Config): AsyncGenerator<Finding, Add
   } catch (error) {
     yield unanswered('container', error);
     yield skipped('port', 'the container is not known');
-    return null;
+    return { address: null, self: null };
   }
   try {
     const answer = await docker.locate(self);
     if (answer.kind === 'problem') {
       yield ill('port', answer.problem);
-      return null;
+      return { address: null, self };
     }
     const port = `${config.localPort}/${config.protocol} of ${describeContainer(self.network)}`;
     yield well('port', `${port} is reached at ${formatAddress(answer.address)}, ${answer.by}`);
-    return answer.address;
+    return { address: answer.address, self };
   } catch (error) {
     yield unanswered('port', error);
-    return null;
+    return { address: null, self };
   }
 }
 

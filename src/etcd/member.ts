@@ -1,14 +1,14 @@
 /**
- * One member of etcd, in our words: the four requests that a session makes of it, and the two of whoever wants to know
- * how it is. Each has a deadline, none is repeated here, and every failure is one of etcd/errors.ts. A member that
- * failed is closed and made anew, because a channel that has lost its peer can stay deaf (grpc-node #2785, #3019).
+ * One member of etcd, in our words: the four requests that a session makes of it, and those of whoever wants to know
+ * how it is or what it holds. Each has a deadline, none is repeated here, and every failure is one of etcd/errors.ts. A
+ * member that failed is closed and made anew, because a channel that has lost its peer can stay deaf (grpc-node #2785,
+ * #3019).
  */
 import { Channel, type ClientOptions, type Interceptor } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
 import { type Clock, within } from '../clock.ts';
-import type { ServiceRecord } from '../core/layouts.ts';
-import type { LeaseId, Seen, Stored, Write } from '../core/records.ts';
+import type { LeaseId, Seen, ServiceRecord, Stored, Write } from '../core/records.ts';
 import type { TlsFiles } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError } from './errors.ts';
@@ -31,7 +31,19 @@ export interface Member {
    * its condition can never hold, so that nothing is written. Answers with what stands under the keys.
    */
   rehearse(records: readonly ServiceRecord[], limit: Limit): Promise<Seen>;
+  /** All keys that begin so, in their order. */
+  list(prefix: string, limit: Limit): Promise<ListedKey[]>;
+  /** What is left of the lease, and what it was granted, in seconds; null when it is gone. */
+  timeToLive(id: LeaseId, limit: Limit): Promise<{ readonly left: number; readonly granted: number } | null>;
   close(): void;
+}
+
+export interface ListedKey {
+  readonly key: string;
+  readonly value: string;
+  /** '0' is none. */
+  readonly lease: LeaseId;
+  readonly createRevision: string;
 }
 
 export type WriteAnswer =
@@ -71,6 +83,9 @@ const channelOptions = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 3000,
 } as const;
+
+/** How many keys a page of a list has: gRPC takes no answer of more than 4 MiB. */
+const pageKeys = 1000;
 
 /** What the connections to all members share. */
 export interface Access {
@@ -222,6 +237,32 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
         return seenIn(responses.map(({ response_range }) => response_range));
       }),
 
+    async list(prefix, limit) {
+      const found: ListedKey[] = [];
+      const end = endOf(prefix);
+      for (let from = Buffer.from(prefix); ;) {
+        const { kvs, more } = await call('list', limit, options =>
+          client.kv.range({ key: from, range_end: end, limit: pageKeys }, options),
+        );
+        for (const { key, value, lease, create_revision } of kvs)
+          found.push({
+            key: key.toString(),
+            value: value.toString(),
+            lease,
+            createRevision: create_revision,
+          });
+        const last = kvs.at(-1);
+        if (!more || !last) return found;
+        from = Buffer.concat([last.key, Buffer.of(0)]);
+      }
+    },
+
+    timeToLive: (id, limit) =>
+      call('look at the lease', limit, async options => {
+        const { TTL, grantedTTL } = await client.leaseClient.leaseTimeToLive({ ID: id }, options);
+        return Number(TTL) < 0 ? null : { left: Number(TTL), granted: Number(grantedTTL) };
+      }),
+
     close: () => client.close(),
   };
 }
@@ -230,6 +271,14 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
 function oneChannel(): NonNullable<ClientOptions['channelFactoryOverride']> {
   let channel: Channel | undefined;
   return (address, credentials, options) => (channel ??= new Channel(address, credentials, options));
+}
+
+/** Where the keys with this prefix, which is not empty, end. */
+function endOf(prefix: string): Buffer {
+  const end = Buffer.from(prefix);
+  const last = end.length - 1;
+  end.writeUInt8(end.readUInt8(last) + 1, last);
+  return end;
 }
 
 function lookUp(key: string): { request_range: { key: Buffer } } {

@@ -18,8 +18,7 @@ import {
   type Step,
   type Want,
 } from '../core/lease.ts';
-import type { ServiceRecord } from '../core/layouts.ts';
-import { contestedKeys, type LeaseId } from '../core/records.ts';
+import { contestedKeys, isUpdate, type LeaseId, type ServiceRecord } from '../core/records.ts';
 import { noteFailure, type Outage } from '../core/outage.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError } from './errors.ts';
@@ -43,6 +42,8 @@ export type SessionEvent =
       readonly endpoint: string;
     }
   | { readonly kind: 'restored'; readonly keys: readonly string[]; readonly endpoint: string }
+  /** The keys stood; what they say has changed. */
+  | { readonly kind: 'updated'; readonly keys: readonly string[]; readonly endpoint: string }
   | {
       readonly kind: 'moved';
       readonly keys: readonly string[];
@@ -132,6 +133,8 @@ export function openSession(options: SessionOptions): Session {
           tell({ kind: 'registered', keys, lease: step.id, endpoint: endpoint() });
         } else if (step.write.removes.length > 0) {
           tell({ kind: 'moved', keys, removed: step.write.removes, endpoint: endpoint() });
+        } else if (before.kind === 'held' && isUpdate(step.write, before.seen, step.id)) {
+          tell({ kind: 'updated', keys, endpoint: endpoint() });
         } else {
           tell({ kind: 'restored', keys, endpoint: endpoint() });
         }

@@ -157,6 +157,8 @@ export function decode(base64 = ''): string {
 
 /** The key range of a prefix, as etcd wants it: from the prefix to the prefix with its last byte one higher. */
 export function prefixRange(prefix: string): { readonly key: string; readonly range_end: string } {
+  // To etcd a range from zero to zero is everything.
+  if (prefix === '') return { key: encode('\0'), range_end: encode('\0') };
   const end = Buffer.from(prefix);
   const last = end.length - 1;
   end.writeUInt8(end.readUInt8(last) + 1, last);

@@ -41,7 +41,17 @@ describe('configuration', () => {
       security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
       localPort: 8000,
       protocol: 'tcp',
-      key: 'service',
+      service: {
+        name: undefined,
+        host: undefined,
+        scheme: 'http',
+        tags: undefined,
+        weight: undefined,
+        zone: undefined,
+        meta: new Map(),
+        variables: new Map(),
+      },
+      publication: { layouts: [{ name: 'service', root: 'service' }], own: [] },
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
       container: undefined,
       ip: undefined,
@@ -65,6 +75,18 @@ describe('configuration', () => {
       DOCKREG_ETCD_PASSWORD: 'secret',
       DOCKREG_PORT: '9000',
       DOCKREG_KEY: '/prod/service',
+      DOCKREG_LAYOUT: 'service, kratos',
+      DOCKREG_RECORD: '/a/{id}=b=c\n/d/{label:e}={"f":1}\n',
+      DOCKREG_NAME: 'web',
+      DOCKREG_SCHEME: 'grpc',
+      DOCKREG_HOST: 'host-7',
+      DOCKREG_TAGS: 'blue,canary',
+      DOCKREG_WEIGHT: '50',
+      DOCKREG_ZONE: 'eu-1',
+      DOCKREG_META: 'version=2.1',
+      SERVICE_8000_NAME: 'shop',
+      SERVICE_TAGS: 'x',
+      SERVICE_SECRET: 'nobody reads this',
       DOCKREG_DOCKER: 'tcp://10.1.0.1:2375',
       DOCKREG_CONTAINER: 'a1b2c3d4a1b2',
       DOCKREG_IP: '10.1.0.101',
@@ -84,7 +106,37 @@ describe('configuration', () => {
       },
       localPort: 8000,
       protocol: 'tcp',
-      key: 'prod/service',
+      service: {
+        name: 'web',
+        host: 'host-7',
+        scheme: 'grpc',
+        tags: [['blue'], ['canary']],
+        weight: 50,
+        zone: ['eu-1'],
+        meta: new Map([['version', ['2.1']]]),
+        variables: new Map([
+          ['SERVICE_8000_NAME', 'shop'],
+          ['SERVICE_TAGS', 'x'],
+        ]),
+      },
+      publication: {
+        layouts: [
+          { name: 'service', root: 'prod/service' },
+          { name: 'kratos', root: 'microservices' },
+        ],
+        own: [
+          {
+            key: ['/a/', { name: 'id', argument: undefined }],
+            value: ['b=c'],
+            text: '/a/{id}=b=c',
+          },
+          {
+            key: ['/d/', { name: 'label', argument: 'e' }],
+            value: ['{"f":1}'],
+            text: '/d/{label:e}={"f":1}',
+          },
+        ],
+      },
       engine: { kind: 'tcp', host: '10.1.0.1', port: 2375 },
       container: 'a1b2c3d4a1b2',
       ip: { kind: 'ip', ip: '10.1.0.101' },
@@ -198,6 +250,45 @@ describe('configuration', () => {
     [['--ttl', '9s'], /--ttl 9 s is shorter than two intervals.*--ttl 10s/],
     [['--ttl', '20500ms'], /whole seconds/],
     [['--log', 'xml'], /must be logfmt or json/],
+    [['--layout', 'serivce'], /"serivce" is no layout; there are service, named, registrator/],
+    [['--layout', 'named'], /layout named needs a root, such as named:app\/servers/],
+    [['--layout', 'skydns:clus ter'], /root of "skydns:clus ter" must be a domain/],
+    [['--layout', 'registrator:a//b'], /root of "registrator:a\/\/b" must be names separated/],
+    [['--layout', 'grpc:'], /root of "grpc:" must be names/],
+    [['--record', '/x'], /must be KEY=VALUE/],
+    [['--record', '/x/{adress}=1'], /knows no placeholder {adress}; there are {ip} {port} {address}/],
+    [['--record', '/x/{id}={label}'], /knows no placeholder {label}; .*{label:NAME}/],
+    [['--record', '/x/{ip:v4}=1'], /knows no placeholder {ip:v4}/],
+    [['--record', '/x/{service}=1'], /\/x\/{service} is the same for every instance/],
+    [['--record', '/x//{id}=1'], /must be names separated by single slashes/],
+    [['--name', 'a/b'], /--name "a\/b": must begin with a letter or digit/],
+    [['--weight', '0'], /must be a number from 1 to 65535/],
+    [['--tags', 'a,,b'], /has an empty tag/],
+    [['--meta', 'version'], /"version" must be KEY=VALUE/],
+    [['--meta', 'a=1,a=2'], /gives a twice/],
+    [['--meta', 'zone=eu'], /zone has an option: --zone/],
+    [['--meta', 'a={weight}'], /knows no placeholder {weight}/],
+    [['--scheme', 'ftp'], /must be one of http, https/],
+    [
+      [...enough, '--layout', 'service:a', '--layout', 'service:a'],
+      /--layout service:a and --layout service:a both write \/a\//,
+    ],
+    [
+      [...enough, '--layout', 'service', '--layout', 'named:service'],
+      /--layout named:service writes .* where --layout service:service is read/,
+    ],
+    [
+      [...enough, '--layout', 'grpc', '--advertise', '10.1.0.1:80'],
+      /layout grpc needs the service's name, which nothing tells without Docker; say it with --name/,
+    ],
+    [
+      [...enough, '--layout', 'named:a', '--advertise', '10.1.0.1:80'],
+      /layout named needs our container, of which nothing is known/,
+    ],
+    [[...enough, '--layout', 'skydns:a', '--name', 'Web_1'], /"Web_1" is no DNS label/],
+    [['ls'], /--etcd is missing/],
+    [['ls', '--port', '1'], /unknown flag --port/],
+    [['ls', '--etcd', 'http://h1:2379', '--layout', 'grpc'], /under its own name; say which with --name/],
     [['--prot', '8000'], /unknown flag --prot; did you mean --port\?/],
     [['serve'], /"serve" is a stray word/],
   ];
@@ -209,6 +300,40 @@ describe('configuration', () => {
       );
     });
   }
+
+  it('takes several layouts and records, each in a flag of its own', () => {
+    const more = ['--layout', 'skydns:Cluster.Local.', '--layout', 'go-zero', '--record', '/a/{ip}=1'];
+    const { layouts, own } = configOf([...enough, ...more, '--record', '/b/{ip}=2']).publication;
+    assert.deepEqual(layouts, [
+      { name: 'skydns', root: 'cluster.local' },
+      { name: 'go-zero', root: '' },
+    ]);
+    assert.deepEqual(
+      own.map(({ text }) => text),
+      ['/a/{ip}=1', '/b/{ip}=2'],
+    );
+  });
+
+  it('writes the default layout only when nothing else is asked for', () => {
+    assert.deepEqual(configOf([...enough, '--record', '/a/{ip}=1']).publication.layouts, []);
+  });
+
+  it('asks ls for no port, and takes no more than it reads', () => {
+    const command = parseCommand(['ls', '--etcd', 'http://h1:2379', '--layout=kratos', '--watch'], {
+      DOCKREG_PORT: 'x',
+    });
+    assert.deepEqual(command, {
+      kind: 'ls',
+      config: {
+        endpoints: ['http://h1:2379'],
+        security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
+        layouts: [{ name: 'kratos', root: 'microservices' }],
+        name: undefined,
+      },
+      json: false,
+      watch: true,
+    });
+  });
 
   it('says all problems at once', () => {
     assert.equal(problemsOf(['--port', 'x', '--ip', '!', '--prot', 'z']).length, 4);
@@ -249,7 +374,7 @@ describe('configuration', () => {
 
   it('has a help text of one screen that names every option', () => {
     const text = helpText('1.2.3');
-    assert.ok(text.split('\n').length <= 36, `${text.split('\n').length} lines`);
+    assert.ok(text.split('\n').length <= 46, `${text.split('\n').length} lines`);
     assert.ok(text.split('\n').every(line => line.length <= 100));
     for (const name of optionNames) assert.ok(text.includes(`--${name} `), name);
   });

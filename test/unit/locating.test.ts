@@ -2,21 +2,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Clock } from '../../src/clock.ts';
-import { formatAddress } from '../../src/core/address.ts';
 import { UnavailableError } from '../../src/errors.ts';
 import { createLocating, NoAddressError, type Located } from '../../src/locating.ts';
 import { createLog } from '../../src/log.ts';
 
-const at = (port: number): Located => ({
+const at = (port: number, value = 'running'): Located => ({
   kind: 'address',
   address: { ip: '10.1.0.101', port },
+  records: [{ key: `10.1.0.101:${port}`, value }],
   how: 'published',
 });
 const none: Located = { kind: 'problem', problem: 'not published' };
 const away = new UnavailableError('no socket');
 
 interface Story {
-  /** `10.1.0.101:1`, `none`, in the order in which they were told. */
+  /** The keys of the records, or `none`, in the order in which they were told. */
   readonly told: readonly string[];
   /** The waits between the looks, in ms. */
   readonly waits: readonly number[];
@@ -55,7 +55,7 @@ async function locating(answers: readonly (Located | Error)[], changedAt?: numbe
     clock,
     log: createLog('logfmt', clock, line => log.push(line)),
     chance: () => 0.5,
-    located: address => told.push(formatAddress(address)),
+    located: records => told.push(records.map(({ key }) => key).join(' ')),
     unlocated: () => told.push('none'),
   });
   await subject.run(ending.signal);
@@ -72,6 +72,12 @@ describe('locating', () => {
     const { told, log } = await locating([at(1), at(2)]);
     assert.deepEqual(told, ['10.1.0.101:1', '10.1.0.101:2']);
     assert.match(log[1] ?? '', /address 10\.1\.0\.101:2.*was=10\.1\.0\.101:1/);
+  });
+
+  it('tells records that are new at an old address, without a word about the address', async () => {
+    const { told, log } = await locating([at(1), at(1, 'v2'), at(1, 'v2')]);
+    assert.deepEqual(told, ['10.1.0.101:1', '10.1.0.101:1']);
+    assert.equal(log.length, 1);
   });
 
   it('looks again at once when the network has changed meanwhile', async () => {

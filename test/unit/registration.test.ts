@@ -1,10 +1,9 @@
 /** Events of one service and what must be done about them. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { serviceLayout } from '../../src/core/layouts.ts';
 import { initialRegistration, register, type RegistrationEvent } from '../../src/core/registration.ts';
 
-const rules = { rise: 1, fall: 2, layout: serviceLayout.bind(null, 'service') };
+const rules = { rise: 1, fall: 2 };
 const pass = (startedAt: number): RegistrationEvent => ({
   kind: 'checked',
   verdict: { kind: 'pass', detail: 'ok' },
@@ -20,7 +19,10 @@ const unknown: RegistrationEvent = {
   verdict: { kind: 'unknown', reason: 'EMFILE' },
   startedAt: 9,
 };
-const at = (port: number): RegistrationEvent => ({ kind: 'located', address: { ip: '10.1.0.101', port } });
+const at = (port: number): RegistrationEvent => ({
+  kind: 'located',
+  records: [{ key: `/service/10.1.0.101:${port}`, value: 'running' }],
+});
 const stopping: RegistrationEvent = { kind: 'stopping' };
 
 /** The actions that each event leads to, in short. */

@@ -1,0 +1,201 @@
+/**
+ * `dockreg ls`: the instances that stand in etcd, once or live. It only reads.
+ */
+import { systemClock } from '../clock.ts';
+import type { ListConfig } from '../config/config.ts';
+import { prefixOf, readInstance, type ListedInstance } from '../core/listing.ts';
+import { messageOf, UnavailableError } from '../errors.ts';
+import { DeniedError, MemberError } from '../etcd/errors.ts';
+import type { ListedKey, Member } from '../etcd/member.ts';
+import { connector } from '../parts.ts';
+import { formatTable } from './table.ts';
+
+export interface ListOptions {
+  readonly config: ListConfig;
+  readonly json: boolean;
+  /** Go on until stopped. */
+  readonly watch: boolean;
+  /** On a terminal each picture replaces the one before. */
+  readonly output: Output;
+}
+
+export interface Output {
+  readonly isTTY: boolean;
+  /** Calls back when the text is out, or with why it never will be. */
+  write(text: string, done: (error?: Error | null) => void): unknown;
+}
+
+/** An instance and what etcd itself says of its record. */
+export interface Row extends ListedInstance {
+  /** Seconds that are left of the lease; null when it hangs on none and stays for ever. */
+  readonly ttlSeconds: number | null;
+  readonly grantedSeconds: number | null;
+  /** etcd keeps no time of a change, only its place in the order of all changes. */
+  readonly createRevision: number;
+  /** Since when we ourselves have seen it, in seconds; null when it was there before us. */
+  readonly ageSeconds: number | null;
+}
+
+const pollMs = 1000;
+/** A lease tells its time left to its leader alone, so it is not asked for each picture. */
+const leasePollMs = 5000;
+/** How many leases are asked for at once. */
+const leasesAtOnce = 32;
+const callMs = 3000;
+const clearScreen = '\u001B[H\u001B[2J\u001B[3J';
+
+/** @throws UnavailableError when no member of etcd answers, unless it goes on */
+export async function list(options: ListOptions, stop: AbortSignal): Promise<void> {
+  const { config, json, watch, output } = options;
+  const viewer = createViewer(config);
+  try {
+    if (!watch) {
+      const rows = await viewer.look();
+      await print(output, json ? `${JSON.stringify(rows, null, 2)}\n` : formatTable(rows, false));
+      return;
+    }
+    let shown: string | null = null;
+    while (!stop.aborted) {
+      const { text, gist } = await viewer.look().then(
+        rows => ({ text: json ? `${JSON.stringify(rows)}\n` : formatTable(rows, true), gist: gistOf(rows) }),
+        (error: unknown) => {
+          if (!(error instanceof UnavailableError)) throw error;
+          return { text: json ? '' : `${error.message}; trying on\n`, gist: error.message };
+        },
+      );
+      const replaces = output.isTTY && !json;
+      const isNews = replaces || gist !== shown;
+      if (isNews && !(await print(output, replaces ? `${clearScreen}${text}` : text))) return;
+      shown = gist;
+      await systemClock.sleep(pollMs, stop);
+    }
+  } finally {
+    viewer.close();
+  }
+}
+
+/** Whether the text got out: the process must not end before, and who watches may have gone. */
+function print(output: Output, text: string): Promise<boolean> {
+  return new Promise(resolve => {
+    output.write(text, error => resolve(!error));
+  });
+}
+
+/** What makes a picture another: not the seconds that pass. */
+function gistOf(rows: readonly Row[]): string {
+  return rows.map(({ key, address, createRevision }) => `${createRevision} ${key} ${address}`).join('\n');
+}
+
+interface TimeLeft {
+  readonly left: number;
+  readonly granted: number;
+  /** When it was asked for, in monotonic ms. */
+  readonly at: number;
+}
+
+interface Found {
+  readonly instance: ListedInstance;
+  readonly key: ListedKey;
+}
+
+function createViewer(config: ListConfig): {
+  look(): Promise<Row[]>;
+  close(): void;
+} {
+  const clock = systemClock;
+  const { endpoints, layouts, name } = config;
+  const connect = connector(config);
+  let member: Member | null = null;
+  let at = 0;
+  let leases: ReadonlyMap<string, TimeLeft> = new Map();
+  /** When each key was seen first, in monotonic ms; null when it was there before us. */
+  let seen: ReadonlyMap<string, number | null> | null = null;
+
+  const lookAt = async (from: Member): Promise<Row[]> => {
+    const found: Found[] = [];
+    for (const layout of layouts) {
+      for (const key of await from.list(prefixOf(layout, name), { ms: callMs })) {
+        const instance = readInstance(layout, name, key.key, key.value);
+        if (instance) found.push({ instance, key });
+      }
+    }
+    leases = await timesLeft(from, leases, new Set(found.map(({ key }) => key.lease)));
+    const now = clock.now();
+    const before = seen;
+    const firstSeen = (id: string): number | null => {
+      if (before === null) return null;
+      return before.has(id) ? (before.get(id) ?? null) : now;
+    };
+    seen = new Map(found.map(({ key }) => [idOf(key), firstSeen(idOf(key))]));
+    return found.map(({ instance, key }) => {
+      const since = firstSeen(idOf(key));
+      const ageSeconds = since === null ? null : Math.round((now - since) / 1000);
+      return rowOf(instance, key, leases.get(key.lease), ageSeconds);
+    });
+  };
+
+  return {
+    async look() {
+      for (let tries = 1; ; tries++) {
+        try {
+          member ??= await connect(endpoints[at] ?? '');
+          return (await lookAt(member)).toSorted(inOrder);
+        } catch (error) {
+          if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
+          member?.close();
+          member = null;
+          at = (at + 1) % endpoints.length;
+          if (tries === endpoints.length)
+            throw new UnavailableError(`etcd: ${messageOf(error)}`, { cause: error });
+        }
+      }
+    },
+    close() {
+      member?.close();
+    },
+  };
+}
+
+function rowOf(
+  instance: ListedInstance,
+  { createRevision }: ListedKey,
+  times: TimeLeft | undefined,
+  ageSeconds: number | null,
+): Row {
+  return {
+    ...instance,
+    ttlSeconds: times?.left ?? null,
+    grantedSeconds: times?.granted ?? null,
+    createRevision: Number(createRevision),
+    ageSeconds,
+  };
+}
+
+async function timesLeft(
+  from: Member,
+  known: ReadonlyMap<string, TimeLeft>,
+  wanted: ReadonlySet<string>,
+): Promise<Map<string, TimeLeft>> {
+  const now = systemClock.now();
+  const result = new Map([...known].filter(([id, { at }]) => wanted.has(id) && now - at < leasePollMs));
+  const asked = [...wanted].filter(id => id !== '0' && !result.has(id));
+  for (let first = 0; first < asked.length; first += leasesAtOnce) {
+    await Promise.all(
+      asked.slice(first, first + leasesAtOnce).map(async id => {
+        const times = await from.timeToLive(id, { ms: callMs });
+        result.set(id, { ...(times ?? { left: 0, granted: 0 }), at: now });
+      }),
+    );
+  }
+  return result;
+}
+
+/** A key that was deleted and written again is another. */
+function idOf({ key, createRevision }: ListedKey): string {
+  return `${createRevision} ${key}`;
+}
+
+function inOrder(a: Row, b: Row): number {
+  const [first, second] = [a, b].map(({ service, layout, address }) => `${service}\n${layout}\n${address}`);
+  return (first ?? '').localeCompare(second ?? '', 'en', { numeric: true });
+}
