@@ -29,7 +29,7 @@ export interface TlsFiles {
 export interface IssueOptions {
   /** DNS names and IP addresses in the certificate. `127.0.0.1` and `localhost` when left out. */
   readonly names?: readonly string[];
-  /** The subject's common name: etcd's user, with client certificates. The file's name when left out. */
+  /** The subject's common name: etcd's user, with client certificates. The file's name when left out; '' for none. */
   readonly commonName?: string;
   /** Seconds from now until it expires; negative for one that has expired. A day when left out. */
   readonly expiresInSeconds?: number;
@@ -125,7 +125,7 @@ function newKey(path: string): string[] {
 }
 
 function subject(commonName: string): string[] {
-  return ['-subj', `/CN=${commonName}`];
+  return ['-subj', commonName === '' ? '/O=dockreg' : `/CN=${commonName}`];
 }
 
 function opensslDate(secondsFromNow: number): string {
@@ -152,6 +152,7 @@ unique_subject = no
 default_md = sha256
 policy = any
 [any]
-commonName = supplied
+commonName = optional
+organizationName = optional
 `;
 }
