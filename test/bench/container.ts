@@ -5,8 +5,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { listeningIn } from '../../demo/stage.ts';
 import { startEtcd } from '../support/etcd.ts';
+import { listeningIn, startExample } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, startHost } from '../support/lan.ts';
 import { eventually, pause } from '../support/wait.ts';
@@ -34,19 +34,9 @@ try {
 }
 
 async function start(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
-  const variables = {
-    DOCKREG_IP: host.ip,
-    DOCKREG_ETCD: `http://${lanAddress}:${etcd.members[0]!.port}`,
-    ...env,
-  };
-  await host.docker([
-    ...['run', '--detach', '--name', name, '--publish', '8000'],
-    ...['--volume', `${host.dockerSocket}:/var/run/docker.sock`],
-    ...Object.entries(variables).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
-    images.example,
-  ]);
-  const port = (await host.docker(['port', name, '8000/tcp'])).split('\n')[0]!.split(':').at(-1);
-  return `/service/${host.ip}:${port}`;
+  const endpoint = `http://${lanAddress}:${etcd.members[0]!.port}`;
+  const { address } = await startExample(host, name, { DOCKREG_ETCD: endpoint, ...env });
+  return `/service/${address}`;
 }
 
 async function startNode(name: string, script: string): Promise<void> {

@@ -8,25 +8,30 @@ import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEtcd } from '../test/support/etcd.ts';
-import { freePort } from '../test/support/wait.ts';
-import { listeningIn, type Instance, type Stage } from './stage.ts';
+import { startEtcd } from '../../test/support/etcd.ts';
+import { freePort } from '../../test/support/wait.ts';
+import type { Instance } from '../instance.ts';
+import { names, type OneHost } from './stage.ts';
 
-const root = join(import.meta.dirname, '../..');
+const root = join(import.meta.dirname, '../../..');
 
-export async function openProcesses(): Promise<Stage> {
+export async function openProcesses(): Promise<OneHost> {
   const folder = await mkdtemp(join(tmpdir(), 'dockreg-demo-'));
   const etcd = await startEtcd();
   const endpoint = etcd.endpoints.join(',');
-  const running = new Set<ChildProcess>();
+  const running = new Map<string, ChildProcess>();
+  const start: OneHost['start'] = name => startProcesses(folder, endpoint, name, running);
 
   return {
     description: `plain processes on loopback, etcd at ${endpoint}`,
-    etcd,
-    start: name => startProcesses(folder, endpoint, name, running),
+    start,
+    watch: () => etcd.watch('/service/'),
+    async refill() {
+      await Promise.all(names.filter(name => !running.has(name)).map(start));
+    },
     lookAround: () => [`export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoint}`, 'etcdctl get --prefix /service'],
     async close() {
-      for (const supervisor of running) killAll(supervisor);
+      for (const supervisor of running.values()) killAll(supervisor);
       await etcd.stop();
       await rm(folder, { recursive: true, force: true });
     },
@@ -37,7 +42,7 @@ async function startProcesses(
   folder: string,
   endpoint: string,
   name: string,
-  running: Set<ChildProcess>,
+  running: Map<string, ChildProcess>,
 ): Promise<Instance> {
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
@@ -62,24 +67,25 @@ async function startProcesses(
       DOCKREG_PORT: String(port),
       DOCKREG_ETCD: endpoint,
       DOCKREG_ADVERTISE: address,
+      DOCKREG_ALLOW_LOOPBACK: 'on',
     },
   });
   const ended = once(supervisor, 'exit');
   await once(supervisor, 'spawn');
-  running.add(supervisor);
+  running.set(name, supervisor);
   return {
     name,
     address,
-    listeningSince: async () => listeningIn(await readFile(`${home}/example.log`, 'utf8').catch(() => '')),
+    log: () => readFile(`${home}/example.log`, 'utf8').catch(() => ''),
     async stop() {
       supervisor.kill('SIGTERM');
       await ended;
-      running.delete(supervisor);
+      running.delete(name);
     },
     async kill() {
       killAll(supervisor);
       await ended;
-      running.delete(supervisor);
+      running.delete(name);
     },
   };
 }

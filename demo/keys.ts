@@ -1,0 +1,71 @@
+/**
+ * What etcd shows under /service/ while a story is played: every change goes to the screen as it comes, and a step of
+ * the story waits for the one that it has caused.
+ */
+import type { Watcher, WatchEvent } from '../test/support/etcd-watcher.ts';
+import { listeningIn } from '../test/support/example.ts';
+import { eventually } from '../test/support/wait.ts';
+import { type Instance, keyOf } from './instance.ts';
+import type { Screen } from './screen.ts';
+
+/** As long as a timer can wait, which is 24 days. */
+const forEverMs = 2 ** 31 - 1;
+
+export class Keys {
+  readonly #watcher: Watcher;
+  readonly #screen: Screen;
+
+  constructor(watcher: Watcher, screen: Screen) {
+    this.#watcher = watcher;
+    this.#screen = screen;
+    void this.#showChanges();
+  }
+
+  /** The instance has come up at or after `since`: tells how long after it listened its key was there. */
+  async registered(instance: Instance, since: number): Promise<void> {
+    const visible = await this.#changed('put', instance, since, 30_000);
+    const listening = await eventually('the app listens', async () => listeningIn(await instance.log()));
+    const took = performance.timeOrigin + visible - listening;
+    this.#screen.seen(`${instance.name} listens → ${keyOf(instance)}`, took);
+  }
+
+  /** The instance's key is deleted at or after `since`. Rejects when it is not within `timeoutMs`. */
+  async gone(why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> {
+    this.#screen.seen(
+      `${why} → key gone`,
+      (await this.#changed('delete', instance, since, timeoutMs)) - since,
+    );
+  }
+
+  /** The instance's key is put at or after `since`. Rejects when it is not within `timeoutMs`. */
+  async back(why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> {
+    this.#screen.seen(`${why} → key back`, (await this.#changed('put', instance, since, timeoutMs)) - since);
+  }
+
+  /** Throws when the key of an instance was touched at or after `since`, or is not there. */
+  untouched(instance: Instance, since: number): void {
+    const last = this.#watcher.events.findLast(({ key }) => key === keyOf(instance));
+    if (last?.type !== 'put' || last.at >= since)
+      throw new Error(`${instance.name} should be registered as before; etcd shows ${JSON.stringify(last)}`);
+  }
+
+  async #changed(
+    type: WatchEvent['type'],
+    instance: Instance,
+    since: number,
+    timeoutMs: number,
+  ): Promise<number> {
+    const key = keyOf(instance);
+    const matches = (event: WatchEvent): boolean =>
+      event.at >= since && event.type === type && event.key === key;
+    return (await this.#watcher.first(matches, { timeoutMs })).at;
+  }
+
+  async #showChanges(): Promise<void> {
+    for (let since = 0; ; since++) {
+      const event = await this.#watcher.first(() => true, { since, timeoutMs: forEverMs });
+      if (event.type === 'put') this.#screen.put(event);
+      else this.#screen.removed(event.key);
+    }
+  }
+}

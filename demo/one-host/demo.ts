@@ -1,0 +1,7 @@
+/** `npm run demo`: one host, on which three instances fail in every way. With `--processes`, without Docker. */
+import { show } from '../show.ts';
+import { openContainers } from './containers.ts';
+import { openProcesses } from './processes.ts';
+import { play } from './story.ts';
+
+await show(process.argv.includes('--processes') ? openProcesses : openContainers, play);
