@@ -21,6 +21,10 @@ export const images = {
 } as const;
 
 const nodeImage = 'dockreg-bed/node:24';
+
+/** What makes scripts/image.sh build on the stand-ins, once `importBase` has brought them to the host. */
+export const buildEnvironment = { NODE_IMAGE: nodeImage, BASE_IMAGE: images.debian } as const;
+
 const recipeLabel = 'dockreg-bed.recipe';
 const project = fileURLToPath(new URL('../../../', import.meta.url));
 const sources = [
@@ -44,6 +48,12 @@ interface Archive {
 
 let archive: Promise<Archive> | undefined;
 
+/** The path of a `docker save` of the images of `images`, as dist/ is when this process first asks. */
+export async function imageArchive(builder: Host): Promise<string> {
+  archive ??= makeArchive(builder);
+  return (await archive).tar;
+}
+
 /** Brings the images of `images` to a host, as dist/ is when this process first asks. Quick when they are there. */
 export async function loadImages(host: Host): Promise<void> {
   archive ??= makeArchive(host);
@@ -51,30 +61,30 @@ export async function loadImages(host: Host): Promise<void> {
   const there = await imageIds(host);
   if (Object.entries(ids).every(([tag, id]) => there[tag] === id)) return;
   await host.docker(['load', '--quiet', '--input', tar], { timeoutMs: buildTimeoutMs });
+  await pruneImages(host);
+}
+
+/** Removes what newer images have replaced, but not at once: the next build may take steps of it. */
+export async function pruneImages(host: Host): Promise<void> {
   await host.docker(['image', 'prune', '--force', '--filter', 'until=24h']);
 }
 
 async function makeArchive(builder: Host): Promise<Archive> {
-  const cache = process.env['DOCKREG_CACHE'];
-  if (cache === undefined) throw new Error('images are made in the bed: run this by bed.sh');
-  const base = join(cache, 'image-base');
-  if (!existsSync(join(base, 'recipe')))
-    throw new Error('no base image: run scripts/setup.sh image-base first');
   if (!existsSync(join(project, 'dist/dockreg.js')))
     throw new Error('dist/ is not built: run npm run build first');
-  const recipe = (await readFile(join(base, 'recipe'), 'utf8')).trim();
+  const base = await findBase();
 
-  const folder = join(cache, 'images');
-  const name = await contentName(recipe);
+  const folder = join(base.cache, 'images');
+  const name = await contentName(base.recipe);
   const tar = join(folder, `${name}.tar`);
   const list = join(folder, `${name}.json`);
   // The list is written last: with it there, the tar is whole.
   if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
 
-  await importBase(builder, base, recipe);
+  await importBase(builder);
   await run('sh', [join(project, 'scripts/image.sh')], {
     timeoutMs: buildTimeoutMs,
-    env: { ...builder.dockerEnvironment, NODE_IMAGE: nodeImage, BASE_IMAGE: images.debian },
+    env: { ...builder.dockerEnvironment, ...buildEnvironment },
   });
   const there = await imageIds(builder);
   const tags = Object.values(images);
@@ -88,7 +98,25 @@ async function makeArchive(builder: Host): Promise<Archive> {
   return { tar, ids };
 }
 
-async function importBase(builder: Host, base: string, recipe: string): Promise<void> {
+interface Base {
+  readonly cache: string;
+  /** Where `setup.sh image-base` has put it. */
+  readonly folder: string;
+  readonly recipe: string;
+}
+
+async function findBase(): Promise<Base> {
+  const cache = process.env['DOCKREG_CACHE'];
+  if (cache === undefined) throw new Error('images are made in the bed: run this by bed.sh');
+  const folder = join(cache, 'image-base');
+  if (!existsSync(join(folder, 'recipe')))
+    throw new Error('no base image: run scripts/setup.sh image-base first');
+  return { cache, folder, recipe: (await readFile(join(folder, 'recipe'), 'utf8')).trim() };
+}
+
+/** Brings the stand-ins for the public base images to a host. Quick when they are there. */
+export async function importBase(builder: Host): Promise<void> {
+  const { folder, recipe } = await findBase();
   const upToDate = await builder.docker([
     'images',
     '--quiet',
@@ -99,9 +127,11 @@ async function importBase(builder: Host, base: string, recipe: string): Promise<
   if (upToDate !== '') return;
   const label = `LABEL ${recipeLabel}=${JSON.stringify(recipe)}`;
   const timeoutMs = buildTimeoutMs;
-  await builder.docker(['import', '--change', label, join(base, 'debian.tar'), images.debian], { timeoutMs });
+  await builder.docker(['import', '--change', label, join(folder, 'debian.tar'), images.debian], {
+    timeoutMs,
+  });
   // It inherits the label, and is made last: with it there, both are.
-  await builder.docker(['build', '--quiet', '--tag', nodeImage, '--file', '-', join(base, 'node')], {
+  await builder.docker(['build', '--quiet', '--tag', nodeImage, '--file', '-', join(folder, 'node')], {
     timeoutMs,
     input: `FROM ${images.debian}\nCOPY node /usr/local/bin/node\n`,
   });

@@ -36,21 +36,31 @@ export interface RunOptions {
   readonly input?: string;
 }
 
+export interface CommandOptions extends RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 export interface Host {
   readonly name: string;
   readonly ip: string;
+  /** The switch's end of the host's cable, a network device of the bed. */
+  readonly switchPort: string;
   /** The path of the engine's socket. */
   readonly dockerSocket: string;
   /** What makes a docker CLI, or a script that runs one, speak to this engine. */
   readonly dockerEnvironment: Readonly<Record<string, string>>;
   /** What the docker CLI prints, without the newline at the end. Rejects with a CommandError. */
   docker(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Runs a command on the host's network to its end, like `run`. */
+  run(command: string, args: readonly string[], options?: CommandOptions): Promise<string>;
   /** Starts a process on the host's network. Its pipes are the caller's. */
   spawn(command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Child>;
   /** Pulls the host's network cable: packets of both directions are lost without a word. */
   disconnect(): Promise<void>;
   /** Puts the cable back. */
   connect(): Promise<void>;
+  /** Pulls the plug: the network is gone without a word, then all processes are. The host is stopped by that. */
+  powerOff(): Promise<void>;
   /** Ends the host's containers, engine and network. May be called again. */
   stop(): Promise<void>;
 }
@@ -95,11 +105,7 @@ function defaultEngine(): EngineName {
 export async function run(
   command: string,
   args: readonly string[],
-  {
-    timeoutMs = 60_000,
-    input = '',
-    env = {},
-  }: RunOptions & { readonly env?: Readonly<Record<string, string>> } = {},
+  { timeoutMs = 60_000, input = '', env = {} }: CommandOptions = {},
 ): Promise<string> {
   const line = [command, ...args].join(' ');
   return new Promise((resolve, reject) => {
@@ -144,6 +150,7 @@ interface Place {
 class LanHost implements Host {
   readonly name: string;
   readonly ip: string;
+  readonly switchPort: string;
   readonly dockerSocket: string;
   readonly dockerEnvironment: Readonly<Record<string, string>>;
   readonly #place: Place;
@@ -155,12 +162,17 @@ class LanHost implements Host {
     this.#engine = engine;
     this.name = place.name;
     this.ip = place.ip;
+    this.switchPort = place.port;
     this.dockerSocket = socketOf(place);
     this.dockerEnvironment = dockerEnvironment(place);
   }
 
   docker(args: readonly string[], options?: RunOptions): Promise<string> {
     return docker(this.#place, args, options);
+  }
+
+  run(command: string, args: readonly string[], options?: CommandOptions): Promise<string> {
+    return run('nsenter', [`--net=${this.#place.netns}`, command, ...args], options);
   }
 
   spawn(
@@ -181,6 +193,12 @@ class LanHost implements Host {
 
   async connect(): Promise<void> {
     await run('ip', ['link', 'set', this.#place.port, 'up']);
+  }
+
+  powerOff(): Promise<void> {
+    // Processes that are killed would still say farewell to whom they were connected.
+    this.#stopped ??= this.disconnect().then(() => demolish(this.#place));
+    return this.#stopped;
   }
 
   stop(): Promise<void> {

@@ -1,0 +1,6 @@
+/** `npm run demo:two-hosts`: two hosts of one etcd cluster, of which one is cut off, comes back, and is switched off. */
+import { show } from '../show.ts';
+import { openTwoHosts } from './stage.ts';
+import { play } from './story.ts';
+
+await show(openTwoHosts, play);

@@ -1,0 +1,19 @@
+#!/bin/sh
+# usage: as-host.sh FOLDER COMMAND [ARG...]
+# Runs COMMAND in the bed with the files of a machine of its own, as far as scripts/host.sh writes any: FOLDER keeps its
+# /etc/default and its /var/lib/etcd. Its `systemctl` is the one in as-host/. Network and engine are the caller's choice.
+set -eu
+
+AS_HOST_FOLDER=$1
+export AS_HOST_FOLDER
+shift
+stand_ins=$(cd "$(dirname "$0")/as-host" && pwd)
+PATH=$stand_ins:$PATH
+
+mkdir -p "$AS_HOST_FOLDER/default" "$AS_HOST_FOLDER/etcd"
+chown etcd: "$AS_HOST_FOLDER/etcd"
+# shellcheck disable=SC2016  # expanded by the inner shell
+exec unshare --mount sh -c '
+  mount --bind "$AS_HOST_FOLDER/default" /etc/default
+  mount --bind "$AS_HOST_FOLDER/etcd" /var/lib/etcd
+  exec "$@"' sh "$@"
