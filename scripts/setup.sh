@@ -2,6 +2,7 @@
 # Brings a fresh machine to where the project's commands can run; each step does nothing when its work is done.
 # usage: setup.sh STEP...     npm         the packages of package-lock.json
 #                             packages    Debian's packages of the test bed (root)
+#                             linters     Debian's packages that check shell scripts and the Vagrantfile (root)
 #                             build       build/ (compiled) and dist/ (bundle)
 #                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
 #                             docker-next Docker as Debian 13 has it, beside the one that packages installs (root)
@@ -19,6 +20,7 @@ fail() {
 }
 
 setup_npm() {
+  # shellcheck disable=SC3013  # dash and busybox know -nt, and POSIX has it since 2024
   if [ node_modules/.package-lock.json -nt package-lock.json ]; then return; fi
   say "installing the npm packages"
   npm ci --ignore-scripts --no-progress --loglevel=error >&2
@@ -26,7 +28,7 @@ setup_npm() {
 }
 
 missing_packages() {
-  for package in docker.io iptables etcd-server etcd-client supervisor debootstrap iproute2 openssl util-linux procps haproxy; do
+  for package in "$@"; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || printf '%s ' "$package"
   done
@@ -36,9 +38,10 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "$@" >&2
 }
 
-setup_packages() {
-  command -v dpkg-query >/dev/null || fail "the test bed needs Debian 12 or one of its kin"
-  missing=$(missing_packages)
+# install_packages NAME...
+install_packages() {
+  command -v dpkg-query >/dev/null || fail "this needs Debian 12 or one of its kin"
+  missing=$(missing_packages "$@")
   [ -n "$missing" ] || return 0
   [ "$(id -u)" = 0 ] || fail "as root, run: apt-get install --no-install-recommends $missing"
   say "installing $missing"
@@ -58,6 +61,11 @@ setup_packages() {
     apt-get update --quiet=2 >&2
     apt_install $missing
   }
+}
+
+setup_packages() {
+  install_packages docker.io docker-compose iptables etcd-server etcd-client supervisor debootstrap iproute2 openssl \
+    util-linux procps haproxy
 }
 
 setup_build() {
@@ -149,6 +157,7 @@ for step in "$@"; do
   case $step in
     npm) setup_npm ;;
     packages) (setup_packages) ;;
+    linters) (install_packages shellcheck vagrant) ;;
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
     docker-next) (setup_docker_next) ;;

@@ -1,5 +1,6 @@
 #!/bin/sh
 # npm test [-- SUITE...]: everything that the tests need, then the suites (all when none is named):
+#   static            shellcheck on the scripts, vagrant validate on the Vagrantfile
 #   unit              pure functions, as tables
 #   integration       the built program against real etcd (3.4)
 #   integration-next  the same against the etcd of Debian 13 (3.5)
@@ -11,7 +12,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- unit integration integration-next chaos e2e e2e-next
+[ $# -gt 0 ] || set -- static unit integration integration-next chaos e2e e2e-next
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
@@ -30,6 +31,19 @@ run_suite() {
   esac
 }
 
+check_static() {
+  say static
+  # Vagrant makes a folder for itself, and would ask the network for newer versions.
+  vagrant_home=$(mktemp -d)
+  if shellcheck --severity=warning scripts/*.sh test/support/*.sh test/support/as-host/* layer/dockreg .ci/run &&
+    VAGRANT_HOME=$vagrant_home VAGRANT_CHECKPOINT_DISABLE=1 vagrant validate --ignore-provider >&2; then
+    :
+  else
+    failed="$failed static"
+  fi
+  rm -rf "$vagrant_home"
+}
+
 skip() {
   say "$1 is SKIPPED: $2"
   skipped="$skipped $1"
@@ -38,6 +52,9 @@ skip() {
 sh scripts/setup.sh npm build
 for suite in "$@"; do
   case $suite in
+    static)
+      if sh scripts/setup.sh linters; then check_static; else skip static "shellcheck or vagrant is missing"; fi
+      ;;
     unit) run_suite unit unit ;;
     integration)
       if sh scripts/setup.sh packages; then run_suite integration integration; else skip integration "etcd is missing"; fi
