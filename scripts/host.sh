@@ -95,6 +95,8 @@ ETCD_LISTEN_PEER_URLS=http://$address:2380
 ETCD_INITIAL_ADVERTISE_PEER_URLS=http://$address:2380
 ETCD_INITIAL_CLUSTER=$cluster
 ETCD_INITIAL_CLUSTER_TOKEN=dockreg
+# A member that was cut off asks before it stands for election, so that its return does not unseat the leader.
+ETCD_PRE_VOTE=true
 END
 # A member is ready when it has a majority, and the first one is alone for now: nobody waits for it here.
 if cmp --silent "$config" /etc/default/etcd; then

@@ -73,12 +73,8 @@ async function seenByAll(
   screen: Screen,
   instances: readonly Example[],
 ): Promise<void> {
-  const expected = instances.map(keyOf).toSorted().join(' ');
   const members = memberNames.filter(name => hosts.isOn(name));
-  for (const member of members) {
-    const found = (await hosts.keysAt(member, '/service/')).join(' ');
-    if (found !== expected) throw new Error(`etcd on ${member} shows ${found}, and should show ${expected}`);
-  }
+  await hosts.showAt(members, '/service/', instances.map(keyOf));
   screen.say(`etcd on ${members.join(', ')}: ${instances.map(({ name }) => name).join(', ')}`);
 }
 

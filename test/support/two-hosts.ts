@@ -131,6 +131,23 @@ export class TwoHosts {
     return kvs.map(({ key }) => decode(key));
   }
 
+  /** Resolves when each of these members shows just these keys. Rejects with what one of them showed at last. */
+  async showAt(names: readonly MemberName[], prefix: string, keys: readonly string[]): Promise<void> {
+    const expected = keys.toSorted().join(' ');
+    for (const name of names) {
+      await eventually(
+        `${expected} in etcd on ${name}`,
+        async () => {
+          const found = (await this.keysAt(name, prefix)).join(' ');
+          if (found !== expected) throw new Error(`it shows ${found}`);
+          return true;
+        },
+        // A read that meets an election is answered late, or never.
+        { timeoutMs: 15_000, everyMs: 100 },
+      );
+    }
+  }
+
   /** The member that leads, as the witness knows it. */
   async leader(): Promise<MemberName> {
     return eventually('an etcd leader', async () => {
