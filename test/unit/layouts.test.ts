@@ -6,7 +6,7 @@ import type { Address } from '../../src/core/address.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/instance.ts';
 import { recordsOf, type Publication } from '../../src/core/layouts.ts';
 import { prefixOf, readInstance } from '../../src/core/listing.ts';
-import { planWrite, recordsUnder } from '../../src/core/records.ts';
+import { isUpdate, planWrite, recordsUnder, type Stored } from '../../src/core/records.ts';
 
 const four: Address = { ip: '10.0.0.5', port: 49155 };
 const six: Address = { ip: '2001:db8::1', port: 49155 };
@@ -161,6 +161,10 @@ describe('golden records', () => {
   });
 });
 
+function stored(value: string, holder: string): Stored {
+  return { value, lease: holder, modRevision: '9' };
+}
+
 describe('what consumers read', () => {
   it('gRPC: the keys under target and slash are JSON with Addr, and Metadata is no object', () => {
     // A reader after etcd's page on gRPC naming: every key with the prefix, bad JSON is skipped.
@@ -227,6 +231,22 @@ describe('what consumers read', () => {
       puts: [{ key: 'web.rpc/2', value: '10.0.0.5:49155' }],
       removes: [],
     });
+  });
+
+  it('whoever watches: a new value is written alone, and is told from a key that others took', () => {
+    const wanted = [
+      { key: 'a', value: '1' },
+      { key: 'b', value: '2' },
+    ];
+    const told = (seen: Map<string, Stored>): [string[], boolean] | null => {
+      const plan = planWrite(wanted, seen, '7', 'keep');
+      return plan && [plan.puts.map(({ key }) => key), isUpdate(plan, seen, '7')];
+    };
+    const ours = ['a', stored('1', '7')] as const;
+    assert.deepEqual(told(new Map([ours, ['b', stored('old', '7')]])), [['b'], true]);
+    assert.deepEqual(told(new Map([ours, ['b', stored('old', '8')]])), [['b'], false]);
+    assert.deepEqual(told(new Map([ours])), [['b'], false]);
+    assert.equal(told(new Map([ours, ['b', stored('2', '7')]])), null);
   });
 
   it('dockreg ls: each layout leads back to the instance', () => {
