@@ -14,7 +14,7 @@ const lostWithinMs = 40_000;
 
 export async function play(stage: TwoHostsStage, keys: Keys, screen: Screen): Promise<void> {
   const { hosts } = stage;
-  screen.say(`a third member of etcd is the witness; ${await hosts.leader()} leads`);
+  screen.say(`a third member of etcd is the witness`);
 
   screen.chapter('web-1 starts on host-1, on a port that Docker chose');
   let since = performance.now();
@@ -59,12 +59,13 @@ export async function play(stage: TwoHostsStage, keys: Keys, screen: Screen): Pr
   await seenByAll(stage, screen, [first, second, third]);
 
   screen.chapter('host-2 is switched off: engine, containers and member of etcd');
+  screen.say(`${await hosts.leader()} leads etcd`);
   since = performance.now();
   await hosts.powerOff('host-2');
   for (const lost of [second, third]) await keys.gone(`off, ${lost.name}`, lost, since, lostWithinMs);
   await seenByAll(stage, screen, [first]);
   keys.untouched(first, cut);
-  screen.say(`web-1 was there all the time; ${await hosts.leader()} leads`);
+  screen.say(`web-1 was there all the time; ${await hosts.leader()} leads etcd`);
 }
 
 /** Every member that is up shows the keys of these instances, and no others. */
