@@ -71,8 +71,10 @@ export async function within<T>(
   signal?: AbortSignal,
 ): Promise<T> {
   const done = new AbortController();
-  const ended = signal ? AbortSignal.any([signal, done.signal]) : done.signal;
-  const limit = clock.sleep(ms, ended).then((): never => {
+  // Not AbortSignal.any: on Node 20 a long-lived signal keeps something of each one that was made of it.
+  const end = (): void => done.abort();
+  signal?.addEventListener('abort', end, { once: true });
+  const limit = clock.sleep(signal?.aborted ? 0 : ms, done.signal).then((): never => {
     signal?.throwIfAborted();
     throw new TimeLimitError(`${what}: no answer within ${ms} ms`);
   });
@@ -81,6 +83,7 @@ export async function within<T>(
   try {
     return await Promise.race([work, limit]);
   } finally {
+    signal?.removeEventListener('abort', end);
     done.abort();
   }
 }
