@@ -4,6 +4,7 @@
  */
 import { timerEarlyMs, type Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
+import { watchRole } from './core/check.ts';
 import type { Verdict } from './core/health.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
 import { doubt, paceAfter, startPace } from './core/pace.ts';
@@ -41,7 +42,13 @@ const closeMs = 1500;
  */
 export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<void> {
   const { config, clock, log, chance } = parts;
-  const rules = { rise: 1, fall: 1 };
+  const rules = {
+    rise: config.rise,
+    fall: config.fall,
+    startUntil: clock.now() + config.startPeriodMs,
+  };
+  /** Whether the checks and the watch look at the same: the app's port. */
+  const sharesPort = watchRole(config.check, config.protocol) === 'verdict';
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
   let registration = initialRegistration;
@@ -108,7 +115,7 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
       if (noted.say) log.warn(`app could not be checked: ${verdict.reason}`);
     } else {
       unchecked = null;
-      watch?.checked(verdict.kind === 'pass');
+      if (sharesPort) watch?.checked(verdict.kind === 'pass');
     }
     const outcome = { verdict: verdict.kind, health: registration.health, startedAt };
     pace = paceAfter(pace, outcome, clock.now(), config.intervalMs, chance());
@@ -119,9 +126,8 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     tellWatch(log, news);
     switch (news.kind) {
       case 'vanished':
-        dispatch(news);
         pace = doubt(pace, clock.now());
-        return;
+        return sharesPort ? dispatch(news) : askForCheck();
       case 'listening':
       case 'replaced':
       case 'stopped':

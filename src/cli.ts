@@ -9,11 +9,10 @@ import {
   fromEnvironment,
   listOptionNames,
   type Config,
-  type Given,
-  type GivenOptions,
   type ListConfig,
   type Surroundings,
 } from './config/config.ts';
+import type { Given, GivenOptions } from './config/given.ts';
 import {
   optionNames,
   options,

@@ -3,6 +3,7 @@
  */
 import { systemClock } from './clock.ts';
 import type { Config } from './config/config.ts';
+import { passwordVariable } from './config/options.ts';
 import type { Address } from './core/address.ts';
 import type { AddressAnswer, AddressQuestion } from './core/advertise.ts';
 import { factsOf, instanceOf } from './core/instance.ts';
@@ -11,17 +12,24 @@ import type { Engine } from './docker/engine.ts';
 import type { Self } from './docker/locate.ts';
 import type { Access, Member } from './etcd/member.ts';
 import { findHostIp } from './host-ip.ts';
-import { httpProbe } from './probe/http.ts';
+import { openProbe } from './probe/open.ts';
 import type { Probe } from './probe/probe.ts';
 
 /** Where the app is asked: at home. */
 export const appHost = '127.0.0.1';
 
-export function appProbe({ localPort, timeoutMs }: Config, version: string): Probe {
-  return httpProbe({
-    url: `http://${appHost}:${localPort}/`,
-    timeoutMs,
+export function appProbe(config: Config, version: string): Promise<Probe> {
+  return openProbe(config.check, {
+    host: appHost,
+    port: config.localPort,
+    clock: systemClock,
+    timeoutMs: config.timeoutMs,
     userAgent: `dockreg/${version}`,
+    env: { ...process.env, [passwordVariable]: undefined, DOCKREG_PORT: String(config.localPort) },
+    async inspect() {
+      const docker = await askDocker(config, { kind: 'published' });
+      return (await docker.findSelf()).network;
+    },
   });
 }
 

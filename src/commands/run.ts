@@ -6,6 +6,7 @@ import { runAgent } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import type { Address } from '../core/address.ts';
+import { notation, watchRole } from '../core/check.ts';
 import type { Self } from '../docker/locate.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
@@ -21,6 +22,7 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
     version,
     etcd: config.endpoints.join(','),
     port: config.localPort,
+    check: notation(config.check),
     interval: `${config.intervalMs}ms`,
     timeout: `${config.timeoutMs}ms`,
     ttl: `${config.ttlSeconds}s`,
@@ -32,10 +34,10 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
       clock,
       log,
       chance,
-      probe: appProbe(config, version),
+      probe: await appProbe(config, version),
       locator: createLocator(config),
       openWatch: async () => {
-        if (!config.watch) return null;
+        if (!config.watch || watchRole(config.check, config.protocol) === 'none') return null;
         const { openAppWatch } = await import('../kernel/app-watch.ts');
         return openAppWatch({ host: appHost, port: config.localPort, clock });
       },
@@ -58,11 +60,12 @@ export async function run(config: Config, version: string, log: Log, stop: Abort
 }
 
 /** A wrong path is told at the start; a file that is broken later, while it is renewed, is tried again. */
-async function checkCertificates({ security: { tls }, engine, advertise }: Config): Promise<void> {
+async function checkCertificates({ security: { tls }, check, engine, advertise }: Config): Promise<void> {
   const { PemFileError } = await import('../pem.ts');
   try {
     const { readTls } = await import('../etcd/tls.ts');
     await readTls(tls);
+    if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readAuthority(check.tls);
     if (advertise.kind === 'literal' || engine.kind === 'unix' || engine.certificates === undefined) return;
     const { readCertificates } = await import('../docker/tls.ts');
     await readCertificates(engine.certificates);

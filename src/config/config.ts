@@ -3,12 +3,14 @@
  */
 import { reservedRange, type Protocol } from '../core/address.ts';
 import { unreachable, type Advertise } from '../core/advertise.ts';
+import type { Check } from '../core/check.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../core/instance.ts';
 import { recordsOf, type Layout, type Publication } from '../core/layouts.ts';
 import type { Security } from '../core/security.ts';
-import { messageOf } from '../errors.ts';
 import type { LogFormat } from '../log.ts';
+import { readCheck } from './check.ts';
+import { readerOf, type Given, type GivenOptions, type Read } from './given.ts';
 import {
   optionNames,
   options,
@@ -36,22 +38,19 @@ export interface Config {
   readonly advertise: Advertise;
   /** Whether an address may be registered that reaches us from this host only. */
   readonly allowLoopback: boolean;
+  readonly check: Check;
   readonly intervalMs: number;
   readonly timeoutMs: number;
+  /** So many passes in a row bring the service up, and so many fails down. */
+  readonly rise: number;
+  readonly fall: number;
+  /** For how long after our start fails are expected. */
+  readonly startPeriodMs: number;
   readonly ttlSeconds: number;
   /** Whether the kernel is asked what becomes of the app between the checks. */
   readonly watch: boolean;
   readonly logFormat: LogFormat;
 }
-
-/** A text and where it came from: `--port`, `DOCKREG_PORT`. */
-export interface Given {
-  readonly text: string;
-  readonly from: string;
-}
-
-/** What was given, by option. Where an option came from twice, the first of its list holds. */
-export type GivenOptions = ReadonlyMap<OptionName, Given>;
 
 /** Variables that are set and not empty. */
 export function fromEnvironment(env: NodeJS.ProcessEnv): GivenOptions {
@@ -88,6 +87,7 @@ export function checkConfig(
 ): { readonly config: Config } | { readonly problems: readonly string[] } {
   const { read, problems } = readerOf(given);
   const etcd = readEtcd(read, password);
+  const check = readCheck(given);
   const port = read('port');
   const values = {
     ...etcd.values,
@@ -109,12 +109,17 @@ export function checkConfig(
     ip: read('ip'),
     advertise: read('advertise'),
     allowLoopback: read('allow-loopback'),
+    check: 'check' in check ? check.check : undefined,
     intervalMs: read('interval'),
     timeoutMs: read('timeout'),
+    rise: read('rise'),
+    fall: read('fall'),
+    startPeriodMs: read('start-period'),
     ttlSeconds: read('ttl'),
     watch: read('watch'),
     logFormat: read('log'),
   };
+  if ('problems' in check) problems.push(...check.problems);
   problems.push(...conflicts(values), ...etcd.conflicts());
   if (problems.length > 0) return { problems };
   const config = values as Config;
@@ -160,29 +165,6 @@ export const listOptionNames = [
   'layout',
   'name',
 ] as const satisfies readonly OptionName[];
-
-type Read = <Name extends OptionName>(name: Name) => Parsed<Name> | undefined;
-
-/** Reads options and collects what is wrong with them. */
-function readerOf(given: GivenOptions): { readonly read: Read; readonly problems: string[] } {
-  const problems: string[] = [];
-  const read = <Name extends OptionName>(name: Name): Parsed<Name> | undefined => {
-    const option: Option<unknown> = options[name];
-    const { text, from } = given.get(name) ?? { text: option.fallback, from: `--${name}` };
-    if (text === undefined) {
-      if (option.required)
-        problems.push(`--${name} is missing; ${option.required.wayOut} (or ${variableOf(name)})`);
-      return undefined;
-    }
-    try {
-      return option.parse(text) as Parsed<Name>;
-    } catch (error) {
-      problems.push(`${from} ${JSON.stringify(text)}: ${messageOf(error)}`);
-      return undefined;
-    }
-  };
-  return { read, problems };
-}
 
 function readEtcd(
   read: Read,
@@ -291,8 +273,6 @@ function securityConflicts(
   }
   return problems;
 }
-
-type Parsed<Name extends OptionName> = ReturnType<(typeof options)[Name]['parse']>;
 
 function conflicts({
   intervalMs,

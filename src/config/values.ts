@@ -24,6 +24,17 @@ export function parseDuration(text: string): number {
   return Math.round(ms);
 }
 
+/** A duration, or 0 for none; in milliseconds. */
+export function parsePause(text: string): number {
+  return text === '0' ? 0 : parseDuration(text);
+}
+
+export function parseCount(text: string): number {
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > 100) throw new ValueProblem('must be a whole number from 1 to 100');
+  return count;
+}
+
 /** A duration in whole seconds, as etcd counts its leases; in seconds. */
 export function parseTtl(text: string): number {
   const ms = parseDuration(text);
@@ -145,6 +156,21 @@ export function parseContainerId(text: string): string {
 
 export function parsePath(text: string): string {
   if (text.includes('\0')) throw new ValueProblem('must be the path of a file');
+  return text;
+}
+
+/** Unix sockets have paths of 107 bytes at most: unix(7). */
+export function parseSocketPath(text: string): string {
+  if (!/^\/[^\0]+$/.test(text) || Buffer.byteLength(text) > 107)
+    throw new ValueProblem(
+      'must be the whole path of a Unix socket, of 107 bytes at most, such as /run/app.sock',
+    );
+  return text;
+}
+
+export function parseServerName(text: string): string {
+  if (isIP(text) !== 0 || !/^[\w-]+(\.[\w-]+)*$/.test(text))
+    throw new ValueProblem('must be a host name as it stands in the certificate, such as web.example');
   return text;
 }
 

@@ -16,6 +16,15 @@ export interface ContainerView {
   readonly ports: ReadonlyMap<string, readonly Binding[]>;
   /** NetworkSettings.Networks: the networks that the container is on, by name. */
   readonly networks: ReadonlyMap<string, NetworkView>;
+  /** What the container's HEALTHCHECK found last; undefined when it has none. */
+  readonly health: ContainerHealth | undefined;
+}
+
+export interface ContainerHealth {
+  /** `starting`, `healthy`, `unhealthy` */
+  readonly status: string;
+  /** The exit code and the last line that the command wrote; the empty string while there was none. */
+  readonly output: string;
 }
 
 export interface Binding {

@@ -11,6 +11,8 @@ export type Verdict =
 
 export type Health =
   | { readonly status: 'unknown' }
+  /** Not up yet, which is expected of it so soon; `passes` in a row so far, fewer than `rise`. */
+  | { readonly status: 'starting'; readonly passes: number; readonly reason: string }
   /** `fails` in a row so far, fewer than `fall`. */
   | { readonly status: 'up'; readonly fails: number }
   /** `passes` in a row so far, fewer than `rise`. */
@@ -23,15 +25,25 @@ export interface Thresholds {
 
 export const unknownHealth: Health = { status: 'unknown' };
 
-/** The health after one more verdict. Before the first `up`, one fail is enough to say down: nothing is registered yet. */
-export function judge(health: Health, verdict: Verdict, { rise, fall }: Thresholds): Health {
+/**
+ * The health after one more verdict. Before the first `up`, one fail is enough to say down: nothing is registered yet.
+ * @param isStarting whether the check was made within the start period; it ends, as Docker's, with the first `up`
+ */
+export function judge(
+  health: Health,
+  verdict: Verdict,
+  { rise, fall }: Thresholds,
+  isStarting: boolean,
+): Health {
   if (verdict.kind === 'unknown') return health;
+  const notUp =
+    isStarting && (health.status === 'unknown' || health.status === 'starting') ? 'starting' : 'down';
   if (verdict.kind === 'pass') {
     if (health.status === 'up') return health.fails === 0 ? health : { status: 'up', fails: 0 };
-    const passes = (health.status === 'down' ? health.passes : 0) + 1;
-    return passes >= rise ? { status: 'up', fails: 0 } : { status: 'down', passes, reason: verdict.detail };
+    const passes = (health.status === 'unknown' ? 0 : health.passes) + 1;
+    return passes >= rise ? { status: 'up', fails: 0 } : { status: notUp, passes, reason: verdict.detail };
   }
-  if (health.status !== 'up') return { status: 'down', passes: 0, reason: verdict.reason };
+  if (health.status !== 'up') return { status: notUp, passes: 0, reason: verdict.reason };
   const fails = health.fails + 1;
   return fails >= fall ? { status: 'down', passes: 0, reason: verdict.reason } : { status: 'up', fails };
 }
@@ -47,9 +59,14 @@ export function describeHealth(
   if (verdict.kind === 'pass') {
     if (after.status === 'up')
       return before.status === 'up' ? `up again: ${verdict.detail}` : `up ${rise}/${rise}: ${verdict.detail}`;
-    return after.status === 'down' ? `rising ${after.passes}/${rise}: ${verdict.detail}` : null;
+    return after.status === 'unknown' ? null : `rising ${after.passes}/${rise}: ${verdict.detail}`;
   }
   if (after.status === 'up') return `failing ${after.fails}/${fall}: ${verdict.reason}`;
+  if (after.status === 'starting')
+    return before.status === 'starting' && before.reason === verdict.reason
+      ? null
+      : `starting: ${verdict.reason}`;
+  if (before.status === 'starting') return `down, and its start period is over: ${verdict.reason}`;
   if (before.status === 'down' && before.passes === 0)
     return before.reason === verdict.reason ? null : `still down: ${verdict.reason}`;
   return before.status === 'up' ? `down ${fall}/${fall}: ${verdict.reason}` : `down: ${verdict.reason}`;

@@ -63,7 +63,7 @@ export function paceAfter(
     return pace.dueAt - startedAt > earlyMs ? pace : { ...pace, dueAt: startedAt + intervalMs };
   }
   const doubtSince = pace.settled ? startedAt : pace.doubtSince;
-  const counting = health.status === 'up' || (health.status === 'down' && health.passes > 0);
+  const counting = health.status !== 'down' || health.passes > 0;
   const gap = counting ? quick : Math.min(intervalMs, Math.max(quick, downShare * (now - doubtSince)));
   return { dueAt: Math.max(startedAt + gap, now + Math.min(restMs, quick)), doubtSince, settled: false };
 }

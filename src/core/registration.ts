@@ -41,6 +41,11 @@ export type Action =
   /** Say what changed. */
   | { readonly kind: 'tell'; readonly level: 'info' | 'warn'; readonly message: string };
 
+export interface RegistrationRules extends Thresholds {
+  /** The end of the start period, in monotonic ms. */
+  readonly startUntil: number;
+}
+
 export const initialRegistration: Registration = {
   health: unknownHealth,
   records: null,
@@ -52,14 +57,14 @@ export const initialRegistration: Registration = {
 export function register(
   before: Registration,
   event: RegistrationEvent,
-  rules: Thresholds,
+  rules: RegistrationRules,
 ): { readonly after: Registration; readonly actions: readonly Action[] } {
   const after = next(before, event, rules);
   const actions: Action[] = [];
   if (event.kind === 'checked') {
     const message = describeHealth(before.health, after.health, event.verdict, rules);
-    if (message)
-      actions.push({ kind: 'tell', level: event.verdict.kind === 'pass' ? 'info' : 'warn', message });
+    const isGood = event.verdict.kind === 'pass' || after.health.status === 'starting';
+    if (message) actions.push({ kind: 'tell', level: isGood ? 'info' : 'warn', message });
   }
   if (event.kind === 'vanished' && after !== before)
     actions.push({ kind: 'tell', level: 'warn', message: `down: ${event.reason}` });
@@ -72,11 +77,15 @@ export function register(
   return { after, actions };
 }
 
-function next(state: Registration, event: RegistrationEvent, rules: Thresholds): Registration {
+function next(state: Registration, event: RegistrationEvent, rules: RegistrationRules): Registration {
   switch (event.kind) {
     case 'checked':
       if (event.verdict.kind === 'unknown') return state;
-      return { ...state, health: judge(state.health, event.verdict, rules), checkedAt: event.startedAt };
+      return {
+        ...state,
+        health: judge(state.health, event.verdict, rules, event.startedAt < rules.startUntil),
+        checkedAt: event.startedAt,
+      };
     case 'vanished':
       // No counting of fails: a refused connect is certain, and each client would meet it.
       return state.health.status === 'up'

@@ -5,7 +5,7 @@
  */
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
-import type { Binding, ContainerView, IngressPort, NetworkView } from '../core/container.ts';
+import type { Binding, ContainerHealth, ContainerView, IngressPort, NetworkView } from '../core/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/engine.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import { PemFileError } from '../pem.ts';
@@ -119,7 +119,18 @@ export function viewOf(answer: InspectAnswer): ContainerView {
     networkMode: answer.HostConfig?.NetworkMode ?? '',
     ports: new Map(ports),
     networks: new Map(networks),
+    health: healthOf(answer.State?.Health),
   };
+}
+
+type HealthAnswer = Docker.ContainerInspectInfo['State']['Health'];
+
+/** Without a HEALTHCHECK Docker leaves it out or says `none`, and podman says nothing. */
+function healthOf(answer: HealthAnswer): ContainerHealth | undefined {
+  if (!answer?.Status || answer.Status === 'none') return undefined;
+  const last = answer.Log?.at(-1);
+  const line = last?.Output.trim().split('\n').at(-1) ?? '';
+  return { status: answer.Status, output: last ? `exit ${last.ExitCode}${line && `: ${line}`}` : '' };
 }
 
 /** Of GET /info. */

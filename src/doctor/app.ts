@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { systemClock, within } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { formatAddress, type Address } from '../core/address.ts';
+import { notation } from '../core/check.ts';
 import { isLoopback } from '../core/socket-table.ts';
 import { describeOwner } from '../core/watch.ts';
 import { messageOf } from '../errors.ts';
@@ -42,13 +43,14 @@ export function examineListener({ localPort, protocol }: Config): Finding {
 /** One check, as it is made before the app is registered. */
 export async function examineCheck(config: Config, version: string): Promise<Finding> {
   const startedAt = systemClock.now();
-  const verdict = await appProbe(config, version)(new AbortController().signal);
+  const probe = await appProbe(config, version);
+  const verdict = await probe(new AbortController().signal);
   const tookMs = Math.round(systemClock.now() - startedAt);
   if (verdict.kind === 'pass') return well('check', `passes: ${verdict.detail} after ${tookMs} ms`);
   return ill(
     'check',
     `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} after ${tookMs} ms: ${verdict.reason}`,
-    `the app must answer GET / with a status from 200 to 399 within ${config.timeoutMs} ms`,
+    `--check ${notation(config.check)} must pass within ${config.timeoutMs} ms`,
   );
 }
 

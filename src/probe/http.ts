@@ -1,63 +1,33 @@
 /**
- * The HTTP check: one GET on the app's local port, on a connection of its own. A status from 200 to 399 passes; a
- * redirect is an answer and is not followed, as in the kubelet's HTTP probe.
+ * The check over plain HTTP: one request on a connection of its own. A redirect is an answer and is not followed, as in
+ * the kubelet's HTTP probe.
  */
-import got, { RequestError, TimeoutError } from 'got';
-import type { Verdict } from '../core/health.ts';
-import { messageOf } from '../errors.ts';
-import type { Probe } from './probe.ts';
+import { request as ask, type IncomingMessage } from 'node:http';
+import { describeQuestion, headersOf, judgeAnswer, type HttpQuestion } from './answer.ts';
+import { dial } from './place.ts';
+import { attempt, fail, type Limits, type Probe } from './probe.ts';
 
-export interface HttpCheck {
-  /** `http://127.0.0.1:8000/` */
-  readonly url: string;
-  /** For the whole exchange, in milliseconds. */
-  readonly timeoutMs: number;
-  readonly userAgent: string;
-}
-
-/** As much of the answer's body as is read, in bytes: an app that is cut off while it writes may log an error. */
-const mostBytes = 64 * 1024;
-
-/** Errors of our own machine: they say nothing about the app. */
-const ourOwn = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
-
-export function httpProbe({ url, timeoutMs, userAgent }: HttpCheck): Probe {
-  return async signal => {
-    const request = got.stream(url, {
-      timeout: { request: timeoutMs },
-      retry: { limit: 0 },
-      followRedirect: false,
-      throwHttpErrors: false,
-      decompress: false,
-      headers: { 'user-agent': userAgent, accept: '*/*', 'accept-encoding': undefined, connection: 'close' },
-      signal,
-    });
-    try {
-      let status = 0;
-      request.once('response', (response: { statusCode: number }) => {
-        status = response.statusCode;
-      });
-      let bytes = 0;
-      for await (const chunk of request as AsyncIterable<Buffer>) {
-        bytes += chunk.length;
-        if (bytes > mostBytes) break;
-      }
-      return status >= 200 && status <= 399
-        ? { kind: 'pass', detail: `HTTP ${status}` }
-        : { kind: 'fail', reason: `HTTP ${status} from ${url}` };
-    } catch (error) {
-      return verdictOf(error, timeoutMs, url);
-    } finally {
-      request.destroy();
-    }
+export function httpProbe(question: HttpQuestion, limits: Limits): Probe {
+  const { check, place } = question;
+  const where = describeQuestion(question);
+  const options = {
+    method: check.method,
+    path: check.path,
+    headers: headersOf(question),
+    createConnection: () => dial(place),
   };
-}
-
-function verdictOf(error: unknown, timeoutMs: number, url: string): Verdict {
-  if (error instanceof TimeoutError)
-    return { kind: 'fail', reason: `no answer from ${url} within ${timeoutMs} ms` };
-  if (error instanceof RequestError && error.name !== 'AbortError' && !ourOwn.has(error.code)) {
-    return { kind: 'fail', reason: messageOf(error) };
-  }
-  return { kind: 'unknown', reason: messageOf(error) };
+  return attempt(limits, where, async signal => {
+    const request = ask(options);
+    signal.addEventListener('abort', () => request.destroy(), { once: true });
+    const response = await new Promise<IncomingMessage | null>((resolve, reject) => {
+      request.once('response', resolve);
+      request.on('error', reject);
+      // As after a 101, which nobody asked for.
+      request.once('close', () => resolve(null));
+      request.end();
+    });
+    return response === null
+      ? fail(`${where} closed the connection without an answer`)
+      : judgeAnswer(question, response.statusCode ?? 0, response);
+  });
 }

@@ -32,6 +32,17 @@ export interface NetworkEndpoint {
   readonly MacAddress: string;
 }
 
+export interface HealthAnswer {
+  readonly Status: string;
+  readonly FailingStreak: number;
+  readonly Log: readonly {
+    readonly Start: string;
+    readonly End: string;
+    readonly ExitCode: number;
+    readonly Output: string;
+  }[];
+}
+
 /** The part of Docker's answer to `GET /containers/<id>/json` that anybody here reads. */
 export interface InspectAnswer {
   readonly Id: string;
@@ -47,6 +58,8 @@ export interface InspectAnswer {
     readonly ExitCode: number;
     readonly StartedAt: string;
     readonly FinishedAt: string;
+    /** Left out without a HEALTHCHECK. */
+    readonly Health?: HealthAnswer;
   };
   readonly Config: {
     readonly Hostname: string;
@@ -78,12 +91,21 @@ export interface InspectOptions {
   readonly networks?: Readonly<Record<string, string>>;
   readonly running?: boolean;
   readonly pid?: number;
+  /** What its HEALTHCHECK found; it has none when left out. */
+  readonly health?: HealthAnswer;
+}
+
+/** What a HEALTHCHECK found: `starting` without a result, or one result. */
+export function healthAnswer(status: string, exitCode = 0, output?: string): HealthAnswer {
+  const [start, end] = ['2024-01-01T00:00:31.000000000Z', '2024-01-01T00:00:31.050000000Z'];
+  const results = [{ Start: start, End: end, ExitCode: exitCode, Output: output ?? '' }];
+  return { Status: status, FailingStreak: exitCode, Log: output === undefined ? [] : results };
 }
 
 /** An answer with the shape of Docker 20.10's. */
 export function inspectAnswer(options: InspectOptions): InspectAnswer {
   const { id, hostname = id.slice(0, 12), name = `app-${id.slice(0, 6)}`, image = 'app:latest' } = options;
-  const { labels = {}, ports = {}, networkMode = 'default', running = true, pid = 4242 } = options;
+  const { labels = {}, ports = {}, networkMode = 'default', running = true, pid = 4242, health } = options;
   const networks = options.networks ?? networksOf(networkMode);
   return {
     Id: id,
@@ -99,6 +121,7 @@ export function inspectAnswer(options: InspectOptions): InspectAnswer {
       ExitCode: 0,
       StartedAt: '2024-01-01T00:00:01.000000000Z',
       FinishedAt: running ? '0001-01-01T00:00:00Z' : '2024-01-01T00:10:00.000000000Z',
+      ...(health && { Health: health }),
     },
     Config: {
       Hostname: hostname,

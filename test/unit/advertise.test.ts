@@ -23,6 +23,7 @@ function container(ports: Ports, networkMode = 'default', more: Partial<Containe
     networkMode,
     ports: new Map(Object.entries(ports)),
     networks: new Map(),
+    health: undefined,
     ...more,
   };
 }

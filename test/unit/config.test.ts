@@ -57,8 +57,21 @@ describe('configuration', () => {
       ip: undefined,
       advertise: { kind: 'published' },
       allowLoopback: false,
+      check: {
+        kind: 'http',
+        method: 'GET',
+        path: '/',
+        headers: [],
+        statuses: [{ from: 200, to: 399 }],
+        body: undefined,
+        tls: undefined,
+        socketPath: undefined,
+      },
       intervalMs: 5000,
       timeoutMs: 3000,
+      rise: 1,
+      fall: 1,
+      startPeriodMs: 0,
       ttlSeconds: 20,
       watch: true,
       logFormat: 'logfmt',
@@ -90,8 +103,12 @@ describe('configuration', () => {
       DOCKREG_DOCKER: 'tcp://10.1.0.1:2375',
       DOCKREG_CONTAINER: 'a1b2c3d4a1b2',
       DOCKREG_IP: '10.1.0.101',
+      DOCKREG_CHECK: 'tcp',
       DOCKREG_INTERVAL: '10',
       DOCKREG_TIMEOUT: '250ms',
+      DOCKREG_RISE: '2',
+      DOCKREG_FALL: '3',
+      DOCKREG_START_PERIOD: '1m',
       DOCKREG_TTL: '1m',
       DOCKREG_WATCH: 'off',
       DOCKREG_LOG: 'json',
@@ -142,8 +159,12 @@ describe('configuration', () => {
       ip: { kind: 'ip', ip: '10.1.0.101' },
       advertise: { kind: 'published' },
       allowLoopback: false,
+      check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
       intervalMs: 10_000,
       timeoutMs: 250,
+      rise: 2,
+      fall: 3,
+      startPeriodMs: 60_000,
       ttlSeconds: 60,
       watch: false,
       logFormat: 'json',
@@ -249,6 +270,10 @@ describe('configuration', () => {
     [['--timeout', '6s'], /--timeout 6000 ms is longer than --interval 5000 ms/],
     [['--ttl', '9s'], /--ttl 9 s is shorter than two intervals.*--ttl 10s/],
     [['--ttl', '20500ms'], /whole seconds/],
+    [['--rise', '0'], /--rise "0": must be a whole number from 1 to 100/],
+    [['--fall', '1.5'], /--fall "1.5": must be a whole number/],
+    [['--start-period', '-1s'], /--start-period needs a value/],
+    [['--start-period', 'soon'], /must be a duration/],
     [['--log', 'xml'], /must be logfmt or json/],
     [['--layout', 'serivce'], /"serivce" is no layout; there are service, named, registrator/],
     [['--layout', 'named'], /layout named needs a root, such as named:app\/servers/],
@@ -374,7 +399,7 @@ describe('configuration', () => {
 
   it('has a help text of one screen that names every option', () => {
     const text = helpText('1.2.3');
-    assert.ok(text.split('\n').length <= 46, `${text.split('\n').length} lines`);
+    assert.ok(text.split('\n').length <= 62, `${text.split('\n').length} lines`);
     assert.ok(text.split('\n').every(line => line.length <= 100));
     for (const name of optionNames) assert.ok(text.includes(`--${name} `), name);
   });

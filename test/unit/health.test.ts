@@ -9,10 +9,12 @@ const verdicts: Record<string, Verdict> = {
   u: { kind: 'unknown', reason: 'EMFILE' },
 };
 
+/** Capitals are checks within the start period. */
 function after(sequence: string, rise: number, fall: number): Health {
-  return sequence
-    .split('')
-    .reduce((health, letter) => judge(health, verdicts[letter]!, { rise, fall }), unknownHealth);
+  return sequence.split('').reduce((health, letter) => {
+    const verdict = verdicts[letter.toLowerCase()]!;
+    return judge(health, verdict, { rise, fall }, letter !== letter.toLowerCase());
+  }, unknownHealth);
 }
 
 describe('health', () => {
@@ -36,6 +38,22 @@ describe('health', () => {
     ['pfffp', 2, 3, 'down'],
     ['pfffpp', 2, 3, 'up'],
     ['ppfffpp', 2, 3, 'up'],
+    ['U', 1, 1, 'unknown'],
+    ['F', 1, 1, 'starting'],
+    ['FFF', 1, 1, 'starting'],
+    ['FU', 1, 1, 'starting'],
+    ['FP', 1, 1, 'up'],
+    ['FP', 2, 1, 'starting'],
+    ['FPP', 2, 1, 'up'],
+    ['PFP', 2, 1, 'starting'],
+    ['Pf', 2, 1, 'down'],
+    ['Pp', 2, 1, 'up'],
+    ['Ff', 1, 3, 'down'],
+    ['fF', 1, 3, 'down'],
+    ['PF', 1, 1, 'down'],
+    ['PFF', 1, 3, 'up'],
+    ['PFFF', 1, 3, 'down'],
+    ['PFF', 1, 1, 'down'],
   ];
   for (const [sequence, rise, fall, status] of cases) {
     it(`${sequence || 'nothing'} with rise ${rise} and fall ${fall} is ${status}`, () => {
@@ -47,7 +65,7 @@ describe('health', () => {
     const rules = { rise: 2, fall: 2 };
     let health = unknownHealth;
     const said = 'ffppupffffp'.split('').map(letter => {
-      const next = judge(health, verdicts[letter]!, rules);
+      const next = judge(health, verdicts[letter]!, rules, false);
       const text = describeHealth(health, next, verdicts[letter]!, rules);
       health = next;
       return text;

@@ -7,6 +7,7 @@ import { doubt, paceAfter, startPace, type CheckOutcome, type Pace } from '../..
 const up: Health = { status: 'up', fails: 0 };
 const failing: Health = { status: 'up', fails: 1 };
 const rising: Health = { status: 'down', passes: 1, reason: '' };
+const booting: Health = { status: 'starting', passes: 0, reason: '' };
 const down: Health = { status: 'down', passes: 0, reason: '' };
 
 const intervalMs = 5000;
@@ -44,6 +45,7 @@ describe('the pace', () => {
     ['down for 9 s: still quick', gap(starting, down, 9000, { verdict: 'fail' }), 1000],
     ['down for 30 s: a tenth of it', gap(starting, down, 30_000, { verdict: 'fail', tookMs: 0 }), 3000],
     ['down for an hour: every interval', gap(starting, down, 3_600_000, { verdict: 'fail' }), 5000],
+    ['starting for a minute: still quick', gap(starting, booting, 60_000, { verdict: 'fail' }), 1000],
     ['down after a change: quick again', gap(doubt(starting, 3_599_000), down, 3_600_000), 1000],
     ['a hang: a rest after it', gap(starting, down, 0, { verdict: 'fail', tookMs: 3000 }), 3250],
     ['not made: quick, from its end', gap(steady, up, 20_000, { verdict: 'unknown', tookMs: 400 }), 1400],
@@ -66,7 +68,7 @@ describe('the pace', () => {
   });
 
   it('never stands still and never lags', () => {
-    for (const health of [up, failing, rising, down]) {
+    for (const health of [up, failing, rising, booting, down]) {
       for (const pace of [starting, steady, doubt(steady, 19_000)]) {
         for (const verdict of ['pass', 'fail', 'unknown'] as const) {
           for (const tookMs of [0, 3000]) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { initialRegistration, register, type RegistrationEvent } from '../../src/core/registration.ts';
 
-const rules = { rise: 1, fall: 2 };
+const rules = { rise: 1, fall: 2, startUntil: 0 };
 const pass = (startedAt: number): RegistrationEvent => ({
   kind: 'checked',
   verdict: { kind: 'pass', detail: 'ok' },
@@ -85,6 +85,20 @@ describe('registration', () => {
       `publish ${one} @3`,
     ]);
     assert.deepEqual(play(at(49155), vanished, fail(1), vanished), ['', '', '', '']);
+  });
+
+  it('tells a fail within the start period as no failure, and the end of the period as one', () => {
+    let state = initialRegistration;
+    const told = [fail(1), fail(2), fail(11), pass(12)].flatMap(event => {
+      const { after, actions } = register(state, event, { ...rules, startUntil: 10 });
+      state = after;
+      return actions.map(action => (action.kind === 'tell' ? `${action.level} ${action.message}` : action));
+    });
+    assert.deepEqual(told, [
+      'info starting: refused',
+      'warn down, and its start period is over: refused',
+      'info up 1/1: ok',
+    ]);
   });
 
   it('withdraws once when it stops, and publishes nothing after that', () => {

@@ -1,0 +1,63 @@
+/**
+ * What an answer of HTTP says of the app, whatever way it came.
+ */
+import type { HttpCheck } from '../core/check.ts';
+import type { Verdict } from '../core/health.ts';
+import type { Matcher } from './expectation.ts';
+import { formatPlace, type Place } from './place.ts';
+import { fail, mostBytes, pass } from './probe.ts';
+
+export interface HttpQuestion {
+  readonly check: HttpCheck;
+  readonly place: Place;
+  readonly userAgent: string;
+  /** For the check's `body`. */
+  readonly bodyMatches: Matcher | undefined;
+}
+
+/** `http://127.0.0.1:8000/healthz`, `http:/healthz at /run/app.sock` */
+export function describeQuestion({ check: { tls, path }, place }: HttpQuestion): string {
+  const scheme = tls ? 'https' : 'http';
+  return 'path' in place
+    ? `${scheme}:${path} at ${formatPlace(place)}`
+    : `${scheme}://${formatPlace(place)}${path}`;
+}
+
+/** What is sent: what the check says goes before what everybody sends. */
+export function headersOf({ check, place, userAgent }: HttpQuestion): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {
+    host: 'path' in place ? 'localhost' : formatPlace(place),
+    'user-agent': userAgent,
+    accept: '*/*',
+    connection: 'close',
+  };
+  for (const [name, value] of check.headers) {
+    const others = check.headers.filter(([other]) => other.toLowerCase() === name.toLowerCase());
+    headers[name.toLowerCase()] = others.length > 1 ? others.map(([, each]) => each) : value;
+  }
+  return headers;
+}
+
+/** Reads the body as far as it matters: an app that is cut off while it writes may log an error. */
+export async function judgeAnswer(
+  question: HttpQuestion,
+  status: number,
+  body: AsyncIterable<Buffer>,
+): Promise<Verdict> {
+  const { check, bodyMatches } = question;
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    bytes += part.length;
+    if (bodyMatches) parts.push(part);
+    if (bytes >= mostBytes) break;
+  }
+  const where = describeQuestion(question);
+  if (!check.statuses.some(({ from, to }) => status >= from && status <= to))
+    return fail(`HTTP ${status} from ${where}`);
+  if (bodyMatches?.(Buffer.concat(parts).subarray(0, mostBytes)) === false) {
+    const searched = bytes >= mostBytes ? `the first ${mostBytes / 1024} KiB of its body` : 'its body';
+    return fail(`HTTP ${status} from ${where}, but ${searched} has no ${check.body?.text}`);
+  }
+  return pass(`HTTP ${status}`);
+}

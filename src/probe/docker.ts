@@ -1,0 +1,32 @@
+/**
+ * The check that the container already has: what its own HEALTHCHECK found. Docker looks on a schedule of its own, so
+ * the answer is as old as that; while Docker does not answer there is no verdict.
+ */
+import { within } from '../clock.ts';
+import type { ContainerView } from '../core/container.ts';
+import { ConfigError, ExitCode, messageOf } from '../errors.ts';
+import { fail, pass, unknown, type Limits, type Probe } from './probe.ts';
+
+/** @param look inspects our own container. It rejects with an UnavailableError while that cannot be done. */
+export function dockerProbe(look: () => Promise<ContainerView>, { clock, timeoutMs }: Limits): Probe {
+  return async stop => {
+    let container: ContainerView;
+    try {
+      container = await within(clock, timeoutMs, 'Docker', look(), stop);
+    } catch (error) {
+      return unknown(messageOf(error));
+    }
+    const { health, name, id } = container;
+    if (health === undefined) {
+      throw new ConfigError(
+        [
+          `container ${name || id.slice(0, 12)} has no HEALTHCHECK, and --check docker asks for what it found; ` +
+            `give its image one (or docker run --health-cmd), or choose another --check`,
+        ],
+        ExitCode.config,
+      );
+    }
+    const told = `Docker says ${health.status}${health.output && `: ${health.output}`}`;
+    return health.status === 'healthy' ? pass(told) : fail(told);
+  };
+}

@@ -1,0 +1,217 @@
+/** The notation of checks: what each text means, and what is refused. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseCommand } from '../../src/cli.ts';
+import { notation, watchRole, type Check } from '../../src/core/check.ts';
+import { ConfigError } from '../../src/errors.ts';
+
+function commandOf(argv: string[], env: NodeJS.ProcessEnv = {}): Check {
+  const command = parseCommand(['--etcd', 'http://h1:2379', '--port', '8000', ...argv], env);
+  assert.equal(command.kind, 'run');
+  return (command as { config: { check: Check } }).config.check;
+}
+
+function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
+  try {
+    commandOf(argv, env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+const http = {
+  kind: 'http',
+  method: 'GET',
+  path: '/',
+  headers: [],
+  statuses: [{ from: 200, to: 399 }],
+  body: undefined,
+  tls: undefined,
+  socketPath: undefined,
+} as const;
+const tls = { ca: undefined, serverName: undefined, insecure: false } as const;
+const tcp = { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined } as const;
+const grpc = { kind: 'grpc', service: '', tls: undefined, socketPath: undefined } as const;
+const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
+
+describe('a check', () => {
+  const meant: [argv: string[], check: Check][] = [
+    [[], http],
+    [['--check', 'http'], http],
+    [['--check', 'http:'], http],
+    [['--check', 'http:/healthz?full=1&a=%20b'], { ...http, path: '/healthz?full=1&a=%20b' }],
+    [['--check', 'https'], { ...http, tls }],
+    [['--check', 'https:/healthz'], { ...http, path: '/healthz', tls }],
+    [['--check-method', 'head'], { ...http, method: 'HEAD' }],
+    [
+      ['--check-header', 'Host: web.example', '--check-header', 'X-Empty:'],
+      {
+        ...http,
+        headers: [
+          ['Host', 'web.example'],
+          ['X-Empty', ''],
+        ],
+      },
+    ],
+    [
+      ['--check-status', '200-299, 301'],
+      {
+        ...http,
+        statuses: [
+          { from: 200, to: 299 },
+          { from: 301, to: 301 },
+        ],
+      },
+    ],
+    [['--check-body', '"UP"'], { ...http, body: { text: '"UP"', wanted: bytes('"UP"') } }],
+    [['--check-body', '/^up$/im'], { ...http, body: { text: '/^up$/im', wanted: /^up$/im } }],
+    [['--check-body', 'a/b'], { ...http, body: { text: 'a/b', wanted: bytes('a/b') } }],
+    [['--check-socket', '/run/app.sock'], { ...http, socketPath: '/run/app.sock' }],
+    [['--check', 'https', '--check-insecure'], { ...http, tls: { ...tls, insecure: true } }],
+    [['--check-insecure', 'off', '--check', 'https'], { ...http, tls }],
+    [
+      ['--check', 'https', '--check-ca', '/ca.pem', '--check-server-name', 'web.example'],
+      { ...http, tls: { ca: '/ca.pem', serverName: 'web.example', insecure: false } },
+    ],
+    [['--check', 'tcp'], tcp],
+    [
+      ['--check', 'tcp', '--check-send', 'PING\\r\\n', '--check-expect', '+PONG'],
+      { ...tcp, send: bytes('PING\r\n'), expect: { text: '+PONG', wanted: bytes('+PONG') } },
+    ],
+    [
+      ['--check', 'tcp', '--check-expect', '\\x00\\xff\\t\\0\\\\é'],
+      {
+        ...tcp,
+        expect: { text: '\\x00\\xff\\t\\0\\\\é', wanted: bytes('\x00\xff\t\0\\\xc3\xa9') },
+      },
+    ],
+    [['--check', 'exec:pg_isready -q'], { kind: 'exec', command: 'pg_isready -q' }],
+    [['--check', 'exec:a:b\nc'], { kind: 'exec', command: 'a:b\nc' }],
+    [['--check', 'grpc'], grpc],
+    [['--check', 'grpc:my.Service'], { ...grpc, service: 'my.Service' }],
+    [['--check', 'grpcs:my.Service'], { ...grpc, service: 'my.Service', tls }],
+    [['--check', 'docker'], { kind: 'docker' }],
+  ];
+  for (const [argv, check] of meant) {
+    it(argv.join(' ') || 'is an HTTP check when none is named', () =>
+      assert.deepEqual(commandOf(argv), check),
+    );
+  }
+
+  it('is the same from variables, with a header a line', () => {
+    const env = {
+      DOCKREG_CHECK: 'https:/healthz',
+      DOCKREG_CHECK_METHOD: 'POST',
+      DOCKREG_CHECK_HEADER: 'Host: web.example\nAccept: text/plain\n',
+      DOCKREG_CHECK_STATUS: '204',
+      DOCKREG_CHECK_INSECURE: 'on',
+      DOCKREG_CHECK_SOCKET: '/run/app.sock',
+    };
+    assert.deepEqual(commandOf([], env), {
+      ...http,
+      path: '/healthz',
+      method: 'POST',
+      headers: [
+        ['Host', 'web.example'],
+        ['Accept', 'text/plain'],
+      ],
+      statuses: [{ from: 204, to: 204 }],
+      tls: { ...tls, insecure: true },
+      socketPath: '/run/app.sock',
+    });
+  });
+
+  for (const text of [
+    'http:/',
+    'https:/healthz',
+    'tcp',
+    'exec:pg_isready -q',
+    'grpc',
+    'grpcs:my.Service',
+    'docker',
+  ]) {
+    it(`${text} is written as it was read`, () => assert.equal(notation(commandOf(['--check', text])), text));
+  }
+
+  const roles: [argv: string[], role: ReturnType<typeof watchRole>, onUdp?: ReturnType<typeof watchRole>][] =
+    [
+      [['--check', 'http:/'], 'verdict'],
+      [['--check', 'grpcs'], 'verdict'],
+      [['--check', 'tcp'], 'verdict'],
+      [['--check', 'tcp', '--check-socket', '/run/app.sock'], 'reason', 'none'],
+      [['--check', 'http', '--check-socket', '/run/app.sock'], 'reason', 'none'],
+      [['--check', 'exec:true'], 'reason', 'none'],
+      [['--check', 'docker'], 'none'],
+    ];
+  for (const [argv, role, onUdp = role] of roles) {
+    it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, () => {
+      assert.equal(watchRole(commandOf(argv), 'tcp'), role);
+      assert.equal(watchRole(commandOf(argv), 'udp'), onUdp);
+    });
+  }
+
+  const refused: [argv: string[], text: RegExp][] = [
+    [['--check', 'htp:/'], /--check "htp:\/": must be http:\/PATH, https:\/PATH, tcp, exec:COMMAND, grpc/],
+    [['--check', '/healthz'], /must be http:\/PATH/],
+    [
+      ['--check', 'http://127.0.0.1:8000/healthz'],
+      /a path and not a whole URL.* at its --port; write http:\/healthz/,
+    ],
+    [['--check', 'https:healthz'], /begins with a slash, such as https:\/healthz/],
+    [['--check', 'http:/a b'], /printable ASCII without spaces/],
+    [['--check', 'http:/a#b'], /without "#"/],
+    [['--check', 'http:/é'], /printable ASCII/],
+    [['--check', 'tcp:5432'], /takes nothing behind tcp; the port is that of --port/],
+    [['--check', 'docker:web'], /takes nothing behind docker/],
+    [['--check', 'exec'], /must name a command/],
+    [['--check', 'exec: '], /must name a command/],
+    [
+      ['--check', 'grpc:/my.Service'],
+      /must name a service with its package, such as grpc:my\.package\.Service/,
+    ],
+    [['--check-method', 'CONNECT'], /must be one of GET, HEAD, POST/],
+    [['--check-header', 'Host'], /must be Name: value, one a line/],
+    [['--check-header', 'A: b', '--check-header', 'C'], /must be Name: value/],
+    [['--check-header', 'A: é€'], /must be Name: value/],
+    [['--check-header', 'Connection: keep-alive'], /must not set Connection/],
+    [['--check-status', '2xx'], /statuses from 200 to 599/],
+    [['--check-status', '100'], /from 200 to 599/],
+    [['--check-status', '299-200'], /from 200 to 599/],
+    [['--check-status', '200,'], /from 200 to 599/],
+    [['--check-body', '/(/'], /is no regular expression of JavaScript \(.*\); a plain text/],
+    [['--check-body', 'a\\q'], /has "\\q", and the escapes are/],
+    [['--check-body', 'a\\'], /has "\\", and the escapes are/],
+    [['--check-body', '\\xfg'], /has "\\x"/],
+    [['--check-method', 'HEAD', '--check-body', 'x'], /HEAD brings no body/],
+    [['--check', 'tcp', '--check-send', 'x'], /--check-send needs an answer to wait for/],
+    [
+      ['--check-insecure'],
+      /^--check-insecure is for https, grpcs checks, and the check is http; leave it out/,
+    ],
+    [['--check-insecure', 'yes'], /must be on or off/],
+    [['--check', 'https', '--check-insecure', '--check-ca', '/ca'], /takes any certificate/],
+    [['--check', 'https', '--check-server-name', '10.1.0.1'], /must be a host name/],
+    [['--check', 'exec:true', '--check-socket', '/s'], /--check-socket is for http, https, tcp, grpc, grpcs/],
+    [['--check-socket', 'app.sock'], /whole path of a Unix socket/],
+    [['--check-socket', `/${'s'.repeat(107)}`], /of 107 bytes at most/],
+    [['--check-send', 'x', '--check-expect', 'y'], /--check-send is for tcp checks/],
+    [['--check', 'tcp', '--check', 'tcp'], /--check is given 2 times/],
+    [['--check-header', ''], /--check-header needs a value/],
+  ];
+  for (const [argv, text] of refused) {
+    it(`refuses ${argv.join(' ').slice(0, 60)}`, () => {
+      assert.ok(
+        problemsOf(argv).some(problem => text.test(problem)),
+        problemsOf(argv).join('\n') || 'it was accepted',
+      );
+    });
+  }
+
+  it('names the variable that is of no use to this check', () => {
+    assert.deepEqual(problemsOf(['--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [
+      'DOCKREG_CHECK_STATUS is for http, https checks, and the check is tcp; leave it out',
+    ]);
+  });
+});
