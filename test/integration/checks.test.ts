@@ -316,7 +316,7 @@ const httpRows: readonly Row[] = [
   ['hanging: half a body', sayAndHold(head('200 OK', 'content-length: 9\r\n') + 'half'), [], tooLate],
   ['hostile: the head drips', drip('HTTP/1.1 200 OK\r\nx-filler: '), [], tooLate],
   ['hostile: the body drips', drip(head('200 OK', 'content-length: 1000\r\n')), [], tooLate],
-  ['hostile: 1xx without an end', flood('', head('100 Continue')), [], tooLate],
+  ['hostile: 1xx without an end', flood('', head('100 Continue').repeat(100)), [], tooLate],
   [
     'hostile: a huge header',
     flood('HTTP/1.1 200 OK\r\nx: ', 'x'.repeat(16_384)),
@@ -718,6 +718,7 @@ const codec = (name: string): protobuf.Type => health.lookupType(`grpc.health.v1
 const answerOf = (value: number): Buffer =>
   Buffer.from(codec('HealthCheckResponse').encode({ status: value }).finish());
 
+const many = (part: Buffer): Buffer => Buffer.concat(Array.from({ length: 1000 }, () => part));
 /** A frame of HTTP/2. */
 const frame = (type: number, flags = 0, payload = Buffer.alloc(0)): Buffer =>
   Buffer.concat([
@@ -890,10 +891,10 @@ describe('grpc', () => {
     ['bad: goes away', sayAndHold(Buffer.concat([settings, frame(7, 0, Buffer.alloc(8))])), /^fail: /],
     [
       'hostile: pings without an end',
-      flood(settings.toString('latin1'), frame(6, 0, Buffer.alloc(8))),
+      flood(settings.toString('latin1'), many(frame(6, 0, Buffer.alloc(8)))),
       /^fail: /,
     ],
-    ['hostile: settings without an end', flood('', settings), /^fail: /],
+    ['hostile: settings without an end', flood('', many(settings)), /^fail: /],
     ['hostile: bytes without sense', flood('', Buffer.alloc(65_536, 0xff)), /^fail: /],
   ];
   for (const [name, serveRaw, verdict] of hostile) {
