@@ -8,10 +8,11 @@ import { formatAddress, type Address } from '../core/address.ts';
 import { notation } from '../core/check.ts';
 import { isLoopback } from '../core/socket-table.ts';
 import { describeOwner } from '../core/watch.ts';
-import { messageOf } from '../errors.ts';
+import { ConfigError, messageOf } from '../errors.ts';
 import { survey } from '../kernel/holder.ts';
 import { readSockets } from '../kernel/sockets.ts';
 import { appHost, appProbe } from '../parts.ts';
+import { unknown } from '../probe/probe.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
 
 /** How long a connect to our own address may take, in ms. */
@@ -44,13 +45,16 @@ export function examineListener({ localPort, protocol }: Config): Finding {
 export async function examineCheck(config: Config, version: string): Promise<Finding> {
   const startedAt = systemClock.now();
   const probe = await appProbe(config, version);
-  const verdict = await probe(new AbortController().signal);
+  const verdict = await probe(new AbortController().signal).catch((error: unknown) => {
+    if (error instanceof ConfigError) return unknown(messageOf(error));
+    throw error;
+  });
   const tookMs = Math.round(systemClock.now() - startedAt);
   if (verdict.kind === 'pass') return well('check', `passes: ${verdict.detail} after ${tookMs} ms`);
   return ill(
     'check',
     `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} after ${tookMs} ms: ${verdict.reason}`,
-    `--check ${notation(config.check)} must pass within ${config.timeoutMs} ms`,
+    `the app must pass --check ${notation(config.check)} within ${config.timeoutMs} ms`,
   );
 }
 

@@ -279,7 +279,13 @@ describe('the app', () => {
   it('answers 500', async () => {
     web.respond({ status: 500 });
     await assertIll({}, [
-      ['check', /fails after \d+ ms: HTTP 500 .* must answer GET \/ with a status from 200/],
+      ['check', /fails after \d+ ms: HTTP 500 .* the app must pass --check http:\/ within 300 ms/],
+    ]);
+  });
+
+  it('is to be asked for by a HEALTHCHECK that the container does not have', async () => {
+    await assertIll({ env: { DOCKREG_CHECK: 'docker' } }, [
+      ['check', /could not be made after \d+ ms: container .* has no HEALTHCHECK/],
     ]);
   });
 
