@@ -64,8 +64,8 @@ install_packages() {
 }
 
 setup_packages() {
-  install_packages docker.io docker-compose iptables etcd-server etcd-client supervisor debootstrap iproute2 openssl \
-    util-linux procps haproxy
+  install_packages docker.io docker-compose iptables podman netavark catatonit etcd-server etcd-client supervisor \
+    debootstrap iproute2 openssl util-linux procps haproxy
 }
 
 setup_build() {

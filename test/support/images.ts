@@ -80,6 +80,7 @@ async function makeArchive(builder: Host): Promise<Archive> {
   const list = join(folder, `${name}.json`);
   // The list is written last: with it there, the tar is whole.
   if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
+  if (builder.engine === 'podman') throw new Error('a host with Docker must load the images first');
 
   await importBase(builder);
   await run('sh', [join(project, 'scripts/image.sh')], {
@@ -164,7 +165,9 @@ async function filesOf(path: string): Promise<string[]> {
 
 async function imageIds(host: Host): Promise<Ids> {
   const lines = await host.docker(['images', '--no-trunc', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}']);
-  return Object.fromEntries(lines.split('\n').map(line => line.split(' ') as [string, string]));
+  // Podman writes whose image it is where nobody said a registry.
+  const entries = lines.split('\n').map(line => line.replace(/^localhost\//, '').split(' '));
+  return Object.fromEntries(entries as [string, string][]);
 }
 
 function missing(tag: string): never {

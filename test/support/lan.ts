@@ -1,22 +1,28 @@
 /**
  * Hosts on a network, inside the bed (bed.sh). The bed's own network namespace is the switch: the bridge `lan` with
- * the address 10.1.0.1. Each host is a network namespace on it with a Docker engine of its own, whose images stay in
+ * the address 10.1.0.1. Each host is a network namespace on it with an engine of its own (engines.ts), whose images stay in
  * the cache from run to run and whose containers never do.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Child, cleanEnvironment, type Exit } from './children.ts';
 import type { TlsFiles } from './tls.ts';
+import {
+  clientOf,
+  daemonOf,
+  defaultEngine,
+  dockerEnvironment,
+  type EngineName,
+  type EnginePlace,
+  socketOf,
+} from './engines.ts';
 import { eventually } from './wait.ts';
 
 /** The switch's address, as bed.sh sets it: whatever listens in the bed itself is reached here by hosts and containers. */
 export const lanAddress = '10.1.0.1';
-
-/** `docker` is the one of Debian 12; `docker-next` that of Debian 13, which `setup.sh docker-next` fetches. */
-export type EngineName = 'docker' | 'docker-next';
 
 export interface HostOptions {
   /** At most 11 of a-z, 0-9 and `-`; names the host's folder in the cache. */
@@ -45,11 +51,12 @@ export interface Host {
   readonly ip: string;
   /** The switch's end of the host's cable, a network device of the bed. */
   readonly switchPort: string;
-  /** The path of the engine's socket. */
+  readonly engine: EngineName;
+  /** The path of the socket of the engine's Docker API. */
   readonly dockerSocket: string;
   /** What makes a docker CLI, or a script that runs one, speak to this engine. */
   readonly dockerEnvironment: Readonly<Record<string, string>>;
-  /** What the docker CLI prints, without the newline at the end. Rejects with a CommandError. */
+  /** What the docker CLI (or podman's) prints, without the newline at the end. Rejects with a CommandError. */
   docker(args: readonly string[], options?: RunOptions): Promise<string>;
   /** Runs a command on the host's network to its end, like `run`. */
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<string>;
@@ -81,24 +88,17 @@ export async function startHost({ name, ip, tls, engine = defaultEngine() }: Hos
   const place: Place = {
     name,
     ip,
+    engine,
     port: `lan-${name}`,
     netns: `/run/netns/${name}`,
     cgroup: `${bedCgroup}/${name}`,
     data: join(cache, 'hosts', name, engine),
     runtime: join('/run/dockreg', name),
-    usr: engine === 'docker' ? '/usr' : join(cache, engine, 'usr'),
+    bridge: `172.18.${ip.split('.')[3]}.1/24`,
   };
-  if (!existsSync(place.usr)) throw new Error(`no ${place.usr}: run scripts/setup.sh ${engine} first`);
   await demolish(place);
   await wire(place);
   return new LanHost(place, await startEngine(place, tls));
-}
-
-/** The whole suite runs on another engine when the environment names it. */
-function defaultEngine(): EngineName {
-  const name = process.env['DOCKREG_TEST_ENGINE'] ?? 'docker';
-  if (name === 'docker' || name === 'docker-next') return name;
-  throw new Error(`DOCKREG_TEST_ENGINE=${name}: must be docker or docker-next`);
 }
 
 /** Runs a command to its end. Answers what it printed; rejects with a CommandError. */
@@ -131,26 +131,18 @@ export async function run(
 }
 
 /** Where a host's parts are. */
-interface Place {
+interface Place extends EnginePlace {
   readonly name: string;
-  readonly ip: string;
   /** The switch's end of the host's cable. */
   readonly port: string;
   readonly netns: string;
-  /** Of the host's containers, from the root of each controller. */
-  readonly cgroup: string;
-  /** What stays from run to run. */
-  readonly data: string;
-  /** What is gone with the bed. */
-  readonly runtime: string;
-  /** The engine's /usr. */
-  readonly usr: string;
 }
 
 class LanHost implements Host {
   readonly name: string;
   readonly ip: string;
   readonly switchPort: string;
+  readonly engine: EngineName;
   readonly dockerSocket: string;
   readonly dockerEnvironment: Readonly<Record<string, string>>;
   readonly #place: Place;
@@ -163,16 +155,17 @@ class LanHost implements Host {
     this.name = place.name;
     this.ip = place.ip;
     this.switchPort = place.port;
+    this.engine = place.engine;
     this.dockerSocket = socketOf(place);
     this.dockerEnvironment = dockerEnvironment(place);
   }
 
   docker(args: readonly string[], options?: RunOptions): Promise<string> {
-    return docker(this.#place, args, options);
+    return engineClient(this.#place, args, options);
   }
 
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<string> {
-    return run('nsenter', [`--net=${this.#place.netns}`, command, ...args], options);
+    return runOnNetwork(this.#place, command, args, options);
   }
 
   spawn(
@@ -180,10 +173,7 @@ class LanHost implements Host {
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Promise<Child> {
-    return Child.spawn('nsenter', [`--net=${this.#place.netns}`, command, ...args], {
-      env: { ...cleanEnvironment(), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    return spawnOnNetwork(this.#place, command, args, env, ['ignore', 'pipe', 'pipe']);
   }
 
   async disconnect(): Promise<void> {
@@ -236,31 +226,20 @@ async function wire({ name, ip, port }: Place): Promise<void> {
 async function startEngine(place: Place, tls: TlsFiles | undefined): Promise<Child> {
   await mkdir(place.data, { recursive: true });
   await mkdir(place.runtime, { recursive: true });
-  const logPath = join(place.runtime, 'dockerd.log');
+  const logPath = join(place.runtime, 'engine.log');
   const log = openSync(logPath, 'w');
-  // `ip netns exec` would mount another /sys, without control groups. The engine sees all files as the bed does, and
-  // its programs with their libraries in its own /usr.
-  const args = [`--net=${place.netns}`, 'unshare', '--mount'];
-  args.push('sh', '-c', 'mount --bind "$0" /usr && exec dockerd "$@"', place.usr);
-  args.push('--log-level=warn', '--exec-opt=native.cgroupdriver=cgroupfs');
-  args.push('--data-root', place.data, '--exec-root', join(place.runtime, 'exec'));
-  args.push('--pidfile', join(place.runtime, 'dockerd.pid'), '-H', `unix://${socketOf(place)}`);
-  args.push('--cgroup-parent', place.cgroup, '--bip', `172.18.${place.ip.split('.')[3]}.1/24`);
-  if (tls) {
-    args.push('-H', `tcp://${place.ip}:2376`, '--tlsverify', '--tlscacert', tls.ca);
-    args.push('--tlscert', tls.server.cert, '--tlskey', tls.server.key);
-  }
-  const engine = await Child.spawn('nsenter', args, { env: cleanEnvironment(), stdio: ['ignore', log, log] });
+  const { command, args, env } = await daemonOf(place, tls);
+  const engine = await spawnOnNetwork(place, command, args, env, ['ignore', log, log]);
   closeSync(log);
   try {
     await eventually(`the engine of ${place.name}`, () => engine.exit !== undefined || answers(place), {
       timeoutMs: 30_000,
     });
-    if (engine.exit) throw new Error(`dockerd ended: ${describe(engine.exit)}`);
+    if (engine.exit) throw new Error(`it ended: ${describe(engine.exit)}`);
     await removeContainers(place);
     // What containers of a killed run had made for themselves.
-    await docker(place, ['network', 'prune', '--force']);
-    await docker(place, ['volume', 'prune', '--force']);
+    await engineClient(place, ['network', 'prune', '--force']);
+    await engineClient(place, ['volume', 'prune', '--force']);
     return engine;
   } catch (cause) {
     engine.signal('SIGKILL');
@@ -277,31 +256,47 @@ async function stopEngine(engine: Child): Promise<void> {
 }
 
 async function answers(place: Place): Promise<boolean> {
-  await docker(place, ['version'], { timeoutMs: 5_000 });
+  await run('docker', ['version'], { timeoutMs: 5_000, env: dockerEnvironment(place) });
   return true;
 }
 
 async function removeContainers(place: Place): Promise<void> {
-  const ids = await docker(place, ['ps', '--all', '--quiet', '--no-trunc']);
-  if (ids !== '') await docker(place, ['rm', '--force', '--volumes', ...ids.split('\n')]);
+  if (place.engine === 'podman') {
+    // A pod's infra container goes with its pod only.
+    await engineClient(place, ['pod', 'rm', '--force', '--time', '0', '--all']);
+    await engineClient(place, ['rm', '--force', '--time', '0', '--volumes', '--all']);
+    return;
+  }
+  const ids = await engineClient(place, ['ps', '--all', '--quiet', '--no-trunc']);
+  if (ids !== '') await engineClient(place, ['rm', '--force', '--volumes', ...ids.split('\n')]);
 }
 
-function docker(place: Place, args: readonly string[], options: RunOptions = {}): Promise<string> {
-  return run('docker', args, { ...options, env: dockerEnvironment(place) });
+function engineClient(place: Place, words: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { command, args, env } = clientOf(place, words);
+  return runOnNetwork(place, command, args, { ...options, env });
 }
 
-function dockerEnvironment(place: Place): Record<string, string> {
-  return {
-    DOCKER_HOST: `unix://${socketOf(place)}`,
-    // The user's own configuration can name proxies, which the CLI would then set in every container.
-    DOCKER_CONFIG: join(place.runtime, 'cli'),
-    // The engine of Debian 12 comes without BuildKit's client.
-    DOCKER_BUILDKIT: '0',
-  };
+/** `ip netns exec` would mount another /sys, without control groups. */
+function runOnNetwork(
+  { netns }: Place,
+  command: string,
+  args: readonly string[],
+  options?: CommandOptions,
+): Promise<string> {
+  return run('nsenter', [`--net=${netns}`, command, ...args], options);
 }
 
-function socketOf(place: Place): string {
-  return join(place.runtime, 'docker.sock');
+function spawnOnNetwork(
+  { netns }: Place,
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  stdio: StdioOptions,
+): Promise<Child> {
+  return Child.spawn('nsenter', [`--net=${netns}`, command, ...args], {
+    env: { ...cleanEnvironment(), ...env },
+    stdio,
+  });
 }
 
 /** Kills all processes of a host and takes its network away. Does nothing where there is no such host. */
