@@ -23,15 +23,18 @@ export interface Surroundings {
   readonly hostname: string;
 }
 
-/** The engine itself mounts these three files from the container's own folder; no image or user does. */
-const engineMounts = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf']);
+/**
+ * The engine itself mounts these files from a container's own folder; no image or user does. The last two are those of
+ * the container that owns the network, and podman mounts all four in no fixed order.
+ */
+const engineMounts = ['/etc/hostname', '/run/.containerenv', '/etc/hosts', '/etc/resolv.conf'];
 
 /** Docker: `…/containers/<id>/…`; podman: `…/overlay-containers/<id>/userdata/…`. */
 const containerFolder = /\/(?:containers|overlay-containers)\/([0-9a-f]{64})\//;
 
 /**
- * The candidates, best first, each id once. With the network of another container (`--network container:X`) mountinfo
- * gives X, which is right: X owns the ports.
+ * The candidates, best first, each id once. With the network of another container (`--network container:X`) Docker's
+ * mountinfo gives X, which is right: X owns the ports.
  * Source: proc_pid_mountinfo(5): field 4 is the root of the mount in its file system, field 5 the mount point.
  */
 export function candidates({
@@ -43,9 +46,10 @@ export function candidates({
 }: Surroundings): Candidate[] {
   if (container !== undefined) return [{ id: container, source: '--container' }];
   const found: Candidate[] = [];
-  for (const line of mountinfo.split('\n')) {
-    const [, , , root = '', mountPoint = ''] = line.split(' ');
-    const id = engineMounts.has(mountPoint) ? containerFolder.exec(root)?.[1] : undefined;
+  const mounts = mountinfo.split('\n').map(line => line.split(' '));
+  for (const file of engineMounts) {
+    const root = mounts.find(([, , , , mountPoint]) => mountPoint === file)?.[3] ?? '';
+    const id = containerFolder.exec(root)?.[1];
     if (id) found.push({ id, source: 'mountinfo' });
   }
   for (const line of cgroup.split('\n')) {

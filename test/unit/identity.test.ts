@@ -1,5 +1,6 @@
 /** Candidates for our own container's id, from what Docker and podman were seen to show. */
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { candidates, type Candidate, type Surroundings } from '../../src/core/identity.ts';
 
@@ -73,4 +74,57 @@ describe('candidates', () => {
       assert.deepEqual(seen({ hostname }), []);
     });
   }
+});
+
+/** What a process in a container was recorded to see of itself (test/fixtures/record.ts). */
+interface Recorded {
+  readonly id: string;
+  /** Whose network it is on, if not its own. */
+  readonly networkOwner?: string;
+  readonly hostname: string;
+  readonly containerenv: readonly string[];
+  readonly cgroup: readonly string[];
+  readonly mountinfo: readonly string[];
+}
+
+const folder = new URL('../../../test/fixtures/self/', import.meta.url);
+
+function recordedIn(engine: string, name: string): { readonly self: Recorded; readonly all: Surroundings } {
+  const text = readFileSync(new URL(`${engine}/${name}.json`, folder), 'utf8');
+  const self = JSON.parse(text) as Recorded;
+  const [mountinfo, cgroup, containerenv] = [self.mountinfo, self.cgroup, self.containerenv].map(lines =>
+    lines.join('\n'),
+  ) as [string, string, string];
+  return { self, all: { container: undefined, mountinfo, cgroup, containerenv, hostname: self.hostname } };
+}
+
+for (const engine of readdirSync(folder)) {
+  describe(`in a container of ${engine}, as recorded`, () => {
+    for (const file of readdirSync(new URL(engine, folder))) {
+      const name = file.replace('.json', '');
+      const { self, all } = recordedIn(engine, name);
+
+      it(`${name}: the first candidate is right`, () => {
+        // Docker shows nothing but the files of the network's owner, podman shows both.
+        const right = engine === 'podman' ? self.id : (self.networkOwner ?? self.id);
+        assert.deepEqual(candidates(all)[0], { id: right, source: 'mountinfo' });
+      });
+
+      it(`${name}: the order of the mounts does not matter`, () => {
+        const mountinfo = self.mountinfo.toReversed().join('\n');
+        assert.deepEqual(candidates({ ...all, mountinfo }), candidates(all));
+      });
+
+      it(`${name}: without mountinfo it is the cgroup, unless that is hidden`, () => {
+        const hidden = name === 'cgroup-namespace-private';
+        const expected = hidden ? [] : [{ id: self.id, source: 'cgroup' }];
+        assert.deepEqual(seen({ cgroup: all.cgroup }), expected);
+      });
+    }
+  });
+}
+
+it('a privileged container of podman is told its id', () => {
+  const { self, all } = recordedIn('podman', 'privileged');
+  assert.deepEqual(seen({ containerenv: all.containerenv }), [{ id: self.id, source: 'containerenv' }]);
 });
