@@ -132,6 +132,12 @@ function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: Sw
 function published(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const { localPort, hostIp } = question;
   const port = portKey(question);
+  // Podman goes on telling the ports of a container that nobody can reach.
+  if (view.networks.size === 0 && view.networkMode !== 'none') {
+    return problem(
+      `container ${labelOf(view)} is on no network, so nobody can reach port ${port}; connect it to one`,
+    );
+  }
   const bindings = view.ports.get(port);
   if (bindings === undefined || bindings.length === 0) return problem(unpublished(view, port, bindings));
 
@@ -154,6 +160,12 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
     );
   }
   const fits = choose(bindings, host.ip);
+  if (fits.hostIp === '' && !hasFamilyOf(host.ip, view)) {
+    return problem(
+      `port ${port} of container ${labelOf(view)} is published for the families of its own addresses only, and ${host.ip} (${host.source}) is of the other; ` +
+        `give an ${isSix(host.ip) ? 'IPv4' : 'IPv6'} --ip, or connect the container to a network with ${isSix(host.ip) ? 'IPv6' : 'IPv4'}`,
+    );
+  }
   return fits.hostIp === '' || isSix(fits.hostIp) === isSix(host.ip)
     ? address(host.ip, fits.hostPort, `${host.source}, published`)
     : problem(
@@ -266,6 +278,11 @@ function unpublished(view: ContainerView, port: string, bindings: readonly Bindi
   return others.length > 0
     ? `port ${port} of container ${name} is not published, only ${others.join(', ')}; check --port, or ${wayOut}`
     : `container ${name} publishes no port; ${wayOut}`;
+}
+
+/** With podman's wildcard the host passes on what the container itself could answer; Docker's proxy translates. */
+function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
+  return [...networks.values()].some(({ ipv4, ipv6 }) => (isSix(ip) ? ipv6 : ipv4) !== '');
 }
 
 function ipOf({ ipv4, ipv6 }: NetworkView): string {

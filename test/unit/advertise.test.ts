@@ -22,7 +22,7 @@ function container(ports: Ports, networkMode = 'default', more: Partial<Containe
     labels: new Map(),
     networkMode,
     ports: new Map(Object.entries(ports)),
-    networks: new Map(),
+    networks: new Map([['bridge', { ipv4: '172.17.0.2', ipv6: '' }]]),
     health: undefined,
     ...more,
   };
