@@ -10,6 +10,8 @@ export interface Clock {
   wall(): number;
   /** Resolves after `ms`, or at once when the signal aborts: a sleep that is cut short is not an error. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `run` after `ms`, unless what it gives back is called before. */
+  after(ms: number, run: () => void): () => void;
   /**
    * Calls `tick` every `ms` for as long as it answers true. Resolves when it does not, or at once when the signal aborts.
    * For what ticks all day: it costs half of a sleep after a sleep.
@@ -34,6 +36,10 @@ export const systemClock: Clock = {
       const timer = setTimeout(finish, ms);
       signal?.addEventListener('abort', finish, { once: true });
     }),
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
   repeat: (ms, tick, signal) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return resolve();
@@ -63,29 +69,28 @@ export class TimeLimitError extends Error {
  * Settles as `work` does, or rejects after `ms` with a TimeLimitError, or with the signal's reason when it aborts.
  * The work itself goes on: whoever starts it gives it a deadline of its own. Its late rejection is nobody's any more.
  */
-export async function within<T>(
+export function within<T>(
   clock: Clock,
   ms: number,
   what: string,
   work: Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  const done = new AbortController();
-  // Not AbortSignal.any: on Node 20 a long-lived signal keeps something of each one that was made of it.
-  const end = (): void => done.abort();
-  signal?.addEventListener('abort', end, { once: true });
-  const limit = clock.sleep(signal?.aborted ? 0 : ms, done.signal).then((): never => {
-    signal?.throwIfAborted();
-    throw new TimeLimitError(`${what}: no answer within ${ms} ms`);
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      cancel();
+      signal?.removeEventListener('abort', abandon);
+    };
+    const fail = (reason: unknown): void => {
+      end();
+      reject(reason);
+    };
+    const abandon = (): void => fail(signal?.reason);
+    const cancel = clock.after(ms, () => fail(new TimeLimitError(`${what}: no answer within ${ms} ms`)));
+    signal?.addEventListener('abort', abandon, { once: true });
+    if (signal?.aborted) abandon();
+    work.finally(end).then(resolve, reject);
   });
-  work.catch(() => undefined);
-  limit.catch(() => undefined);
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    signal?.removeEventListener('abort', end);
-    done.abort();
-  }
 }
 
 /** Runs `work` with a signal that aborts, with a TimeLimitError as its reason, when `ms` have passed. */
@@ -95,19 +100,13 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const limit = new AbortController();
-  const done = new AbortController();
-  const expire = async (): Promise<void> => {
-    await clock.sleep(ms, done.signal);
-    if (!done.signal.aborted) limit.abort(new TimeLimitError(`no answer within ${ms} ms`));
-  };
-  const timer = expire();
+  const cancel = clock.after(ms, () => limit.abort(new TimeLimitError(`no answer within ${ms} ms`)));
   try {
     return await work(limit.signal);
   } catch (error) {
     limit.signal.throwIfAborted();
     throw error;
   } finally {
-    done.abort();
-    await timer;
+    cancel();
   }
 }

@@ -40,6 +40,7 @@ async function locating(answers: readonly (Located | Error)[], changedAt?: numbe
       if (looks === answers.length) ending.abort();
       return Promise.resolve();
     },
+    after: () => () => undefined,
     repeat: () => Promise.resolve(),
   };
   const locator = {
