@@ -18,7 +18,7 @@ import { isTokenRefused, withToken, type TokenKeeper } from './token.ts';
 export interface Member {
   /** @throws LeaseExistsError when the id is taken, by an earlier try of ours. */
   grant(id: LeaseId, ttlSeconds: number, limit: Limit): Promise<void>;
-  /** Keeps the lease alive, then looks at the keys. @throws LeaseGoneError */
+  /** Keeps the lease alive and looks at the keys, both at once. @throws LeaseGoneError */
   renew(id: LeaseId, keys: readonly string[], limit: Limit): Promise<Seen>;
   /** One transaction under the lease. @throws LeaseGoneError */
   write(id: LeaseId, write: Write, limit: Limit): Promise<WriteAnswer>;
@@ -169,12 +169,15 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
       }),
 
     async renew(id, keys, limit) {
-      // etcd asks no token for this. A lease must not wait while everybody authenticates again after a restart.
-      await call('renew', limit, options => keepAlive(id, options), 'with what we have');
-      return call('look', limit, async options => {
-        const { responses } = await client.kv.txn({ success: keys.map(lookUp) }, options);
-        return seenIn(responses.map(({ response_range }) => response_range));
-      });
+      const [, seen] = await Promise.all([
+        // etcd asks no token for this. A lease must not wait while everybody authenticates again after a restart.
+        call('renew', limit, options => keepAlive(id, options), 'with what we have'),
+        call('look', limit, async options => {
+          const { responses } = await client.kv.txn({ success: keys.map(lookUp) }, options);
+          return seenIn(responses.map(({ response_range }) => response_range));
+        }),
+      ]);
+      return seen;
     },
 
     write: (id, { expect, puts, removes }, limit) =>

@@ -94,7 +94,7 @@ export function openSession(options: SessionOptions): Session {
   let at = 0;
   let member: Member | null = null;
   /** Ends the wait for something to do. */
-  let wake = new AbortController();
+  let wake: (() => void) | null = null;
   /** Ends the wait for the next try. */
   let hurry = new AbortController();
   /** Ends a request that is no longer wanted. */
@@ -230,15 +230,17 @@ export function openSession(options: SessionOptions): Session {
 
   const run = async (): Promise<void> => {
     while (!closed.signal.aborted) {
-      wake = new AbortController();
       const step = nextStep(lease, want, clock.now(), rules);
       if (step.kind !== 'idle' && step.kind !== 'check') {
         await turn(step);
         continue;
       }
       if (closing) break;
+      const woken = new Promise<void>(resolve => {
+        wake = resolve;
+      });
       if (step.kind === 'check') options.askForCheck();
-      await new Promise(resolve => wake.signal.addEventListener('abort', resolve, { once: true }));
+      await woken;
     }
     member?.close();
     member = null;
@@ -250,7 +252,7 @@ export function openSession(options: SessionOptions): Session {
     publish(records, checkedAt) {
       const news = want.kind === 'nothing';
       want = { kind: 'records', records, checkedAt };
-      wake.abort();
+      wake?.();
       // A try that waits for its turn keeps its turn: checks go on at their own pace while etcd is away.
       if (news) hurry.abort();
     },
@@ -258,13 +260,13 @@ export function openSession(options: SessionOptions): Session {
       if (want.kind === 'nothing') return;
       want = { kind: 'nothing' };
       request.abort(new Error('no longer wanted'));
-      wake.abort();
+      wake?.();
       hurry.abort();
     },
     async close(withinMs) {
       this.withdraw();
       closing = true;
-      wake.abort();
+      wake?.();
       hurry.abort();
       const limit = new AbortController();
       const gone = await Promise.race([
@@ -273,7 +275,7 @@ export function openSession(options: SessionOptions): Session {
       ]);
       limit.abort();
       closed.abort();
-      wake.abort();
+      wake?.();
       hurry.abort();
       request.abort(new Error('closed'));
       await running;

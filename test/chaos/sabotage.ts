@@ -22,8 +22,8 @@ export const changes: Readonly<Record<string, Change>> = {
   'stay-asleep': {
     breaks: 'the check that comes while etcd is away does not wake the session',
     file: 'etcd/session.js',
-    line: 'wake.abort();\n            // A try',
-    instead: 'if (news || !outage) wake.abort();\n            // A try',
+    line: 'wake?.();\n            // A try',
+    instead: 'if (news || !outage) wake?.();\n            // A try',
   },
   'trust-old-check': {
     breaks: 'a lease is granted, and written under, for an app that was asked before the last one was lost',
