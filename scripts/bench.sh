@@ -1,5 +1,5 @@
 #!/bin/sh
-# npm run bench [-- --runs N --seconds N]: everything that it needs, then the figures of test/bench/container.ts.
+# npm run bench [-- --runs N --settle N --seconds N]: everything that it needs, then the figures of test/bench/container.ts.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh npm build packages image-base

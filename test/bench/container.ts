@@ -1,7 +1,8 @@
 /**
  * What a user sees and pays, measured on real containers in the bed: how soon a key comes and goes, and what the
  * sidekick costs in CPU and memory, beside a bare loop and a bare Node in the same run.
- * usage: sh test/support/bed.sh node build/test/bench/container.js [--runs N] [--seconds N]
+ * usage: sh test/support/bed.sh node build/test/bench/container.js [--runs N] [--settle N] [--seconds N]
+ *        --settle, --seconds   how long the cost is let settle, and then measured, in seconds
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -13,9 +14,13 @@ import { eventually, pause } from '../support/wait.ts';
 import { median, printTable, type Row } from './table.ts';
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '10' }, seconds: { type: 'string', default: '60' } },
+  options: {
+    runs: { type: 'string', default: '10' },
+    settle: { type: 'string', default: '60' },
+    seconds: { type: 'string', default: '60' },
+  },
 });
-const [runs, seconds] = [Number(values.runs), Number(values.seconds)];
+const [runs, settle, seconds] = [Number(values.runs), Number(values.settle), Number(values.seconds)];
 
 const host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
 await loadImages(host);
@@ -154,7 +159,8 @@ async function measureCost(): Promise<void> {
     'a bare Node': await pidOf('bare', 'setInterval'),
     'a bare loop, 4 times a second': await pidOf('ticking', 'setInterval'),
   };
-  await pause(5000);
+  await pause(settle * 1000);
+  const memory = await Promise.all(Object.values(pids).map(memoryMiB));
   const proposals = await etcd.metric('etcd_server_proposals_committed_total');
   const before = await Promise.all(Object.values(pids).map(cpuSeconds));
   await pause(seconds * 1000);
@@ -168,16 +174,20 @@ async function measureCost(): Promise<void> {
     values: [(proposed / 2) * (60 / seconds)],
   });
 
-  const bareMemory = await memoryMiB(pids['a bare Node']);
-  for (const [at, [what, pid]] of Object.entries(pids).entries()) {
-    rows.push({
-      what: `CPU, steady: ${what}`,
-      unit: 's a minute',
-      values: [(used[at] ?? 0) * (60 / seconds)],
-    });
-    const { rss, priv } = await memoryMiB(pid);
-    rows.push({ what: `RSS: ${what}`, unit: 'MiB', values: [rss], ratio: rss / bareMemory.rss });
-    rows.push({ what: `private memory: ${what}`, unit: 'MiB', values: [priv] });
+  const names = Object.keys(pids);
+  const [bare, loop] = [names.indexOf('a bare Node'), names.indexOf('a bare loop, 4 times a second')];
+  for (const [at, what] of names.entries()) {
+    const { rss, priv } = memory[at]!;
+    rows.push(
+      {
+        what: `CPU, steady: ${what}`,
+        unit: 's a minute',
+        values: [used[at]! * (60 / seconds)],
+        ratio: used[at]! / used[loop]!,
+      },
+      { what: `RSS: ${what}`, unit: 'MiB', values: [rss], ratio: rss / memory[bare]!.rss },
+      { what: `private memory: ${what}`, unit: 'MiB', values: [priv] },
+    );
   }
   for (const name of ['watching', 'plain', 'bare', 'ticking']) await host.docker(['rm', '--force', name]);
 }
