@@ -10,44 +10,76 @@ import { build, type Plugin } from 'esbuild';
 const require = createRequire(import.meta.url);
 const root = join(import.meta.dirname, '../..');
 
-/** What no path of ours reaches: dockerode's image builds, and docker-modem's ssh transport. */
-const leftOut = /^(ssh2|\.\/session|\.\/ssh|tar-fs|yargs)$/;
+/**
+ * What no path of ours reaches, by the package that asks for it: of dockerode all but the inspection of a container, of
+ * gRPC the server, of etcd3 what is built on its leases and watches.
+ */
+const leftOut: readonly (readonly [importer: RegExp, paths: RegExp])[] = [
+  [/node_modules.docker-modem/, /^(\.\/(ssh|http_duplex))$/],
+  [
+    /node_modules.dockerode/,
+    /^(\.\/(session|buildkit|image|volume|network|plugin|secret|config|task|node|exec)|@balena\/dockerignore|tar-fs)$/,
+  ],
+  [
+    /node_modules.@grpc.grpc-js/,
+    /^(@grpc\/proto-loader|zlib|\.\/(server|server-credentials|server-interceptors|orca|load-balancer-(round-robin|outlier-detection|weighted-round-robin)))$/,
+  ],
+  [/node_modules.etcd3/, /^(bignumber\.js|\.\/(election|lock|stm))$/],
+];
 
 const omit: Plugin = {
   name: 'omit',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: leftOut }, ({ path, importer }) =>
-      /node_modules.(dockerode|docker-modem|@grpc.proto-loader)/.test(importer)
+    onResolve({ filter: /^[^/]|^\.\// }, ({ path, importer }) =>
+      leftOut.some(([importers, paths]) => importers.test(importer) && paths.test(path))
         ? { path, namespace: 'omitted' }
         : undefined,
     );
+    // gRPC sets each of its parts up.
     onLoad({ filter: /.*/, namespace: 'omitted' }, ({ path }) => ({
-      contents: `module.exports = () => { throw new Error('${path} is not part of this bundle'); };`,
+      contents: `module.exports = () => { throw new Error('${path} is not part of this bundle'); };
+        module.exports.setup = () => {};`,
     }));
   },
 };
 
-/** etcd3 reads its .proto files when it is loaded; the bundle carries them as one parsed descriptor instead. */
+/**
+ * etcd3 reads its .proto files when it is loaded; the bundle carries them as one parsed descriptor instead. And
+ * proto-loader describes every message of it once more, for servers that reflect: here is what a client needs.
+ */
 const inlineProto: Plugin = {
   name: 'inline-proto',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^@grpc\/proto-loader$/ }, ({ importer }) =>
       /node_modules.etcd3/.test(importer) ? { path: 'rpc', namespace: 'proto' } : undefined,
     );
-    // Only the parser needs the full build of protobufjs.
-    onResolve({ filter: /^protobufjs$/ }, () => ({ path: require.resolve('protobufjs/light') }));
     onLoad({ filter: /.*/, namespace: 'proto' }, async () => {
       const { default: protobuf } = await import('protobufjs');
       const protoRoot = new protobuf.Root();
       const folder = join(dirname(require.resolve('etcd3/package.json')), 'proto');
       await protoRoot.load(join(folder, 'rpc.proto'), { keepCase: true });
-      const loader = require.resolve('@grpc/proto-loader', { paths: [dirname(require.resolve('etcd3'))] });
       return {
-        resolveDir: dirname(loader),
+        resolveDir: root,
         contents: `
-          const { fromJSON } = require(${JSON.stringify(loader)});
+          const { Root } = require('protobufjs/light');
           const descriptor = ${JSON.stringify(protoRoot.toJSON())};
-          exports.loadSync = (path, options) => fromJSON(descriptor, options);`,
+          const serializer = type => value => type.encode(type.fromObject(value)).finish();
+          const deserializer = (type, options) => bytes => type.toObject(type.decode(bytes), options);
+          exports.loadSync = (path, options) => {
+            const { etcdserverpb } = Root.fromJSON(descriptor).resolveAll().nested;
+            const services = etcdserverpb.nestedArray.filter(({ methods }) => methods);
+            return Object.fromEntries(services.map(({ name, methodsArray }) => [
+              'etcdserverpb.' + name,
+              Object.fromEntries(methodsArray.map(method => [method.name, {
+                path: '/etcdserverpb.' + name + '/' + method.name,
+                originalName: method.name[0].toLowerCase() + method.name.slice(1),
+                requestStream: Boolean(method.requestStream),
+                responseStream: Boolean(method.responseStream),
+                requestSerialize: serializer(method.resolvedRequestType),
+                responseDeserialize: deserializer(method.resolvedResponseType, options),
+              }])),
+            ]));
+          };`,
       };
     });
   },
@@ -80,7 +112,8 @@ const result = await build({
   platform: 'node',
   target: 'node20.19',
   minify: true,
-  keepNames: true,
+  // long would do its divisions in WebAssembly: without V8's compilers each call costs more than the division.
+  define: { WebAssembly: 'undefined' },
   legalComments: 'linked',
   metafile: true,
   plugins: [omit, inlineProto, plainBuiltins],
