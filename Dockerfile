@@ -9,6 +9,7 @@ FROM ${NODE_IMAGE} AS parts
 # Images without a C++ runtime exist, and Node needs one.
 RUN mkdir -p /opt/dockreg/bin /opt/dockreg/lib \
   && cp -L "$(command -v node)" /opt/dockreg/bin/node \
+  && node --version > /opt/dockreg/lib/node.version \
   && cp -L /usr/lib/*-linux-gnu/libstdc++.so.6 /lib/*-linux-gnu/libgcc_s.so.1 /opt/dockreg/lib/
 COPY layer/dockreg /opt/dockreg/bin/dockreg
 COPY supervisord/dockreg.conf /opt/dockreg/supervisord/dockreg.conf
