@@ -183,22 +183,6 @@ describe('a container of the example image', () => {
   });
 });
 
-describe('its own container is found', () => {
-  const ways: [name: string, options: string[]][] = [
-    ['under another hostname', ['--hostname', 'web.example']],
-    ['in a private cgroup namespace', ['--cgroupns', 'private']],
-    ['with both', ['--cgroupns', 'private', '--hostname', 'deadbeefdead']],
-    ['with --init and a read-only root', ['--init', '--read-only', '--tmpfs', '/run', '--tmpfs', '/tmp']],
-  ];
-  for (const [name, options] of ways) {
-    it(name, async () => {
-      await start('web', { options });
-      const put = await watcher.next(({ type }) => type === 'put', 20_000);
-      assert.equal(put.key, await keyOf('web'));
-    });
-  }
-});
-
 describe('a container that is set up wrongly says so', () => {
   const cases: [name: string, options: RunOptions, text: RegExp][] = [
     [
@@ -210,6 +194,11 @@ describe('a container that is set up wrongly says so', () => {
       'no address',
       { env: { DOCKREG_IP: '' } },
       /published on every address of the host .* say the host's address with --ip/,
+    ],
+    [
+      'no network',
+      { publish: [], options: ['--network', 'none'] },
+      /container web has no network \(--network none\), so nobody can reach port 8000\/tcp/,
     ],
     ['no etcd', { env: { DOCKREG_ETCD: '' } }, /--etcd is missing/],
   ];

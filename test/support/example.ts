@@ -30,11 +30,7 @@ export async function startExample(
   await host.docker(['rm', '--force', name]).catch(() => undefined);
   await host.docker([
     ...['run', '--detach', '--name', name, '--publish', '8000'],
-    ...['--volume', `${host.dockerSocket}:/var/run/docker.sock`],
-    ...Object.entries({ DOCKREG_IP: host.ip, ...variables }).flatMap(([key, value]) => [
-      '--env',
-      `${key}=${value}`,
-    ]),
+    ...exampleOptions(host, { DOCKREG_IP: host.ip, ...variables }),
     images.example,
   ]);
   const port = (await host.docker(['port', name, '8000/tcp'])).split('\n')[0]?.split(':').at(-1);
@@ -52,6 +48,14 @@ export async function startExample(
       await host.docker(['kill', name]);
     },
   };
+}
+
+/** What every way to start the example has in common: the engine's socket and variables, as options. */
+export function exampleOptions(host: Host, variables: Readonly<Record<string, string>>): string[] {
+  return [
+    ...['--mount', `type=bind,source=${host.dockerSocket},target=/var/run/docker.sock`],
+    ...Object.entries(variables).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+  ];
 }
 
 /** When the app began to listen, by its own words in its log, in ms since 1970; undefined before. */

@@ -1,0 +1,174 @@
+/**
+ * However a container is started, it finds itself and where others reach it, on a real Docker Engine. All containers run
+ * at once, so that one which takes itself for another would be registered as that. Runs in the bed (bed.sh).
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import type { Watcher } from '../support/etcd-watcher.ts';
+import { exampleOptions } from '../support/example.ts';
+import { images, loadImages } from '../support/images.ts';
+import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
+
+/** The host's and the switch's in a network of IPv6 beside the bed's own. */
+const [hostSix, lanSix] = ['fd00:1::101', 'fd00:1::1'];
+
+let host: Host;
+let etcd: EtcdCluster;
+let watcher: Watcher;
+
+interface Case {
+  /** `docker run` has these; `--publish 8000` when left out. */
+  readonly options?: readonly string[];
+  /** The host's address as `--ip` when left out. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** A network that it is connected to besides. */
+  readonly second?: string;
+  /** Whose network it is on, if not its own. */
+  readonly owner?: string;
+  /** The address where it must be registered. The mapped port on all IPv4 addresses of the host when left out. */
+  readonly address?: (container: string) => string | Promise<string>;
+}
+
+const published = ['--publish', '8000'];
+const ipOfHost = { DOCKREG_IP: '10.1.0.101' };
+
+const cases: Readonly<Record<string, Case>> = {
+  'under another hostname': { options: [...published, '--hostname', 'web.example'] },
+  'in a private cgroup namespace': { options: [...published, '--cgroupns', 'private'] },
+  'in a private cgroup namespace, under a hostname that looks like an id': {
+    options: [...published, '--cgroupns', 'private', '--hostname', 'deadbeefdead'],
+  },
+  "under the host's own hostname": { options: [...published, '--uts', 'host'] },
+  "with the host's /etc/hostname": {
+    options: [...published, '--volume', '/etc/hostname:/etc/hostname:ro'],
+  },
+  'with --init and a read-only root': {
+    options: [...published, '--init', '--read-only', '--tmpfs', '/run', '--tmpfs', '/tmp'],
+  },
+  'published on one address of the host, without --ip': {
+    options: ['--publish', '10.1.0.101::8000'],
+    variables: {},
+    address: async container => `10.1.0.101:${await mappedPort(container, '10.1.0.101')}`,
+  },
+  "published on all, with an IPv6 --ip: at IPv6's port": {
+    variables: { DOCKREG_IP: hostSix },
+    async address(container) {
+      const port = await mappedPort(container, '[::]');
+      assert.notEqual(port, await mappedPort(container, '0.0.0.0'));
+      return `[${hostSix}]:${port}`;
+    },
+  },
+  "on the host's network": {
+    options: ['--network', 'host'],
+    variables: { ...ipOfHost, DOCKREG_PORT: '8001' },
+    address: () => '10.1.0.101:8001',
+  },
+  "on the host's network, with an interface as --ip": {
+    options: ['--network', 'host'],
+    variables: { DOCKREG_IP: 'eth0', DOCKREG_PORT: '8002' },
+    address: () => '10.1.0.101:8002',
+  },
+  "on another container's network": {
+    options: ['--network', 'container:owner'],
+    owner: 'owner',
+    address: async () => `10.1.0.101:${await mappedPort('owner', '0.0.0.0')}`,
+  },
+  'on a network of the LAN, with --advertise container': {
+    options: ['--network', 'wire'],
+    variables: { DOCKREG_ADVERTISE: 'container' },
+    address: async container => `${await ipOn('wire', container)}:8000`,
+  },
+  'on two networks, with --advertise container:metrics': {
+    options: ['--network', 'backend'],
+    second: 'metrics',
+    variables: { DOCKREG_ADVERTISE: 'container:metrics' },
+    address: async container => `${await ipOn('metrics', container)}:8000`,
+  },
+};
+const containers = Object.entries(cases).map(([name, options], at) => ({ name, id: `web-${at}`, options }));
+
+before(async () => {
+  host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
+  await loadImages(host);
+  // Without `nodad` the kernel would first look whether somebody else has the address.
+  await host.run('ip', ['addr', 'add', `${hostSix}/64`, 'dev', 'eth0', 'nodad']);
+  await run('ip', ['addr', 'add', `${lanSix}/64`, 'dev', 'lan', 'nodad']);
+  await host.docker(['network', 'create', '--subnet', '172.30.0.0/24', 'backend']);
+  await host.docker(['network', 'create', '--subnet', '172.30.1.0/24', 'metrics']);
+  await host.docker([
+    ...['network', 'create', '--driver', 'macvlan', '--opt', 'parent=eth0', '--subnet', '10.1.0.0/24'],
+    ...['--gateway', lanAddress, '--ip-range', '10.1.0.208/28', 'wire'],
+  ]);
+  // The bed reaches the host's bridges by the host.
+  await run('ip', ['route', 'add', '172.30.1.0/24', 'via', host.ip]);
+  await host.run('iptables', ['--insert', 'DOCKER-USER', '--jump', 'ACCEPT']);
+
+  etcd = await startEtcd({ alsoListenOn: lanAddress });
+  watcher = await etcd.watch('/service/');
+  // Docker counts the random ports of each family up by itself.
+  await runIdle('spacer', ['--publish', '0.0.0.0::8000']);
+  await runIdle('owner', published);
+  await Promise.all(containers.map(({ id, options }) => start(id, options)));
+});
+after(async () => {
+  watcher.close();
+  await etcd.stop();
+  await host.stop();
+  await run('ip', ['addr', 'del', `${lanSix}/64`, 'dev', 'lan']);
+  await run('ip', ['route', 'del', '172.30.1.0/24', 'via', host.ip]);
+});
+
+async function start(name: string, options: Case): Promise<void> {
+  const variables = {
+    DOCKREG_ETCD: `http://${lanAddress}:${etcd.members[0]!.port}`,
+    ...(options.variables ?? ipOfHost),
+  };
+  const words = [...exampleOptions(host, variables), ...(options.options ?? published)];
+  await host.docker(['create', '--name', name, ...words, images.example]);
+  if (options.second !== undefined) await host.docker(['network', 'connect', options.second, name]);
+  await host.docker(['start', name]);
+}
+
+async function runIdle(name: string, options: readonly string[]): Promise<void> {
+  await host.docker(['run', '--detach', '--name', name, ...options, images.debian, 'sleep', 'infinity']);
+}
+
+async function mappedPort(name: string, hostIp: string): Promise<string> {
+  const lines = (await host.docker(['port', name, '8000/tcp'])).split('\n');
+  const line = lines.find(text => text.startsWith(hostIp));
+  assert.ok(line, `${name} is published on ${hostIp}: ${lines.join(' ')}`);
+  return line.slice(hostIp.length + 1);
+}
+
+async function ipOn(network: string, name: string): Promise<string> {
+  return inspected(name, `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`);
+}
+
+async function inspected(name: string, format: string): Promise<string> {
+  return host.docker(['inspect', '--format', format, name]);
+}
+
+describe('a container is registered at its own address', () => {
+  const registered = new Set<string>();
+
+  for (const { name, id, options } of containers) {
+    it(name, async () => {
+      const address = (await options.address?.(id)) ?? `${host.ip}:${await mappedPort(id, '0.0.0.0')}`;
+      const key = `/service/${address}`;
+      await watcher.first(event => event.type === 'put' && event.key === key, { timeoutMs: 40_000 });
+      registered.add(key);
+
+      const answer = await fetch(`http://${address}/`, { signal: AbortSignal.timeout(5000) });
+      const hostname = await host.docker(['exec', id, 'cat', '/proc/sys/kernel/hostname']);
+      assert.equal(await answer.text(), `Hello from ${hostname}\n`);
+      const found = (await inspected(options.owner ?? id, '{{.Id}}')).slice(0, 12);
+      assert.ok((await host.docker(['logs', id])).includes(`container ${found} by mountinfo`));
+    });
+  }
+
+  it('and nowhere else', async () => {
+    assert.deepEqual(new Set((await etcd.keys('/service/')).keys()), registered);
+    assert.equal(watcher.events.length, registered.size);
+  });
+});
