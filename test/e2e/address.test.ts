@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
-import { exampleOptions } from '../support/example.ts';
+import { exampleOptions, logsOf } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
 
@@ -163,7 +163,7 @@ describe('a container is registered at its own address', () => {
       const hostname = await host.docker(['exec', id, 'cat', '/proc/sys/kernel/hostname']);
       assert.equal(await answer.text(), `Hello from ${hostname}\n`);
       const found = (await inspected(options.owner ?? id, '{{.Id}}')).slice(0, 12);
-      assert.ok((await host.docker(['logs', id])).includes(`container ${found} by mountinfo`));
+      assert.ok((await logsOf(host, id)).includes(`container ${found} by mountinfo`));
     });
   }
 

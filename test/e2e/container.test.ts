@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
+import { logsOf } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
 import { eventually } from '../support/wait.ts';
@@ -80,11 +81,6 @@ async function mappedPort(name: string, port = '8000/tcp'): Promise<string> {
     .split(':')[1]!;
 }
 
-async function logs(name: string): Promise<string> {
-  // The container's two outputs come on the CLI's two; here their order matters less than that both are read.
-  return run('sh', ['-c', 'docker logs "$0" 2>&1', name], { env: host.dockerEnvironment });
-}
-
 async function doctor(name: string): Promise<string> {
   const command = 'docker exec "$0" /opt/dockreg/bin/dockreg doctor; echo "exit $?"';
   return run('sh', ['-c', command, name], { env: host.dockerEnvironment });
@@ -115,7 +111,7 @@ describe('a container of the example image', () => {
     const stopping = host.docker(['stop', 'web']);
     await watcher.next(({ type, key: gone }) => type === 'delete' && gone === put.key, 5000);
     await stopping;
-    const text = await logs('web');
+    const text = await logsOf(host, 'web');
     const order = ['withdrawn', 'msg=stopped', 'example: stopping'].map(part => text.indexOf(part));
     assert.ok(
       order.every((place, at) => place > (order[at - 1] ?? 0)),
@@ -205,7 +201,7 @@ describe('a container that is set up wrongly says so', () => {
   for (const [name, options, text] of cases) {
     it(name, async () => {
       await start('web', options);
-      await eventually('the message', async () => text.test(await logs('web')), {
+      await eventually('the message', async () => text.test(await logsOf(host, 'web')), {
         timeoutMs: 20_000,
         everyMs: 250,
       });
@@ -215,7 +211,7 @@ describe('a container that is set up wrongly says so', () => {
   it('and keeps trying without the Docker socket', async () => {
     await start('web', { options: ['--env', 'DOCKREG_DOCKER=/run/none.sock'] });
     const text = /waiting for the address: no Docker socket at \/run\/none\.sock; mount it with -v/;
-    await eventually('the message', async () => text.test(await logs('web')), {
+    await eventually('the message', async () => text.test(await logsOf(host, 'web')), {
       timeoutMs: 20_000,
       everyMs: 250,
     });
@@ -268,6 +264,6 @@ describe('the layer', () => {
       command: ['/opt/dockreg/bin/dockreg'],
     });
     assert.equal(await host.docker(['wait', 'python']), '78');
-    assert.match(await logs('python'), /DOCKREG_NODE=\/bin\/true is not a node/);
+    assert.match(await logsOf(host, 'python'), /DOCKREG_NODE=\/bin\/true is not a node/);
   });
 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import { logsOf } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
 import { makeTls, type TlsFiles } from '../support/tls.ts';
@@ -67,9 +68,9 @@ async function registered(name: string): Promise<void> {
 }
 
 async function says(name: string, text: RegExp): Promise<void> {
-  const logs = (): Promise<string> =>
-    run('sh', ['-c', 'docker logs "$0" 2>&1', name], { env: host.dockerEnvironment });
-  await eventually(`${name} says ${text}`, async () => text.test(await logs()), { timeoutMs: 20_000 });
+  await eventually(`${name} says ${text}`, async () => text.test(await logsOf(host, name)), {
+    timeoutMs: 20_000,
+  });
 }
 
 async function certificates(

@@ -2,7 +2,7 @@
  * A container of the example image on a host of the bed, started as the README says.
  */
 import { images } from './images.ts';
-import type { Host } from './lan.ts';
+import { type Host, run } from './lan.ts';
 
 export interface Example {
   readonly host: Host;
@@ -56,6 +56,11 @@ export function exampleOptions(host: Host, variables: Readonly<Record<string, st
     ...['--mount', `type=bind,source=${host.dockerSocket},target=/var/run/docker.sock`],
     ...Object.entries(variables).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
   ];
+}
+
+/** All that a container has said. Its two outputs come on the CLI's two, and their order matters less than that both are read. */
+export async function logsOf(host: Host, container: string): Promise<string> {
+  return run('sh', ['-c', 'docker logs "$0" 2>&1', container], { env: host.dockerEnvironment });
 }
 
 /** When the app began to listen, by its own words in its log, in ms since 1970; undefined before. */

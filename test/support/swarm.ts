@@ -5,16 +5,24 @@
 import { type Host } from './lan.ts';
 import { eventually } from './wait.ts';
 
+/** What each container of a task has. */
+const serviceLabel = 'com.docker.swarm.service.id';
+
 export async function startSwarm(host: Host): Promise<void> {
   await host.docker(['swarm', 'init', '--advertise-addr', host.ip]);
 }
 
-/** Ends its services and their containers too. */
+/** Ends its services too, and waits until their containers are gone. */
 export async function stopSwarm(host: Host): Promise<void> {
   await host.docker(['swarm', 'leave', '--force']);
+  await eventually(
+    'the end of all tasks',
+    async () => (await host.docker(['ps', '--all', '--quiet', '--filter', `label=${serviceLabel}`])) === '',
+    { timeoutMs: 30_000 },
+  );
 }
 
-/** Makes a service of one task; `options` as `docker service create` has them. Answers its id. */
+/** Makes a service; `options` as `docker service create` has them. Answers its id. */
 export async function createService(
   host: Host,
   name: string,
@@ -27,14 +35,20 @@ export async function createService(
   return host.docker(['service', 'create', '--detach', '--name', name, ...options, id, ...command]);
 }
 
-/** The id of the container of the service's one task, once it runs; of a new task if `other` names the last one. */
-export async function taskContainer(host: Host, serviceId: string, other = ''): Promise<string> {
-  const filter = `label=com.docker.swarm.service.id=${serviceId}`;
+/** The ids of the containers of the service's tasks, once `count` of them run that are none of `except`. */
+export async function taskContainers(
+  host: Host,
+  serviceId: string,
+  count = 1,
+  except: readonly string[] = [],
+): Promise<string[]> {
+  const filter = `label=${serviceLabel}=${serviceId}`;
   return eventually(
-    `a task of service ${serviceId}`,
+    `${count} tasks of service ${serviceId}`,
     async () => {
-      const id = await host.docker(['ps', '--quiet', '--no-trunc', '--filter', filter]);
-      return id !== other && id;
+      const ids = await host.docker(['ps', '--quiet', '--no-trunc', '--filter', filter]);
+      const found = ids.split('\n').filter(id => id !== '' && !except.includes(id));
+      return found.length === count && found;
     },
     { timeoutMs: 30_000 },
   );
@@ -42,7 +56,7 @@ export async function taskContainer(host: Host, serviceId: string, other = ''): 
 
 /** Removes a service and waits until its task has ended. */
 export async function removeService(host: Host, serviceId: string): Promise<void> {
-  const filter = `label=com.docker.swarm.service.id=${serviceId}`;
+  const filter = `label=${serviceLabel}=${serviceId}`;
   await host.docker(['service', 'rm', serviceId]);
   await eventually(
     `the end of service ${serviceId}`,
