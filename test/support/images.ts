@@ -9,7 +9,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { type Host, run } from './lan.ts';
+import { type Host, run, startHost } from './lan.ts';
 
 /** The tags that a host has after `loadImages`. */
 export const images = {
@@ -69,7 +69,7 @@ export async function pruneImages(host: Host): Promise<void> {
   await host.docker(['image', 'prune', '--force', '--filter', 'until=24h']);
 }
 
-async function makeArchive(builder: Host): Promise<Archive> {
+async function makeArchive(asking: Host): Promise<Archive> {
   if (!existsSync(join(project, 'dist/dockreg.js')))
     throw new Error('dist/ is not built: run npm run build first');
   const base = await findBase();
@@ -80,23 +80,34 @@ async function makeArchive(builder: Host): Promise<Archive> {
   const list = join(folder, `${name}.json`);
   // The list is written last: with it there, the tar is whole.
   if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
-  if (builder.engine === 'podman') throw new Error('a host with Docker must load the images first');
 
+  // As users do it, images are built by Docker.
+  const builder =
+    asking.engine === 'podman'
+      ? await startHost({ name: 'builder', ip: '10.1.0.250', engine: 'docker' })
+      : asking;
+  try {
+    const ids = await build(builder);
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    const tags = Object.keys(ids);
+    await builder.docker(['save', '--output', `${tar}.part`, ...tags], { timeoutMs: buildTimeoutMs });
+    await rename(`${tar}.part`, tar);
+    await writeFile(list, JSON.stringify(ids));
+    return { tar, ids };
+  } finally {
+    if (builder !== asking) await builder.stop();
+  }
+}
+
+async function build(builder: Host): Promise<Ids> {
   await importBase(builder);
   await run('sh', [join(project, 'scripts/image.sh')], {
     timeoutMs: buildTimeoutMs,
     env: { ...builder.dockerEnvironment, ...buildEnvironment },
   });
   const there = await imageIds(builder);
-  const tags = Object.values(images);
-  const ids = Object.fromEntries(tags.map(tag => [tag, there[tag] ?? missing(tag)]));
-
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
-  await builder.docker(['save', '--output', `${tar}.part`, ...tags], { timeoutMs: buildTimeoutMs });
-  await rename(`${tar}.part`, tar);
-  await writeFile(list, JSON.stringify(ids));
-  return { tar, ids };
+  return Object.fromEntries(Object.values(images).map(tag => [tag, there[tag] ?? missing(tag)]));
 }
 
 interface Base {
