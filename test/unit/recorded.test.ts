@@ -147,10 +147,30 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
   ['with-labels-and-health-check', { ip: host, expected: wildcard }],
 ];
 
+/** Answers that say something else than an address. */
+const others: Readonly<Record<string, (recorded: Recorded) => void>> = {
+  stopped: ({ container }) => assert.equal(viewOf(container).running, false),
+  'network-container-member': namesOwner,
+  'pod-member': namesOwner,
+  'info-without-swarm': ({ info }) => assert.equal(nodeIpOf(info), null),
+};
+
 const folder = 'test/fixtures/inspect';
 
 for (const engine of readdirSync(folder)) {
   describe(`the answers of ${engine}`, () => {
+    it('are all in the table', () => {
+      const known = new Set([...cases.map(([file]) => file), ...Object.keys(others)]);
+      const files = readdirSync(`${folder}/${engine}`).map(file => file.replace('.json', ''));
+      assert.deepEqual(
+        files.filter(file => !known.has(file)),
+        [],
+      );
+    });
+    for (const [file, examine] of Object.entries(others)) {
+      const recorded = read(`${folder}/${engine}/${file}.json`);
+      if (recorded !== null) it(file, () => examine(recorded));
+    }
     for (const [file, ...questions] of cases) {
       const path = `${folder}/${engine}/${file}.json`;
       const recorded = read(path);
@@ -171,6 +191,11 @@ function read(path: string): Recorded | null {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
+}
+
+/** By the id, whatever the user called it; locate.ts asks for that one then. */
+function namesOwner({ container }: Recorded): void {
+  assert.match(viewOf(container).networkMode, /^container:[0-9a-f]{64}$/);
 }
 
 function check({ container, service, info }: Recorded, asked: Case): void {
