@@ -2,6 +2,7 @@
 # Brings a fresh machine to where the project's commands can run; each step does nothing when its work is done.
 # usage: setup.sh STEP...     npm         the packages of package-lock.json
 #                             packages    Debian's packages of the test bed (root)
+#                             podman      Debian's podman, beside Docker (root)
 #                             linters     Debian's packages that check shell scripts and the Vagrantfile (root)
 #                             build       build/ (compiled) and dist/ (bundle)
 #                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
@@ -64,8 +65,8 @@ install_packages() {
 }
 
 setup_packages() {
-  install_packages docker.io docker-compose iptables podman netavark catatonit etcd-server etcd-client supervisor \
-    debootstrap iproute2 openssl util-linux procps haproxy
+  install_packages docker.io docker-compose iptables etcd-server etcd-client supervisor debootstrap \
+    iproute2 openssl util-linux procps haproxy
 }
 
 setup_build() {
@@ -157,6 +158,7 @@ for step in "$@"; do
   case $step in
     npm) setup_npm ;;
     packages) (setup_packages) ;;
+    podman) (install_packages podman netavark catatonit) ;;
     linters) (install_packages shellcheck vagrant) ;;
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
