@@ -130,8 +130,10 @@ describe('the socket proxy', () => {
         args.join(' '),
       );
     }
-    const log = await host.docker(['logs', 'docker-proxy']);
-    assert.match(log, /^POST \/v1\.\d+\/containers\/web\/stop 403 PR$/m);
+    const log = await eventually('the proxy to have told all', async () => {
+      const text = await host.docker(['logs', 'docker-proxy']);
+      return /^POST \/v1\.\d+\/containers\/web\/stop 403 PR$/m.test(text) && text;
+    });
     assert.doesNotMatch(log, /\/json 200/, 'what is allowed is not logged');
   });
 });
