@@ -1,5 +1,5 @@
 /**
- * A swarm of one node, on a host of the bed with Docker: enough of a control plane for services, their tasks and what
+ * A swarm on hosts of the bed with Docker: enough of a control plane for services, their tasks and what
  * the engine tells of them. Its routing mesh carries no traffic on every kernel, and no test needs it.
  */
 import { type Host } from './lan.ts';
@@ -12,7 +12,14 @@ export async function startSwarm(host: Host): Promise<void> {
   await host.docker(['swarm', 'init', '--advertise-addr', host.ip]);
 }
 
-/** Ends its services too, and waits until their containers are gone. */
+/** Makes another host a worker in the swarm of a manager. */
+export async function joinSwarm(manager: Host, worker: Host): Promise<void> {
+  const token = await manager.docker(['swarm', 'join-token', '--quiet', 'worker']);
+  const words = ['--advertise-addr', worker.ip, '--token', token, `${manager.ip}:2377`];
+  await worker.docker(['swarm', 'join', ...words]);
+}
+
+/** Takes a host out of its swarm, and waits until the containers of tasks there are gone. */
 export async function stopSwarm(host: Host): Promise<void> {
   await host.docker(['swarm', 'leave', '--force']);
   await eventually(
@@ -50,7 +57,7 @@ export async function taskContainers(
       const found = ids.split('\n').filter(id => id !== '' && !except.includes(id));
       return found.length === count && found;
     },
-    { timeoutMs: 30_000 },
+    { timeoutMs: 60_000 },
   );
 }
 
