@@ -3,7 +3,7 @@
  * decides is done by the session and the log. When to check is core/pace.ts; the watch gives reasons to check sooner.
  */
 import { timerEarlyMs, type Clock } from './clock.ts';
-import type { Config } from './config/config.ts';
+import type { ServiceConfig } from './config/service-config.ts';
 import { watchRole } from './core/check.ts';
 import type { Verdict } from './core/health.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
@@ -19,7 +19,7 @@ import { tellSession } from './session-log.ts';
 import { tellWatch } from './watch-log.ts';
 
 export interface AgentParts {
-  readonly config: Config;
+  readonly config: ServiceConfig;
   readonly clock: Clock;
   readonly log: Log;
   /** A number in [0, 1). */

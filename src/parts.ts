@@ -4,6 +4,7 @@
 import { systemClock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { passwordVariable } from './config/options.ts';
+import type { ServiceConfig } from './config/service-config.ts';
 import type { Address } from './core/address.ts';
 import type { AddressAnswer, AddressQuestion } from './core/advertise.ts';
 import { factsOf, instanceOf } from './core/instance.ts';
@@ -18,18 +19,19 @@ import type { Probe } from './probe/probe.ts';
 /** Where the app is asked: at home. */
 export const appHost = '127.0.0.1';
 
-export function appProbe(config: Config, version: string): Promise<Probe> {
-  return openProbe(config.check, {
+export function appProbe(
+  { check, localPort, timeoutMs }: ServiceConfig,
+  docker: DockerQuestions,
+  version: string,
+): Promise<Probe> {
+  return openProbe(check, {
     host: appHost,
-    port: config.localPort,
+    port: localPort,
     clock: systemClock,
-    timeoutMs: config.timeoutMs,
+    timeoutMs,
     userAgent: `dockreg/${version}`,
-    env: { ...process.env, [passwordVariable]: undefined, DOCKREG_PORT: String(config.localPort) },
-    async inspect() {
-      const docker = await askDocker(config, { kind: 'published' });
-      return (await docker.findSelf()).network;
-    },
+    env: { ...process.env, [passwordVariable]: undefined, DOCKREG_PORT: String(localPort) },
+    inspect: async () => (await docker.findSelf()).network,
   });
 }
 
@@ -48,33 +50,44 @@ export function connector({ security }: Pick<Config, 'security'>): (endpoint: st
 
 /** The questions to Docker. Each throws an UnavailableError while it has no answer. */
 export interface DockerQuestions {
-  readonly engine: Engine;
+  engine(): Promise<Engine>;
+  /** Who asks while another waits for the answer gets the same. */
   findSelf(): Promise<Self>;
-  locate(self: Self): Promise<Exclude<AddressAnswer, { kind: 'needs' }>>;
+  locate(
+    self: Self,
+    service: ServiceConfig,
+    advertise: AddressQuestion['advertise'],
+  ): Promise<Exclude<AddressAnswer, { kind: 'needs' }>>;
 }
 
-export async function askDocker(
-  config: Config,
-  advertise: AddressQuestion['advertise'],
-): Promise<DockerQuestions> {
-  const [{ connectEngine }, { findSelf, locate }] = await Promise.all([
-    import('./docker/engine.ts'),
-    import('./docker/locate.ts'),
-  ]);
-  const engine = connectEngine(config.engine, systemClock);
+export function createDocker({
+  engine: endpoint,
+  container,
+}: Pick<Config, 'engine' | 'container'>): DockerQuestions {
+  let finding: Promise<Self> | undefined;
+  const engine = async (): Promise<Engine> =>
+    (await import('./docker/engine.ts')).connectEngine(endpoint, systemClock);
+  const find = async (): Promise<Self> => {
+    const { findSelf } = await import('./docker/locate.ts');
+    return findSelf(await engine(), container);
+  };
   return {
     engine,
-    findSelf: () => findSelf(engine, config.container),
-    async locate({ network }) {
-      const hostIp = config.ip && (await findHostIp(config.ip));
-      return locate(engine, network, { ...config, advertise, hostIp });
+    findSelf() {
+      finding ??= find().finally(() => (finding = undefined));
+      return finding;
+    },
+    async locate({ network }, service, advertise) {
+      const { locate } = await import('./docker/locate.ts');
+      const hostIp = service.ip && (await findHostIp(service.ip));
+      return locate(await engine(), network, { ...service, advertise, hostIp });
     },
   };
 }
 
 /** What an instance at this address is written as; `self` is null when Docker is not asked. */
-export function recordsAt(config: Config, address: Address, self: Self | null): RecordsAnswer {
-  const { localPort, protocol, publication, service } = config;
+export function recordsAt(service: ServiceConfig, address: Address, self: Self | null): RecordsAnswer {
+  const { localPort, protocol, publication, spec } = service;
   const container = self ? factsOf(self.container, self.network) : undefined;
-  return recordsOf(publication, () => instanceOf(service, { address, localPort, protocol }, container));
+  return recordsOf(publication, () => instanceOf(spec, { address, localPort, protocol }, container));
 }

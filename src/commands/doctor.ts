@@ -3,10 +3,12 @@
  * after one that failed, and says what is wrong and the way out. It leaves nothing behind.
  */
 import type { Config } from '../config/config.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
 import { examineAddress, examineCheck, examineListener } from '../doctor/app.ts';
-import { examineEtcd } from '../doctor/etcd.ts';
+import { examineEtcd, examineRecords } from '../doctor/etcd.ts';
 import { formatFinding, type Finding } from '../doctor/finding.ts';
-import { examinePlace } from '../doctor/place.ts';
+import { examineContainer, examinePort, type Place } from '../doctor/place.ts';
+import { createDocker } from '../parts.ts';
 
 /** Answers whether all is well. With `json` the findings come as one array, at the end. */
 export async function doctor(
@@ -25,9 +27,20 @@ export async function doctor(
 }
 
 async function* examine(config: Config, version: string): AsyncGenerator<Finding> {
-  const place = yield* examinePlace(config);
-  yield examineListener(config);
-  yield await examineCheck(config, version);
-  yield await examineAddress(config, place.address);
-  yield* examineEtcd(config, place);
+  const { services } = config;
+  const docker = createDocker(config);
+  const whereabouts = yield* examineContainer(config, docker);
+  const of = ({ handle }: ServiceConfig, finding: Finding): Finding =>
+    services.length === 1 ? finding : { service: handle, ...finding };
+  const places: Place[] = [];
+  for (const service of services) {
+    const { place, finding } = await examinePort(service, docker, whereabouts);
+    places.push(place);
+    if (finding) yield of(service, finding);
+    yield of(service, examineListener(service));
+    yield of(service, await examineCheck(service, docker, version));
+    yield of(service, await examineAddress(service, place.address));
+  }
+  const reports = yield* examineEtcd(config, places);
+  for (const place of places) yield of(place.service, examineRecords(place, reports));
 }

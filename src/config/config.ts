@@ -1,15 +1,11 @@
 /**
  * From the texts of flags and variables to one checked configuration, or to the list of everything that is wrong.
  */
-import { reservedRange, type Protocol } from '../core/address.ts';
-import { unreachable, type Advertise } from '../core/advertise.ts';
-import type { Check } from '../core/check.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
-import { instanceOf, type ContainerFacts, type ServiceSpec } from '../core/instance.ts';
-import { recordsOf, type Layout, type Publication } from '../core/layouts.ts';
+import type { ServiceSpec } from '../core/instance.ts';
+import type { Layout } from '../core/layouts.ts';
 import type { Security } from '../core/security.ts';
 import type { LogFormat } from '../log.ts';
-import { readCheck } from './check.ts';
 import { readerOf, type Given, type GivenOptions, type Read } from './given.ts';
 import {
   optionNames,
@@ -19,37 +15,19 @@ import {
   type Option,
   type OptionName,
 } from './options.ts';
-import type { LayoutChoice } from './service.ts';
-import type { HostName } from './values.ts';
+import { readPublication, readService, type ServiceConfig } from './service-config.ts';
 
+/** What the services share, and the services. */
 export interface Config {
   /** `http://host:port`, at least one. */
   readonly endpoints: readonly string[];
   readonly security: Security;
-  readonly localPort: number;
-  readonly protocol: Protocol;
-  readonly service: ServiceSpec;
-  readonly publication: Publication;
   readonly engine: EngineEndpoint;
   /** The id of our own container, if the user says it. */
   readonly container: string | undefined;
-  /** The host's address or name, if the user says it. */
-  readonly ip: HostName | undefined;
-  readonly advertise: Advertise;
-  /** Whether an address may be registered that reaches us from this host only. */
-  readonly allowLoopback: boolean;
-  readonly check: Check;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  /** So many passes in a row bring the service up, and so many fails down. */
-  readonly rise: number;
-  readonly fall: number;
-  /** For how long after our start fails are expected. */
-  readonly startPeriodMs: number;
-  readonly ttlSeconds: number;
-  /** Whether the kernel is asked what becomes of the app between the checks. */
-  readonly watch: boolean;
   readonly logFormat: LogFormat;
+  /** At least one. */
+  readonly services: readonly ServiceConfig[];
 }
 
 /** Variables that are set and not empty. */
@@ -87,44 +65,17 @@ export function checkConfig(
 ): { readonly config: Config } | { readonly problems: readonly string[] } {
   const { read, problems } = readerOf(given);
   const etcd = readEtcd(read, password);
-  const check = readCheck(given);
-  const port = read('port');
   const values = {
     ...etcd.values,
-    localPort: port?.port,
-    protocol: port?.protocol,
-    service: {
-      name: read('name'),
-      host: read('host'),
-      scheme: read('scheme'),
-      tags: read('tags'),
-      weight: read('weight'),
-      zone: read('zone'),
-      meta: read('meta') ?? new Map(),
-      variables,
-    } as ServiceSpec,
-    publication: readPublication(read),
     engine: secured(read('docker'), docker, problems),
     container: read('container'),
-    ip: read('ip'),
-    advertise: read('advertise'),
-    allowLoopback: read('allow-loopback'),
-    check: 'check' in check ? check.check : undefined,
-    intervalMs: read('interval'),
-    timeoutMs: read('timeout'),
-    rise: read('rise'),
-    fall: read('fall'),
-    startPeriodMs: read('start-period'),
-    ttlSeconds: read('ttl'),
-    watch: read('watch'),
     logFormat: read('log'),
   };
-  if ('problems' in check) problems.push(...check.problems);
-  problems.push(...conflicts(values), ...etcd.conflicts());
-  if (problems.length > 0) return { problems };
-  const config = values as Config;
-  const problem = foreseeProblem(config);
-  return problem === undefined ? { config } : { problems: [problem] };
+  const answer = readService(given, variables);
+  if ('problems' in answer) problems.push(...answer.problems);
+  problems.push(...etcd.conflicts());
+  if ('problems' in answer || problems.length > 0) return { problems };
+  return { config: { ...values, services: [answer.service] } as Config };
 }
 
 /** Where the instances are looked for, and how. */
@@ -181,34 +132,6 @@ function readEtcd(
     conflicts: () => securityConflicts(endpoints, tls, user),
   };
 }
-
-function readPublication(read: Read): Publication {
-  const parent = read('key') ?? '';
-  const own = read('record') ?? [];
-  const fallback: LayoutChoice[] = own.length > 0 ? [] : [{ name: 'service', root: parent }];
-  const layouts = (read('layout') ?? fallback).map(({ name, root = parent }) => ({ name, root }));
-  return { layouts, own };
-}
-
-/** What will be in the way whatever the instance, found by writing down one that might be. */
-function foreseeProblem(config: Config): string | undefined {
-  const { advertise, localPort, protocol, publication, service } = config;
-  const literal = advertise.kind === 'literal';
-  const address = literal ? advertise.address : { ip: '192.0.2.1', port: 1 };
-  const container = literal ? undefined : someContainer;
-  const answer = recordsOf(publication, () =>
-    instanceOf(service, { address, localPort, protocol }, container),
-  );
-  return answer.kind === 'problem' ? answer.problem : undefined;
-}
-
-const someContainer: ContainerFacts = {
-  id: '0'.repeat(64),
-  name: 'some-container',
-  image: 'some-image',
-  labels: { get: () => 'some-label' },
-  publishedPorts: 1,
-};
 
 /**
  * The engine with the certificates for it. TLS without a look at the engine's certificate, which the CLI would do with
@@ -272,41 +195,4 @@ function securityConflicts(
     problems.push(`--etcd-password-file and ${passwordVariable} both give the password; use one of them`);
   }
   return problems;
-}
-
-function conflicts({
-  intervalMs,
-  timeoutMs,
-  ttlSeconds,
-  ip,
-  advertise,
-  allowLoopback,
-}: { readonly [Name in keyof Config]: Config[Name] | undefined }): string[] {
-  const problems: string[] = [];
-  if (intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
-    problems.push(
-      `--timeout ${timeoutMs} ms is longer than --interval ${intervalMs} ms: a check must end before the next begins; ` +
-        `lower --timeout or raise --interval`,
-    );
-  }
-  if (intervalMs !== undefined && ttlSeconds !== undefined && ttlSeconds * 1000 < 2 * intervalMs) {
-    problems.push(
-      `--ttl ${ttlSeconds} s is shorter than two intervals of ${intervalMs} ms: one late renewal would lose the key; ` +
-        `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
-    );
-  }
-  if (ip !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container')) {
-    problems.push('--ip and --advertise both say the address; give one of them');
-  }
-  const said = { '--ip': ip?.kind === 'ip' ? ip.ip : undefined, '--advertise': literalIp(advertise) };
-  for (const [flag, address] of Object.entries(said)) {
-    const range = address === undefined ? null : reservedRange(address);
-    if (range !== null && !(range === 'loopback' && allowLoopback))
-      problems.push(`${flag} ${address} ${unreachable(range)}`);
-  }
-  return problems;
-}
-
-function literalIp(advertise: Advertise | undefined): string | undefined {
-  return advertise?.kind === 'literal' ? advertise.address.ip : undefined;
 }

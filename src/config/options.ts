@@ -53,6 +53,8 @@ export interface Option<T> {
   readonly required?: { readonly wayOut: string };
   /** It may be given several times, which is the same as once with this between the values. */
   readonly separator?: string;
+  /** It is for the process as a whole, so no service has one of its own. */
+  readonly shared?: true;
   readonly parse: (text: string) => T;
 }
 
@@ -62,15 +64,22 @@ export const options = {
     placeholder: 'URL[,URL…]',
     help: 'etcd endpoints (required)',
     required: { wayOut: 'say where etcd is: --etcd http://10.1.0.101:2379' },
+    shared: true,
     parse: parseEndpoints,
   },
-  'etcd-ca': { placeholder: 'FILE', help: "authority that etcd's certificate must be of", parse: parsePath },
-  'etcd-cert': { placeholder: 'FILE', help: 'our certificate for etcd', parse: parsePath },
-  'etcd-key': { placeholder: 'FILE', help: 'and its key', parse: parsePath },
-  'etcd-user': { placeholder: 'NAME', help: 'user of etcd', parse: parseUser },
+  'etcd-ca': {
+    placeholder: 'FILE',
+    help: "authority that etcd's certificate must be of",
+    shared: true,
+    parse: parsePath,
+  },
+  'etcd-cert': { placeholder: 'FILE', help: 'our certificate for etcd', shared: true, parse: parsePath },
+  'etcd-key': { placeholder: 'FILE', help: 'and its key', shared: true, parse: parsePath },
+  'etcd-user': { placeholder: 'NAME', help: 'user of etcd', shared: true, parse: parseUser },
   'etcd-password-file': {
     placeholder: 'FILE',
     help: 'and its password, or DOCKREG_ETCD_PASSWORD',
+    shared: true,
     parse: parsePath,
   },
   port: {
@@ -132,11 +141,13 @@ export const options = {
     help: 'the Docker API: a path, unix://… or tcp://…',
     fallback: '/var/run/docker.sock',
     standIn: 'DOCKER_HOST',
+    shared: true,
     parse: parseEngineEndpoint,
   },
   container: {
     placeholder: 'ID',
     help: 'our own container, if it cannot be found out',
+    shared: true,
     parse: parseContainerId,
   },
   ip: {
@@ -222,7 +233,13 @@ export const options = {
     fallback: 'on',
     parse: parseSwitch,
   },
-  log: { placeholder: 'FORMAT', help: 'logfmt or json', fallback: 'logfmt', parse: parseLogFormat },
+  log: {
+    placeholder: 'FORMAT',
+    help: 'logfmt or json',
+    fallback: 'logfmt',
+    shared: true,
+    parse: parseLogFormat,
+  },
 } as const satisfies Readonly<Record<string, Option<unknown>>>;
 
 export type OptionName = keyof typeof options;

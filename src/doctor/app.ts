@@ -3,7 +3,7 @@
  */
 import { connect } from 'node:net';
 import { systemClock, within } from '../clock.ts';
-import type { Config } from '../config/config.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { notation } from '../core/check.ts';
 import { isLoopback } from '../core/socket-table.ts';
@@ -11,7 +11,7 @@ import { describeOwner } from '../core/watch.ts';
 import { ConfigError, messageOf } from '../errors.ts';
 import { survey } from '../kernel/holder.ts';
 import { readSockets } from '../kernel/sockets.ts';
-import { appHost, appProbe } from '../parts.ts';
+import { appHost, appProbe, type DockerQuestions } from '../parts.ts';
 import { unknown } from '../probe/probe.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
 
@@ -19,7 +19,7 @@ import { ill, skipped, well, type Finding } from './finding.ts';
 const connectMs = 3000;
 
 /** The kernel's view: who listens on the port, and on which of our addresses. */
-export function examineListener({ localPort, protocol }: Config): Finding {
+export function examineListener({ localPort, protocol }: ServiceConfig): Finding {
   if (protocol !== 'tcp') return skipped('app', `who listens is looked up for tcp, not for ${protocol}`);
   const { sockets, owner, hidden } = survey(readSockets(appHost, localPort));
   if (sockets === null) return skipped('app', `the kernel does not show who listens: ${hidden}`);
@@ -42,9 +42,13 @@ export function examineListener({ localPort, protocol }: Config): Finding {
 }
 
 /** One check, as it is made before the app is registered. */
-export async function examineCheck(config: Config, version: string): Promise<Finding> {
+export async function examineCheck(
+  service: ServiceConfig,
+  docker: DockerQuestions,
+  version: string,
+): Promise<Finding> {
   const startedAt = systemClock.now();
-  const probe = await appProbe(config, version);
+  const probe = await appProbe(service, docker, version);
   const verdict = await probe(new AbortController().signal).catch((error: unknown) => {
     if (error instanceof ConfigError) return unknown(messageOf(error));
     throw error;
@@ -54,12 +58,12 @@ export async function examineCheck(config: Config, version: string): Promise<Fin
   return ill(
     'check',
     `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} after ${tookMs} ms: ${verdict.reason}`,
-    `the app must pass --check ${notation(config.check)} within ${config.timeoutMs} ms`,
+    `the app must pass --check ${notation(service.check)} within ${service.timeoutMs} ms`,
   );
 }
 
 /** From in here only this can be shown: the address takes a connection of ours. The way of others to it may be closed. */
-export async function examineAddress({ protocol }: Config, address: Address | null): Promise<Finding> {
+export async function examineAddress({ protocol }: ServiceConfig, address: Address | null): Promise<Finding> {
   if (address === null) return skipped('address', 'not known');
   if (protocol !== 'tcp') return skipped('address', `a port of ${protocol} takes no connections`);
   const text = formatAddress(address);

@@ -4,6 +4,8 @@
  */
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
+import type { RecordsAnswer } from '../core/layouts.ts';
 import type { Seen, ServiceRecord } from '../core/records.ts';
 import type { MemberStatus } from '../etcd/member.ts';
 import { messageOf } from '../errors.ts';
@@ -17,17 +19,34 @@ const limit = { ms: 3000 } as const;
 /** Where the address is not known, the rights are tried with one that is nobody's (RFC 5737). */
 const nobody = '192.0.2.1';
 
-export async function* examineEtcd(config: Config, { address, self }: Place): AsyncGenerator<Finding> {
-  const answer = recordsAt(config, address ?? { ip: nobody, port: config.localPort }, self);
-  const records = answer.kind === 'records' ? answer.records : [];
+/** The endpoints and the cluster, with the records of all services. */
+export async function* examineEtcd(
+  config: Config,
+  places: readonly Place[],
+): AsyncGenerator<Finding, readonly Report[]> {
+  const records = places.flatMap(place => {
+    const answer = recordsOfPlace(place);
+    return answer.kind === 'records' ? answer.records : [];
+  });
   const reports = await Promise.all(
     config.endpoints.map(endpoint => examineMember(config, endpoint, records)),
   );
   for (const { finding } of reports) yield finding;
   yield examineCluster(reports);
-  if (address === null) yield skipped('record', 'the address is not known');
-  else if (answer.kind === 'problem') yield ill('record', answer.problem);
-  else yield well('record', describeRecords(config, records, reports.find(({ seen }) => seen)?.seen));
+  return reports;
+}
+
+/** What would be written for one service, and what of it stands there. */
+export function examineRecords(place: Place, reports: readonly Report[]): Finding {
+  if (place.address === null) return skipped('record', 'the address is not known');
+  const answer = recordsOfPlace(place);
+  if (answer.kind === 'problem') return ill('record', answer.problem);
+  const seen = reports.find(report => report.seen)?.seen;
+  return well('record', describeRecords(place.service, answer.records, seen));
+}
+
+function recordsOfPlace({ service, address, self }: Place): RecordsAnswer {
+  return recordsAt(service, address ?? { ip: nobody, port: service.localPort }, self);
 }
 
 interface Report {
@@ -115,7 +134,11 @@ function examineCluster(reports: readonly Report[]): Finding {
   );
 }
 
-function describeRecords({ ttlSeconds }: Config, records: readonly ServiceRecord[], seen?: Seen): string {
+function describeRecords(
+  { ttlSeconds }: ServiceConfig,
+  records: readonly ServiceRecord[],
+  seen: Seen | undefined,
+): string {
   const texts = records.map(({ key, value }) => {
     const now = seen && `; ${seen.has(key) ? 'it stands there now' : 'it is not there now'}`;
     return `${key} = ${value}${now ?? ''}`;

@@ -14,6 +14,8 @@ export type Step =
   | 'record';
 
 export interface Finding {
+  /** Whose step it is, where there are several services and it is not of all. */
+  readonly service?: string;
   readonly step: Step;
   /** Null where nothing could be looked at; the detail says why. */
   readonly ok: boolean | null;
@@ -37,7 +39,8 @@ export function skipped(step: Step, why: string): Finding {
 }
 
 /** `✗ port       8000/tcp of container web is exposed but not published; start it with -p 8000` */
-export function formatFinding({ step, ok, detail, fix }: Finding): string {
+export function formatFinding({ service, step, ok, detail, fix }: Finding): string {
   const mark = ok === null ? '–' : ok ? '✓' : '✗';
-  return `${mark} ${step.padEnd(9)}  ${detail}${fix === undefined ? '' : `; ${fix}`}`;
+  const whose = service === undefined ? '' : `${service}: `;
+  return `${mark} ${step.padEnd(9)}  ${whose}${detail}${fix === undefined ? '' : `; ${fix}`}`;
 }

@@ -3,62 +3,78 @@
  */
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { formatEngineEndpoint } from '../core/engine.ts';
 import type { ContainerView } from '../core/container.ts';
 import type { Self } from '../docker/locate.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
-import { askDocker } from '../parts.ts';
+import type { DockerQuestions } from '../parts.ts';
 import { ill, skipped, well, type Finding, type Step } from './finding.ts';
 
 /** No container has this id. To ask for it shows whether Docker answers, by the one question that a proxy lets through. */
 const noContainer = '0'.repeat(64);
 
-/** What was found out of where we are; null is unknown. */
+/** Our container, or why it is not known: a reason not to look at what hangs on it. */
+export type Whereabouts = { readonly self: Self } | { readonly self: null; readonly why: string };
+
+export async function* examineContainer(
+  { engine, services }: Config,
+  docker: DockerQuestions,
+): AsyncGenerator<Finding, Whereabouts> {
+  const said = services.map(({ advertise }) => advertise);
+  if (said.every(advertise => advertise.kind === 'literal')) {
+    const addresses = said.map(({ address }) => formatAddress(address)).join(', ');
+    yield skipped('docker', `not asked: --advertise says ${addresses}`);
+    return { self: null, why: 'Docker is not asked' };
+  }
+  const startedAt = systemClock.now();
+  try {
+    await (await docker.engine()).inspect(noContainer);
+    const tookMs = Math.round(systemClock.now() - startedAt);
+    yield well('docker', `${formatEngineEndpoint(engine)} answers after ${tookMs} ms`);
+  } catch (error) {
+    yield unanswered('docker', error, 'see to it, or do without Docker: --advertise IP:PORT');
+    yield skipped('container', 'Docker must confirm it');
+    return { self: null, why: 'Docker must say it' };
+  }
+  try {
+    const self = await docker.findSelf();
+    yield well('container', `${describeContainer(self.container)}, found by ${self.source}`);
+    return { self };
+  } catch (error) {
+    yield unanswered('container', error);
+    return { self: null, why: 'the container is not known' };
+  }
+}
+
+/** What was found out of where a service is; null is unknown. */
 export interface Place {
+  readonly service: ServiceConfig;
   readonly address: Address | null;
   readonly self: Self | null;
 }
 
-export async function* examinePlace(config: Config): AsyncGenerator<Finding, Place> {
-  const { advertise } = config;
-  if (advertise.kind === 'literal') {
-    yield skipped('docker', `not asked: --advertise says ${formatAddress(advertise.address)}`);
-    return { address: advertise.address, self: null };
-  }
-  const docker = await askDocker(config, advertise);
-  const startedAt = systemClock.now();
+/** There is no finding where Docker is not asked. */
+export async function examinePort(
+  service: ServiceConfig,
+  docker: DockerQuestions,
+  whereabouts: Whereabouts,
+): Promise<{ readonly place: Place; readonly finding?: Finding }> {
+  const { advertise, localPort, protocol } = service;
+  if (advertise.kind === 'literal') return { place: { service, address: advertise.address, self: null } };
+  const { self } = whereabouts;
+  const place = { service, address: null, self };
+  if (self === null) return { place, finding: skipped('port', whereabouts.why) };
   try {
-    await docker.engine.inspect(noContainer);
-    const tookMs = Math.round(systemClock.now() - startedAt);
-    yield well('docker', `${formatEngineEndpoint(config.engine)} answers after ${tookMs} ms`);
+    const answer = await docker.locate(self, service, advertise);
+    if (answer.kind === 'problem') return { place, finding: ill('port', answer.problem) };
+    const { address, by } = answer;
+    const port = `${localPort}/${protocol} of ${describeContainer(self.network)}`;
+    const finding = well('port', `${port} is reached at ${formatAddress(address)}, ${by}`);
+    return { place: { service, address, self }, finding };
   } catch (error) {
-    yield unanswered('docker', error, 'see to it, or do without Docker: --advertise IP:PORT');
-    yield skipped('container', 'Docker must confirm it');
-    yield skipped('port', 'Docker must say it');
-    return { address: null, self: null };
-  }
-  let self: Self;
-  try {
-    self = await docker.findSelf();
-    yield well('container', `${describeContainer(self.container)}, found by ${self.source}`);
-  } catch (error) {
-    yield unanswered('container', error);
-    yield skipped('port', 'the container is not known');
-    return { address: null, self: null };
-  }
-  try {
-    const answer = await docker.locate(self);
-    if (answer.kind === 'problem') {
-      yield ill('port', answer.problem);
-      return { address: null, self };
-    }
-    const port = `${config.localPort}/${config.protocol} of ${describeContainer(self.network)}`;
-    yield well('port', `${port} is reached at ${formatAddress(answer.address)}, ${answer.by}`);
-    return { address: answer.address, self };
-  } catch (error) {
-    yield unanswered('port', error);
-    return { address: null, self };
+    return { place, finding: unanswered('port', error) };
   }
 }
 

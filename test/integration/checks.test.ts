@@ -62,7 +62,8 @@ async function open(argv: readonly string[], port: number, { env = {}, inspect }
   const command = parseCommand(['--etcd', 'http://h1:2379', '--port', String(port), ...argv], {});
   assert.equal(command.kind, 'run');
   const { config } = command as { config: Config };
-  return openProbe(config.check, {
+  const [service] = config.services;
+  return openProbe(service!.check, {
     host: '127.0.0.1',
     port,
     clock: systemClock,

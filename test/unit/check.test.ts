@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseCommand } from '../../src/cli.ts';
+import type { Config } from '../../src/config/config.ts';
 import { notation, watchRole, type Check } from '../../src/core/check.ts';
 import { ConfigError } from '../../src/errors.ts';
 
 function commandOf(argv: string[], env: NodeJS.ProcessEnv = {}): Check {
   const command = parseCommand(['--etcd', 'http://h1:2379', '--port', '8000', ...argv], env);
   assert.equal(command.kind, 'run');
-  return (command as { config: { check: Check } }).config.check;
+  return (command as { config: Config }).config.services[0]!.check;
 }
 
 function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {

@@ -5,6 +5,7 @@ import type { Advertise } from '../../src/core/advertise.ts';
 import type { HostName } from '../../src/config/values.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
+import type { ServiceConfig } from '../../src/config/service-config.ts';
 import { optionNames } from '../../src/config/options.ts';
 import { ConfigError } from '../../src/errors.ts';
 
@@ -14,6 +15,13 @@ function configOf(argv: string[], env: NodeJS.ProcessEnv = {}): Config {
   const command = parseCommand(argv, env);
   assert.equal(command.kind, 'run');
   return (command as { config: Config }).config;
+}
+
+/** The only service. */
+function serviceOf(argv: string[], env: NodeJS.ProcessEnv = {}): ServiceConfig {
+  const { services } = configOf(argv, env);
+  assert.equal(services.length, 1);
+  return services[0]!;
 }
 
 function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
@@ -27,7 +35,7 @@ function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly strin
 }
 
 function allowed(...argv: string[]): boolean {
-  return configOf([...enough, ...argv]).allowLoopback;
+  return serviceOf([...enough, ...argv]).allowLoopback;
 }
 
 function engineOf(env: NodeJS.ProcessEnv, ...argv: string[]): unknown {
@@ -39,42 +47,47 @@ describe('configuration', () => {
     assert.deepEqual(configOf(enough), {
       endpoints: ['http://h1:2379'],
       security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
-      localPort: 8000,
-      protocol: 'tcp',
-      service: {
-        name: undefined,
-        host: undefined,
-        scheme: 'http',
-        tags: undefined,
-        weight: undefined,
-        zone: undefined,
-        meta: new Map(),
-        variables: new Map(),
-      },
-      publication: { layouts: [{ name: 'service', root: 'service' }], own: [] },
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
       container: undefined,
-      ip: undefined,
-      advertise: { kind: 'published' },
-      allowLoopback: false,
-      check: {
-        kind: 'http',
-        method: 'GET',
-        path: '/',
-        headers: [],
-        statuses: [{ from: 200, to: 399 }],
-        body: undefined,
-        tls: undefined,
-        socketPath: undefined,
-      },
-      intervalMs: 5000,
-      timeoutMs: 3000,
-      rise: 1,
-      fall: 1,
-      startPeriodMs: 0,
-      ttlSeconds: 20,
-      watch: true,
       logFormat: 'logfmt',
+      services: [
+        {
+          handle: '8000',
+          localPort: 8000,
+          protocol: 'tcp',
+          spec: {
+            name: undefined,
+            host: undefined,
+            scheme: 'http',
+            tags: undefined,
+            weight: undefined,
+            zone: undefined,
+            meta: new Map(),
+            variables: new Map(),
+          },
+          publication: { layouts: [{ name: 'service', root: 'service' }], own: [] },
+          ip: undefined,
+          advertise: { kind: 'published' },
+          allowLoopback: false,
+          check: {
+            kind: 'http',
+            method: 'GET',
+            path: '/',
+            headers: [],
+            statuses: [{ from: 200, to: 399 }],
+            body: undefined,
+            tls: undefined,
+            socketPath: undefined,
+          },
+          intervalMs: 5000,
+          timeoutMs: 3000,
+          rise: 1,
+          fall: 1,
+          startPeriodMs: 0,
+          ttlSeconds: 20,
+          watch: true,
+        },
+      ],
     });
   });
 
@@ -121,53 +134,58 @@ describe('configuration', () => {
         tls: { ca: '/run/ca.pem', cert: '/run/cert.pem', key: '/run/key.pem' },
         user: { name: 'app', password: { text: 'secret' } },
       },
-      localPort: 8000,
-      protocol: 'tcp',
-      service: {
-        name: 'web',
-        host: 'host-7',
-        scheme: 'grpc',
-        tags: [['blue'], ['canary']],
-        weight: 50,
-        zone: ['eu-1'],
-        meta: new Map([['version', ['2.1']]]),
-        variables: new Map([
-          ['SERVICE_8000_NAME', 'shop'],
-          ['SERVICE_TAGS', 'x'],
-        ]),
-      },
-      publication: {
-        layouts: [
-          { name: 'service', root: 'prod/service' },
-          { name: 'kratos', root: 'microservices' },
-        ],
-        own: [
-          {
-            key: ['/a/', { name: 'id', argument: undefined }],
-            value: ['b=c'],
-            text: '/a/{id}=b=c',
-          },
-          {
-            key: ['/d/', { name: 'label', argument: 'e' }],
-            value: ['{"f":1}'],
-            text: '/d/{label:e}={"f":1}',
-          },
-        ],
-      },
       engine: { kind: 'tcp', host: '10.1.0.1', port: 2375 },
       container: 'a1b2c3d4a1b2',
-      ip: { kind: 'ip', ip: '10.1.0.101' },
-      advertise: { kind: 'published' },
-      allowLoopback: false,
-      check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
-      intervalMs: 10_000,
-      timeoutMs: 250,
-      rise: 2,
-      fall: 3,
-      startPeriodMs: 60_000,
-      ttlSeconds: 60,
-      watch: false,
       logFormat: 'json',
+      services: [
+        {
+          handle: 'web',
+          localPort: 8000,
+          protocol: 'tcp',
+          spec: {
+            name: 'web',
+            host: 'host-7',
+            scheme: 'grpc',
+            tags: [['blue'], ['canary']],
+            weight: 50,
+            zone: ['eu-1'],
+            meta: new Map([['version', ['2.1']]]),
+            variables: new Map([
+              ['SERVICE_8000_NAME', 'shop'],
+              ['SERVICE_TAGS', 'x'],
+            ]),
+          },
+          publication: {
+            layouts: [
+              { name: 'service', root: 'prod/service' },
+              { name: 'kratos', root: 'microservices' },
+            ],
+            own: [
+              {
+                key: ['/a/', { name: 'id', argument: undefined }],
+                value: ['b=c'],
+                text: '/a/{id}=b=c',
+              },
+              {
+                key: ['/d/', { name: 'label', argument: 'e' }],
+                value: ['{"f":1}'],
+                text: '/d/{label:e}={"f":1}',
+              },
+            ],
+          },
+          ip: { kind: 'ip', ip: '10.1.0.101' },
+          advertise: { kind: 'published' },
+          allowLoopback: false,
+          check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
+          intervalMs: 10_000,
+          timeoutMs: 250,
+          rise: 2,
+          fall: 3,
+          startPeriodMs: 60_000,
+          ttlSeconds: 60,
+          watch: false,
+        },
+      ],
     });
   });
 
@@ -195,7 +213,7 @@ describe('configuration', () => {
   ];
   for (const [text, advertise] of advertised) {
     it(`--advertise ${text}`, () =>
-      assert.deepEqual(configOf([...enough, '--advertise', text]).advertise, advertise));
+      assert.deepEqual(serviceOf([...enough, '--advertise', text]).advertise, advertise));
   }
 
   const hosts: [text: string, ip: HostName][] = [
@@ -206,11 +224,11 @@ describe('configuration', () => {
     ['host-1.example.org', { kind: 'name', name: 'host-1.example.org' }],
   ];
   for (const [text, ip] of hosts) {
-    it(`--ip ${text}`, () => assert.deepEqual(configOf([...enough, '--ip', text]).ip, ip));
+    it(`--ip ${text}`, () => assert.deepEqual(serviceOf([...enough, '--ip', text]).ip, ip));
   }
 
   it('--port 53/udp', () => {
-    const { localPort, protocol } = configOf(['--etcd', 'http://h1:2379', '--port', '53/udp']);
+    const { localPort, protocol } = serviceOf(['--etcd', 'http://h1:2379', '--port', '53/udp']);
     assert.deepEqual([localPort, protocol], [53, 'udp']);
   });
 
@@ -328,7 +346,7 @@ describe('configuration', () => {
 
   it('takes several layouts and records, each in a flag of its own', () => {
     const more = ['--layout', 'skydns:Cluster.Local.', '--layout', 'go-zero', '--record', '/a/{ip}=1'];
-    const { layouts, own } = configOf([...enough, ...more, '--record', '/b/{ip}=2']).publication;
+    const { layouts, own } = serviceOf([...enough, ...more, '--record', '/b/{ip}=2']).publication;
     assert.deepEqual(layouts, [
       { name: 'skydns', root: 'cluster.local' },
       { name: 'go-zero', root: '' },
@@ -340,7 +358,7 @@ describe('configuration', () => {
   });
 
   it('writes the default layout only when nothing else is asked for', () => {
-    assert.deepEqual(configOf([...enough, '--record', '/a/{ip}=1']).publication.layouts, []);
+    assert.deepEqual(serviceOf([...enough, '--record', '/a/{ip}=1']).publication.layouts, []);
   });
 
   it('asks ls for no port, and takes no more than it reads', () => {

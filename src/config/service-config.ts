@@ -1,0 +1,145 @@
+/**
+ * From what was given of one service to its configuration, or to the list of everything that is wrong with it.
+ */
+import { reservedRange, type Protocol } from '../core/address.ts';
+import { unreachable, type Advertise } from '../core/advertise.ts';
+import type { Check } from '../core/check.ts';
+import { instanceOf, type ContainerFacts, type ServiceSpec } from '../core/instance.ts';
+import { recordsOf, type Publication } from '../core/layouts.ts';
+import { readCheck } from './check.ts';
+import { readerOf, type GivenOptions, type Read } from './given.ts';
+import type { LayoutChoice } from './service.ts';
+import type { HostName } from './values.ts';
+
+/** One service: where it listens, how it is checked, and as what and how it is registered. */
+export interface ServiceConfig {
+  /** What the log and the doctor call it where there are several. */
+  readonly handle: string;
+  readonly localPort: number;
+  readonly protocol: Protocol;
+  readonly spec: ServiceSpec;
+  readonly publication: Publication;
+  /** The host's address or name, if the user says it. */
+  readonly ip: HostName | undefined;
+  readonly advertise: Advertise;
+  /** Whether an address may be registered that reaches us from this host only. */
+  readonly allowLoopback: boolean;
+  readonly check: Check;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** So many passes in a row bring the service up, and so many fails down. */
+  readonly rise: number;
+  readonly fall: number;
+  /** For how long after our start fails are expected. */
+  readonly startPeriodMs: number;
+  readonly ttlSeconds: number;
+  /** Whether the kernel is asked what becomes of the app between the checks. */
+  readonly watch: boolean;
+}
+
+/** The service, or every problem at once, each naming the flag, the value, the rule and the way out. */
+export function readService(
+  given: GivenOptions,
+  variables: ServiceSpec['variables'],
+): { readonly service: ServiceConfig } | { readonly problems: readonly string[] } {
+  const { read, problems } = readerOf(given);
+  const check = readCheck(given);
+  const port = read('port');
+  const name = read('name');
+  const values = {
+    handle: name ?? given.get('port')?.text ?? '',
+    localPort: port?.port,
+    protocol: port?.protocol,
+    spec: {
+      name,
+      host: read('host'),
+      scheme: read('scheme'),
+      tags: read('tags'),
+      weight: read('weight'),
+      zone: read('zone'),
+      meta: read('meta') ?? new Map(),
+      variables,
+    } as ServiceSpec,
+    publication: readPublication(read),
+    ip: read('ip'),
+    advertise: read('advertise'),
+    allowLoopback: read('allow-loopback'),
+    check: 'check' in check ? check.check : undefined,
+    intervalMs: read('interval'),
+    timeoutMs: read('timeout'),
+    rise: read('rise'),
+    fall: read('fall'),
+    startPeriodMs: read('start-period'),
+    ttlSeconds: read('ttl'),
+    watch: read('watch'),
+  };
+  if ('problems' in check) problems.push(...check.problems);
+  problems.push(...conflicts(values));
+  if (problems.length > 0) return { problems };
+  const service = values as ServiceConfig;
+  const problem = foreseeProblem(service);
+  return problem === undefined ? { service } : { problems: [problem] };
+}
+
+export function readPublication(read: Read): Publication {
+  const parent = read('key') ?? '';
+  const own = read('record') ?? [];
+  const fallback: LayoutChoice[] = own.length > 0 ? [] : [{ name: 'service', root: parent }];
+  const layouts = (read('layout') ?? fallback).map(({ name, root = parent }) => ({ name, root }));
+  return { layouts, own };
+}
+
+/** What will be in the way whatever the instance, found by writing down one that might be. */
+function foreseeProblem(service: ServiceConfig): string | undefined {
+  const { advertise, localPort, protocol, publication, spec } = service;
+  const literal = advertise.kind === 'literal';
+  const address = literal ? advertise.address : { ip: '192.0.2.1', port: 1 };
+  const container = literal ? undefined : someContainer;
+  const answer = recordsOf(publication, () => instanceOf(spec, { address, localPort, protocol }, container));
+  return answer.kind === 'problem' ? answer.problem : undefined;
+}
+
+const someContainer: ContainerFacts = {
+  id: '0'.repeat(64),
+  name: 'some-container',
+  image: 'some-image',
+  labels: { get: () => 'some-label' },
+  publishedPorts: 1,
+};
+
+function conflicts({
+  intervalMs,
+  timeoutMs,
+  ttlSeconds,
+  ip,
+  advertise,
+  allowLoopback,
+}: { readonly [Name in keyof ServiceConfig]: ServiceConfig[Name] | undefined }): string[] {
+  const problems: string[] = [];
+  if (intervalMs !== undefined && timeoutMs !== undefined && timeoutMs > intervalMs) {
+    problems.push(
+      `--timeout ${timeoutMs} ms is longer than --interval ${intervalMs} ms: a check must end before the next begins; ` +
+        `lower --timeout or raise --interval`,
+    );
+  }
+  if (intervalMs !== undefined && ttlSeconds !== undefined && ttlSeconds * 1000 < 2 * intervalMs) {
+    problems.push(
+      `--ttl ${ttlSeconds} s is shorter than two intervals of ${intervalMs} ms: one late renewal would lose the key; ` +
+        `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
+    );
+  }
+  if (ip !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container')) {
+    problems.push('--ip and --advertise both say the address; give one of them');
+  }
+  const said = { '--ip': ip?.kind === 'ip' ? ip.ip : undefined, '--advertise': literalIp(advertise) };
+  for (const [flag, address] of Object.entries(said)) {
+    const range = address === undefined ? null : reservedRange(address);
+    if (range !== null && !(range === 'loopback' && allowLoopback))
+      problems.push(`${flag} ${address} ${unreachable(range)}`);
+  }
+  return problems;
+}
+
+function literalIp(advertise: Advertise | undefined): string | undefined {
+  return advertise?.kind === 'literal' ? advertise.address.ip : undefined;
+}
