@@ -24,6 +24,8 @@ export interface AgentParts {
   readonly log: Log;
   /** A number in [0, 1). */
   readonly chance: () => number;
+  /** Whether this is the only service of the process. */
+  readonly alone: boolean;
   readonly probe: Probe;
   readonly locator: Locator;
   /** What sees the app between the checks; null when that is switched off. */
@@ -38,7 +40,7 @@ const closeMs = 1500;
 
 /**
  * Runs until `stop` aborts, and leaves nothing of ours in etcd.
- * @throws NoAddressError when the first look at the address says that there is none
+ * @throws NoAddressError when the first look at the address says that there is none, and the service is alone
  */
 export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<void> {
   const { config, clock, log, chance } = parts;
@@ -90,6 +92,7 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     clock,
     log,
     chance,
+    alone: parts.alone,
     located: records => dispatch({ kind: 'located', records }),
     unlocated: () => dispatch({ kind: 'unlocated' }),
   });

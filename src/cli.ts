@@ -8,11 +8,13 @@ import {
   checkListConfig,
   fromEnvironment,
   listOptionNames,
+  type Checked,
   type Config,
+  type ConfigByLabels,
   type ListConfig,
   type Surroundings,
 } from './config/config.ts';
-import type { Given, GivenOptions } from './config/given.ts';
+import { collector, type GivenOptions } from './config/given.ts';
 import {
   optionNames,
   options,
@@ -22,38 +24,52 @@ import {
   type OptionName,
 } from './config/options.ts';
 import { registratorVariables } from './config/service.ts';
+import type { Said } from './config/services.ts';
 import { ConfigError, ExitCode } from './errors.ts';
 
 export type Command =
-  | { readonly kind: 'run'; readonly config: Config }
-  | { readonly kind: 'doctor'; readonly config: Config; readonly json: boolean }
+  | { readonly kind: 'run'; readonly config: Config | ConfigByLabels }
+  | { readonly kind: 'doctor'; readonly config: Config | ConfigByLabels; readonly json: boolean }
   | { readonly kind: 'ls'; readonly config: ListConfig; readonly json: boolean; readonly watch: boolean }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' };
 
+/** What the command is depends on the file of --config: parse again with what it says. */
+export interface FileNeeded {
+  readonly kind: 'file';
+  readonly path: string;
+}
+
 /** @throws ConfigError with all that is wrong at once */
-export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Command {
+export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv, file: Said): Command;
+export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Command | FileNeeded;
+export function parseCommand(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  file?: Said,
+): Command | FileNeeded {
   const [word, ...rest] = argv;
-  if (word === 'ls') {
-    const { given, switches, problems } = readWords(rest, env, listOptionNames, ['json', 'watch']);
-    return (
-      answered(switches) ?? {
-        kind: 'ls',
-        config: settle(checkListConfig(given, surroundingsOf(env)), problems),
-        json: switches.has('json'),
-        watch: switches.has('watch'),
-      }
-    );
-  }
-  const isDoctor = word === 'doctor';
-  const words = isDoctor
-    ? readWords(rest, env, optionNames, ['json'])
-    : readWords(argv, env, optionNames, []);
-  const { given, switches, problems } = words;
-  const answer = answered(switches);
+  const [names, switches] =
+    word === 'ls' ? [listOptionNames, ['json', 'watch']] : [optionNames, word === 'doctor' ? ['json'] : []];
+  const words = readWords(word === 'ls' || word === 'doctor' ? rest : argv, env, names, switches);
+  const answer = answered(words.switches);
   if (answer) return answer;
-  const config = settle(checkConfig(given, surroundingsOf(env)), problems);
-  return isDoctor ? { kind: 'doctor', config, json: switches.has('json') } : { kind: 'run', config };
+  const path = words.given.get('config')?.text;
+  if (path !== undefined && file === undefined) return { kind: 'file', path };
+  const exitCode = file === undefined ? ExitCode.usage : ExitCode.config;
+  const settle = <C>(checked: Checked<C>): C => {
+    if ('config' in checked && words.problems.length === 0) return checked.config;
+    const problems = 'problems' in checked ? checked.problems : [];
+    throw new ConfigError([...words.problems, ...problems], exitCode);
+  };
+  const surroundings = surroundingsOf(env);
+  const json = words.switches.has('json');
+  if (word === 'ls') {
+    const config = settle(checkListConfig(words.given, surroundings, file));
+    return { kind: 'ls', config, json, watch: words.switches.has('watch') };
+  }
+  const config = settle(checkConfig(words.given, surroundings, file));
+  return word === 'doctor' ? { kind: 'doctor', config, json } : { kind: 'run', config };
 }
 
 /** What is answered whatever else is there. */
@@ -86,19 +102,17 @@ function readWords(
       return false;
     },
   });
-  const given = new Map<OptionName, Given>(fromEnvironment(env));
+  const flags = collector({ name: name => `--${name}`, assign: (name, value) => `--${name} ${value}` });
   for (const name of names) {
     // Of strings alone, as minimist was told; a list where the flag stands more than once.
     const value = parsed[name] as string | readonly string[] | undefined;
-    if (value === undefined) continue;
-    const { bare = '', placeholder, separator }: Option<unknown> = options[name];
-    const texts = [value].flat().map(text => text || bare);
-    if (texts.includes('')) problems.push(`--${name} needs a value: --${name} ${placeholder}`);
-    else if (texts.length > 1 && separator === undefined)
-      problems.push(`--${name} is given ${texts.length} times; give it once`);
-    else given.set(name, { text: texts.join(separator), from: `--${name}` });
+    if (value !== undefined) flags.add(name, [value].flat());
   }
-  return { given, switches: new Set(words.filter(word => parsed[word] === true)), problems };
+  return {
+    given: new Map([...fromEnvironment(env), ...flags.given]),
+    switches: new Set(words.filter(word => parsed[word] === true)),
+    problems: [...problems, ...flags.problems],
+  };
 }
 
 function surroundingsOf(env: NodeJS.ProcessEnv): Surroundings {
@@ -107,14 +121,6 @@ function surroundingsOf(env: NodeJS.ProcessEnv): Surroundings {
     registrator: registratorVariables(env),
     docker: env,
   };
-}
-
-function settle<C>(
-  checked: { readonly config: C } | { readonly problems: readonly string[] },
-  problems: readonly string[],
-): C {
-  if ('config' in checked && problems.length === 0) return checked.config;
-  throw new ConfigError([...problems, ...('problems' in checked ? checked.problems : [])], ExitCode.usage);
 }
 
 function unknownWord(word: string, known: readonly string[]): string {
@@ -134,6 +140,7 @@ export function helpText(version: string): string {
   return `dockreg ${version}: keeps a key in etcd exactly while the app in this container answers
 
 usage: dockreg --etcd URL --port PORT [OPTION…]
+       dockreg --etcd URL --service name=web,port=8000,… --service … [OPTION…]
        dockreg doctor [--json] --etcd URL --port PORT [OPTION…]   why does the app not appear?
        dockreg ls --etcd URL [--layout NAME[:ROOT],…] [--json] [--watch]   what stands in etcd
 

@@ -37,6 +37,8 @@ export interface LocatingHooks {
   readonly log: Log;
   /** A number in [0, 1). */
   readonly chance: () => number;
+  /** Whether there is nothing else for this process to do while there is no address. */
+  readonly alone: boolean;
   readonly located: (records: readonly ServiceRecord[]) => void;
   /** There is no address any more. */
   readonly unlocated: () => void;
@@ -57,7 +59,7 @@ export interface Locating {
   noteNetwork(): void;
   /**
    * Runs until `ending` aborts.
-   * @throws NoAddressError when the first look says that there is none
+   * @throws NoAddressError when the first look says that there is none, and we are alone
    */
   run(ending: AbortSignal): Promise<void>;
 }
@@ -106,8 +108,9 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
       misses = 0;
       return relocateMs * (0.9 + 0.2 * chance());
     }
-    if (known === undefined) throw new NoAddressError(located.problem);
+    if (known === undefined && hooks.alone) throw new NoAddressError(located.problem);
     const next = miss(located.problem);
+    if (known === undefined) return relocateMs * (0.9 + 0.2 * chance());
     misses += 1;
     if (known !== null && misses >= missesToBelieve) {
       log.warn(`address ${known} is gone: ${located.problem}`);

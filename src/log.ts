@@ -23,6 +23,15 @@ export function createLog(format: LogFormat, clock: Clock, write: (line: string)
   return { info: at('info'), warn: at('warn'), error: at('error') };
 }
 
+/** The same log, with these fields first in each line. */
+export function withFields(log: Log, first: Fields): Log {
+  return {
+    info: (message, fields) => log.info(message, { ...first, ...fields }),
+    warn: (message, fields) => log.warn(message, { ...first, ...fields }),
+    error: (message, fields) => log.error(message, { ...first, ...fields }),
+  };
+}
+
 function logfmt(fields: Fields): string {
   return Object.entries(fields)
     .filter(([, value]) => value !== undefined)

@@ -2,7 +2,7 @@
 /**
  * The process: arguments, signals, standard output and exit codes. No other file touches them.
  */
-import { helpText, parseCommand } from './cli.ts';
+import { helpText, parseCommand, type Command } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run } from './commands/run.ts';
 import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
@@ -35,6 +35,14 @@ function crash(error: unknown): never {
   process.exit(ExitCode.internal);
 }
 
+/** @throws ConfigError */
+async function readCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Command> {
+  const command = parseCommand(argv, env);
+  if (command.kind !== 'file') return command;
+  const { readConfigFile } = await import('./config/file.ts');
+  return parseCommand(argv, env, await readConfigFile(command.path, env));
+}
+
 async function main(): Promise<ExitCode> {
   // Advice for programmers, of which gRPC earns some for every endpoint that is an IP address with TLS.
   process.noDeprecation = true;
@@ -43,7 +51,7 @@ async function main(): Promise<ExitCode> {
   // The end of who reads our output is not the end of the app.
   process.stdout.on('error', () => undefined);
   try {
-    const command = parseCommand(process.argv.slice(2), process.env);
+    const command = await readCommand(process.argv.slice(2), process.env);
     switch (command.kind) {
       case 'help':
         process.stdout.write(helpText(version));

@@ -2,7 +2,7 @@
  * The parts that a configuration asks for, the same for every command. What is heavy is loaded when it is first used.
  */
 import { systemClock } from './clock.ts';
-import type { Config } from './config/config.ts';
+import type { SharedConfig } from './config/config.ts';
 import { passwordVariable } from './config/options.ts';
 import type { ServiceConfig } from './config/service-config.ts';
 import type { Address } from './core/address.ts';
@@ -12,9 +12,10 @@ import { recordsOf, type RecordsAnswer } from './core/layouts.ts';
 import type { Engine } from './docker/engine.ts';
 import type { Self } from './docker/locate.ts';
 import type { Access, Member } from './etcd/member.ts';
+import { ConfigError, messageOf } from './errors.ts';
 import { findHostIp } from './host-ip.ts';
 import { openProbe } from './probe/open.ts';
-import type { Probe } from './probe/probe.ts';
+import { unknown, type Probe } from './probe/probe.ts';
 
 /** Where the app is asked: at home. */
 export const appHost = '127.0.0.1';
@@ -35,16 +36,52 @@ export function appProbe(
   });
 }
 
-/** Makes clients of etcd's members. They share one token. */
-export function connector({ security }: Pick<Config, 'security'>): (endpoint: string) => Promise<Member> {
+/** A check that can never work here is one that could not be made, and not the end of us. */
+export function forgiving(probe: Probe): Probe {
+  return async stop => {
+    try {
+      return await probe(stop);
+    } catch (error) {
+      if (error instanceof ConfigError) return unknown(messageOf(error));
+      throw error;
+    }
+  };
+}
+
+/**
+ * Makes clients of etcd's members. They share one token, and those of one endpoint share a connection until one of them
+ * closes it: after that who comes gets a new one, and the others keep the old.
+ */
+export function connector({
+  security,
+}: Pick<SharedConfig, 'security'>): (endpoint: string) => Promise<Member> {
   let access: Access | undefined;
-  return async endpoint => {
+  const shared = new Map<string, { readonly opened: Promise<Member>; users: number }>();
+  const open = async (endpoint: string): Promise<Member> => {
     const [{ connectMember }, { createTokenKeeper }] = await Promise.all([
       import('./etcd/member.ts'),
       import('./etcd/token.ts'),
     ]);
     access ??= { clock: systemClock, tls: security.tls, tokens: createTokenKeeper(security.user) };
     return connectMember(endpoint, access);
+  };
+  return async endpoint => {
+    const connection = shared.get(endpoint) ?? { opened: open(endpoint), users: 0 };
+    shared.set(endpoint, connection);
+    connection.users += 1;
+    const leave = (): boolean => {
+      if (shared.get(endpoint) === connection) shared.delete(endpoint);
+      connection.users -= 1;
+      return connection.users === 0;
+    };
+    const member = await connection.opened.catch((error: unknown) => {
+      leave();
+      throw error;
+    });
+    const close = (): void => {
+      if (leave()) member.close();
+    };
+    return { ...member, close };
   };
 }
 
@@ -60,10 +97,7 @@ export interface DockerQuestions {
   ): Promise<Exclude<AddressAnswer, { kind: 'needs' }>>;
 }
 
-export function createDocker({
-  engine: endpoint,
-  container,
-}: Pick<Config, 'engine' | 'container'>): DockerQuestions {
+export function createDocker({ engine: endpoint, container }: SharedConfig): DockerQuestions {
   let finding: Promise<Self> | undefined;
   const engine = async (): Promise<Engine> =>
     (await import('./docker/engine.ts')).connectEngine(endpoint, systemClock);

@@ -2,17 +2,17 @@
  * `dockreg doctor`: for a person whose app does not appear. Goes every step from our container to the key in etcd, also
  * after one that failed, and says what is wrong and the way out. It leaves nothing behind.
  */
-import type { Config } from '../config/config.ts';
+import type { Config, ConfigByLabels } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import { examineAddress, examineCheck, examineListener } from '../doctor/app.ts';
 import { examineEtcd, examineRecords } from '../doctor/etcd.ts';
 import { formatFinding, type Finding } from '../doctor/finding.ts';
-import { examineContainer, examinePort, type Place } from '../doctor/place.ts';
+import { examineContainer, examinePort, examineServices, type Place } from '../doctor/place.ts';
 import { createDocker } from '../parts.ts';
 
 /** Answers whether all is well. With `json` the findings come as one array, at the end. */
 export async function doctor(
-  config: Config,
+  config: Config | ConfigByLabels,
   version: string,
   { json }: { readonly json: boolean },
   write: (text: string) => void,
@@ -26,10 +26,10 @@ export async function doctor(
   return findings.every(({ ok }) => ok !== false);
 }
 
-async function* examine(config: Config, version: string): AsyncGenerator<Finding> {
-  const { services } = config;
+async function* examine(config: Config | ConfigByLabels, version: string): AsyncGenerator<Finding> {
   const docker = createDocker(config);
   const whereabouts = yield* examineContainer(config, docker);
+  const services = yield* examineServices(config, whereabouts);
   const of = ({ handle }: ServiceConfig, finding: Finding): Finding =>
     services.length === 1 ? finding : { service: handle, ...finding };
   const places: Place[] = [];

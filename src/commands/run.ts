@@ -4,35 +4,90 @@
  */
 import { runAgent, type AgentParts } from '../agent.ts';
 import { systemClock } from '../clock.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import type { Address } from '../core/address.ts';
 import { notation, watchRole } from '../core/check.ts';
 import type { Self } from '../docker/locate.ts';
 import type { Member } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
-import type { Log } from '../log.ts';
+import { withFields, type Fields, type Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
 import { networkWatcher } from '../host-ip.ts';
 import type { Located, Locator } from '../locating.ts';
-import { appHost, appProbe, connector, createDocker, recordsAt, type DockerQuestions } from '../parts.ts';
+import {
+  appHost,
+  appProbe,
+  connector,
+  createDocker,
+  forgiving,
+  recordsAt,
+  type DockerQuestions,
+} from '../parts.ts';
 
-export async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<void> {
-  const { endpoints, services } = config;
-  for (const service of services) {
-    log.info('started', {
-      version,
-      etcd: endpoints.join(','),
-      port: service.localPort,
-      check: notation(service.check),
-      interval: `${service.intervalMs}ms`,
-      timeout: `${service.timeoutMs}ms`,
-      ttl: `${service.ttlSeconds}s`,
-    });
+export async function run(
+  config: Config | ConfigByLabels,
+  version: string,
+  log: Log,
+  stop: AbortSignal,
+): Promise<void> {
+  const docker = createDocker(config);
+  const services = await start(config, { version, docker, log, stop });
+  const alone = services.length === 1;
+  const shared = { version, alone, docker, endpoints: config.endpoints, connect: connector(config) };
+  const agents = services.map(service =>
+    agentParts(service, { ...shared, log: alone ? log : withFields(log, { service: service.handle }) }),
+  );
+  await runAll(await Promise.all(agents), stop);
+}
+
+interface Start {
+  readonly version: string;
+  readonly docker: DockerQuestions;
+  readonly log: Log;
+  readonly stop: AbortSignal;
+}
+
+/** Tells of the start, and finds out what the services are; none when we are stopped before that is known. */
+async function start(
+  config: Config | ConfigByLabels,
+  { version, docker, log, stop }: Start,
+): Promise<readonly ServiceConfig[]> {
+  const process = { version, etcd: config.endpoints.join(',') };
+  if ('services' in config) {
+    const { services } = config;
+    const [first, second] = services;
+    if (first && !second) log.info('started', { ...process, ...describe(first) });
+    else log.info('started', { ...process, services: services.map(({ handle }) => handle).join(',') });
+    if (second) tellServices(services, log);
+    await checkCertificates(config, services);
+    return services;
   }
-  await checkCertificates(config);
-  const shared = { version, log, endpoints, docker: createDocker(config), connect: connector(config) };
-  await runAll(await Promise.all(services.map(service => agentParts(service, shared))), stop);
+  log.info('started', { ...process, services: 'by the labels of this container' });
+  await checkCertificates(config, []);
+  const { readLabels } = await import('../read-labels.ts');
+  const labels = await readLabels(docker, { clock: systemClock, chance: Math.random, log }, stop);
+  if (labels === null) return [];
+  const checked = config.withLabels(labels);
+  if ('problems' in checked) throw new ConfigError(checked.problems, ExitCode.config);
+  const { services } = checked.config;
+  tellServices(services, log);
+  await checkAuthorities(services);
+  return services;
+}
+
+function tellServices(services: readonly ServiceConfig[], log: Log): void {
+  for (const service of services) log.info('configured', { service: service.handle, ...describe(service) });
+}
+
+function describe({ localPort, check, intervalMs, timeoutMs, ttlSeconds }: ServiceConfig): Fields {
+  return {
+    port: localPort,
+    check: notation(check),
+    interval: `${intervalMs}ms`,
+    timeout: `${timeoutMs}ms`,
+    ttl: `${ttlSeconds}s`,
+  };
 }
 
 /** Runs the agents until `stop` aborts; when one throws, the others end in good order before that goes on. */
@@ -49,9 +104,11 @@ async function runAll(agents: readonly AgentParts[], stop: AbortSignal): Promise
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
-/** What the services of a process have in common. */
+/** What the services of a process have in common, and the log of the one that is to be. */
 interface Shared {
   readonly version: string;
+  /** Whether there is one service only. */
+  readonly alone: boolean;
   readonly log: Log;
   readonly endpoints: readonly string[];
   readonly docker: DockerQuestions;
@@ -61,13 +118,16 @@ interface Shared {
 async function agentParts(service: ServiceConfig, shared: Shared): Promise<AgentParts> {
   const clock = systemClock;
   const chance = Math.random;
-  const { log, endpoints, docker, connect, version } = shared;
+  const { version, alone, log, endpoints, docker, connect } = shared;
+  const probe = await appProbe(service, docker, version);
   return {
     config: service,
     clock,
     log,
     chance,
-    probe: await appProbe(service, docker, version),
+    alone,
+    // One service that can never pass is no reason to take the others away.
+    probe: alone ? probe : forgiving(probe),
     locator: createLocator(service, docker),
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
@@ -91,17 +151,32 @@ async function agentParts(service: ServiceConfig, shared: Shared): Promise<Agent
 }
 
 /** A wrong path is told at the start; a file that is broken later, while it is renewed, is tried again. */
-async function checkCertificates({ security: { tls }, engine, services }: Config): Promise<void> {
-  const { PemFileError } = await import('../pem.ts');
-  try {
-    const { readTls } = await import('../etcd/tls.ts');
-    await readTls(tls);
+async function checkCertificates(
+  { security, engine }: SharedConfig,
+  services: readonly ServiceConfig[],
+): Promise<void> {
+  const isDockerAsked =
+    services.some(({ advertise }) => advertise.kind !== 'literal') || services.length === 0;
+  await refuseBadFiles(async () => {
+    await (await import('../etcd/tls.ts')).readTls(security.tls);
+    if (isDockerAsked && engine.kind === 'tcp' && engine.certificates !== undefined)
+      await (await import('../docker/tls.ts')).readCertificates(engine.certificates);
+  });
+  await checkAuthorities(services);
+}
+
+/** The same for those of the checks. */
+async function checkAuthorities(services: readonly ServiceConfig[]): Promise<void> {
+  await refuseBadFiles(async () => {
     for (const { check } of services)
       if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readAuthority(check.tls);
-    if (services.every(({ advertise }) => advertise.kind === 'literal')) return;
-    if (engine.kind === 'unix' || engine.certificates === undefined) return;
-    const { readCertificates } = await import('../docker/tls.ts');
-    await readCertificates(engine.certificates);
+  });
+}
+
+async function refuseBadFiles(read: () => Promise<void>): Promise<void> {
+  const { PemFileError } = await import('../pem.ts');
+  try {
+    await read();
   } catch (error) {
     if (error instanceof PemFileError)
       throw new ConfigError([error.message], ExitCode.config, { cause: error });

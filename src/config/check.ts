@@ -24,9 +24,16 @@ const uses = {
   'check-expect': ['tcp'],
 } as const satisfies Readonly<Partial<Record<OptionName, readonly CheckScheme[]>>>;
 
-/** Pure: the same for flags, variables, and whatever else texts may come from. */
+/** Whether the option says more of a check of this scheme; any other option than those of a check does. */
+export function isOfUse(name: OptionName, scheme: string): boolean {
+  const schemes: readonly string[] | undefined = uses[name as keyof typeof uses];
+  return schemes === undefined || schemes.includes(scheme);
+}
+
+/** Pure: the same for flags, variables, and whatever else texts may come from. `whose` begins what is not of one. */
 export function readCheck(
   given: GivenOptions,
+  whose = '',
 ): { readonly check: Check } | { readonly problems: readonly string[] } {
   const { read, problems } = readerOf(given);
   const target = read('check');
@@ -47,18 +54,20 @@ export function readCheck(
   if (target !== undefined) {
     for (const [name, schemes] of Object.entries(uses) as [keyof typeof uses, readonly CheckScheme[]][]) {
       const source = given.get(name)?.from;
-      if (source !== undefined && !schemes.includes(target.scheme))
+      if (source !== undefined && !isOfUse(name, target.scheme))
         problems.push(
           `${source} is for ${schemes.join(', ')} checks, and the check is ${target.scheme}; leave it out`,
         );
     }
   }
   if (tls.insecure && tls.ca !== undefined)
-    problems.push('--check-insecure takes any certificate, so --check-ca has no use; give one of them');
+    problems.push(
+      `${whose}--check-insecure takes any certificate, so --check-ca has no use; give one of them`,
+    );
   if (values.method === 'HEAD' && values.body)
-    problems.push('--check-method HEAD brings no body for --check-body; use GET');
+    problems.push(`${whose}--check-method HEAD brings no body for --check-body; use GET`);
   if (values.send && !values.expect)
-    problems.push('--check-send needs an answer to wait for; say which with --check-expect');
+    problems.push(`${whose}--check-send needs an answer to wait for; say which with --check-expect`);
   if (target === undefined || problems.length > 0) return { problems };
 
   const { scheme, argument } = target;

@@ -15,10 +15,19 @@ import {
   type Option,
   type OptionName,
 } from './options.ts';
+import { servicesOfLabels } from './labels.ts';
 import { readPublication, readService, type ServiceConfig } from './service-config.ts';
+import {
+  nothingSaid,
+  problemsOfDefaults,
+  readServices,
+  servicesOfFlag,
+  type Said,
+  type SaidService,
+} from './services.ts';
 
-/** What the services share, and the services. */
-export interface Config {
+/** What the services of a process share. */
+export interface SharedConfig {
   /** `http://host:port`, at least one. */
   readonly endpoints: readonly string[];
   readonly security: Security;
@@ -26,9 +35,20 @@ export interface Config {
   /** The id of our own container, if the user says it. */
   readonly container: string | undefined;
   readonly logFormat: LogFormat;
+}
+
+export interface Config extends SharedConfig {
   /** At least one. */
   readonly services: readonly ServiceConfig[];
 }
+
+/** Nothing that was given says a service, so the labels of our container must. */
+export interface ConfigByLabels extends SharedConfig {
+  readonly withLabels: (labels: ReadonlyMap<string, string>) => Checked<Config>;
+}
+
+/** A configuration, or every problem at once, each naming the flag, the value, the rule and the way out. */
+export type Checked<C> = { readonly config: C } | { readonly problems: readonly string[] };
 
 /** Variables that are set and not empty. */
 export function fromEnvironment(env: NodeJS.ProcessEnv): GivenOptions {
@@ -58,24 +78,72 @@ export interface Surroundings {
   readonly docker: DockerVariables;
 }
 
-/** The configuration, or every problem at once, each naming the flag, the value, the rule and the way out. */
+/**
+ * @param file what the file of --config says. Where nothing given says a service, the labels must, unless our address is
+ *   said: then Docker is not asked.
+ */
 export function checkConfig(
   given: GivenOptions,
   { password, registrator: variables, docker }: Surroundings,
-): { readonly config: Config } | { readonly problems: readonly string[] } {
-  const { read, problems } = readerOf(given);
+  file: Said = nothingSaid,
+): Checked<Config | ConfigByLabels> {
+  const defaults = new Map([...file.defaults, ...given]);
+  const { read, problems } = readerOf(defaults);
   const etcd = readEtcd(read, password);
-  const values = {
+  const shared = {
     ...etcd.values,
     engine: secured(read('docker'), docker, problems),
     container: read('container'),
     logFormat: read('log'),
+  } as SharedConfig;
+  const flag = servicesOfFlag(read('service') ?? [], given.get('service')?.from ?? '');
+  problems.push(...file.problems, ...flag.problems, ...etcd.conflicts());
+  if (flag.services.length > 0 && file.services.length > 0)
+    problems.push('--service and the file of --config both say services; say them in one of the two');
+  const said = [...flag.services, ...file.services];
+  const isLiteral = /:\d+$/.test(defaults.get('advertise')?.text ?? '');
+  if (said.length > 0 || defaults.has('port') || isLiteral)
+    return settled(shared, problems, readSaid(said, defaults, variables));
+
+  problems.push(...(given.has('service') ? [] : problemsOfDefaults(defaults)));
+  if (problems.length > 0) return { problems };
+  return {
+    config: {
+      ...shared,
+      withLabels(labels) {
+        const label = servicesOfLabels(labels);
+        const all = new Map([...file.defaults, ...label.defaults, ...given]);
+        if (label.services.length > 0 || label.problems.length > 0 || all.has('port'))
+          return settled(shared, label.problems, readSaid(label.services, all, variables));
+        return { problems: [nothingSaysAService] };
+      },
+    },
   };
+}
+
+const nothingSaysAService =
+  'nothing says where an app listens: give --port 8000 (or DOCKREG_PORT), --service or --config, or label the ' +
+  'container with dockreg.port=8000';
+
+/** The services that are said; where there are none, the one of the options themselves. */
+function readSaid(
+  said: readonly SaidService[],
+  given: GivenOptions,
+  variables: ServiceSpec['variables'],
+): ReturnType<typeof readServices> {
+  if (said.length > 0) return readServices(said, given, variables);
   const answer = readService(given, variables);
-  if ('problems' in answer) problems.push(...answer.problems);
-  problems.push(...etcd.conflicts());
-  if ('problems' in answer || problems.length > 0) return { problems };
-  return { config: { ...values, services: [answer.service] } as Config };
+  return 'problems' in answer ? answer : { services: [answer.service] };
+}
+
+function settled(
+  shared: SharedConfig,
+  problems: readonly string[],
+  answer: ReturnType<typeof readServices>,
+): Checked<Config> {
+  const all = [...problems, ...('problems' in answer ? answer.problems : [])];
+  if ('problems' in answer || all.length > 0) return { problems: all };
+  return { config: { ...shared, services: answer.services } };
 }
 
 /** Where the instances are looked for, and how. */
@@ -91,8 +159,10 @@ export interface ListConfig {
 export function checkListConfig(
   given: GivenOptions,
   { password }: Surroundings,
-): { readonly config: ListConfig } | { readonly problems: readonly string[] } {
-  const { read, problems } = readerOf(given);
+  file: Said = nothingSaid,
+): Checked<ListConfig> {
+  const { read, problems } = readerOf(new Map([...file.defaults, ...given]));
+  problems.push(...file.problems);
   const etcd = readEtcd(read, password);
   const { layouts } = readPublication(read);
   const values = { ...etcd.values, layouts, name: read('name') };
@@ -115,6 +185,7 @@ export const listOptionNames = [
   'key',
   'layout',
   'name',
+  'config',
 ] as const satisfies readonly OptionName[];
 
 function readEtcd(

@@ -13,6 +13,38 @@ export interface Given {
 /** What was given, by option. Where an option came from twice, the first of its list holds. */
 export type GivenOptions = ReadonlyMap<OptionName, Given>;
 
+/** How a notation writes an option: its name, and with a value. */
+export interface Notation {
+  readonly name: (word: string) => string;
+  readonly assign: (word: string, value: string) => string;
+}
+
+export interface Collector {
+  readonly given: Map<OptionName, Given>;
+  readonly problems: string[];
+  /** An option as it stands there, once or several times. An empty text is an option without a value. */
+  add(name: OptionName, texts: readonly string[]): void;
+}
+
+/** Collects options, the same for every notation. */
+export function collector(notation: Notation): Collector {
+  const given = new Map<OptionName, Given>();
+  const problems: string[] = [];
+  return {
+    given,
+    problems,
+    add(name, texts) {
+      const { bare = '', placeholder, separator }: Option<unknown> = options[name];
+      const from = notation.name(name);
+      const values = texts.map(text => text || bare);
+      if (values.includes('')) problems.push(`${from} needs a value: ${notation.assign(name, placeholder)}`);
+      else if (values.length > 1 && separator === undefined)
+        problems.push(`${from} is given ${values.length} times; give it once`);
+      else given.set(name, { text: values.join(separator), from });
+    },
+  };
+}
+
 /** The value of an option; undefined when there is none, or a bad one, which has been noted. */
 export type Read = <Name extends OptionName>(name: Name) => Parsed<Name> | undefined;
 

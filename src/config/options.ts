@@ -19,6 +19,7 @@ import {
   parseWeight,
   parseZone,
 } from './service.ts';
+import { parseServices } from './service-text.ts';
 import {
   parseAdvertise,
   parseContainerId,
@@ -84,10 +85,18 @@ export const options = {
   },
   port: {
     placeholder: 'PORT[/udp]',
-    help: "the app's local port (required)",
+    help: "the app's local port; left out, labels of the container say it",
     required: { wayOut: 'say where the app listens: --port 8000' },
     parse: parseLocalPort,
   },
+  service: {
+    placeholder: 'OPTION=VALUE,…',
+    help: 'one of several services, such as name=web,port=8000; repeatable',
+    separator: '\n',
+    shared: true,
+    parse: parseServices,
+  },
+  config: { placeholder: 'FILE', help: 'options and services, in YAML', shared: true, parse: parsePath },
   key: {
     placeholder: 'PARENT',
     help: 'parent of the keys: /PARENT/<ip>:<port>',

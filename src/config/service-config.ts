@@ -4,7 +4,7 @@
 import { reservedRange, type Protocol } from '../core/address.ts';
 import { unreachable, type Advertise } from '../core/advertise.ts';
 import type { Check } from '../core/check.ts';
-import { instanceOf, type ContainerFacts, type ServiceSpec } from '../core/instance.ts';
+import { instanceOf, type ContainerFacts, type Instance, type ServiceSpec } from '../core/instance.ts';
 import { recordsOf, type Publication } from '../core/layouts.ts';
 import { readCheck } from './check.ts';
 import { readerOf, type GivenOptions, type Read } from './given.ts';
@@ -37,13 +37,17 @@ export interface ServiceConfig {
   readonly watch: boolean;
 }
 
-/** The service, or every problem at once, each naming the flag, the value, the rule and the way out. */
+/**
+ * The service, or every problem at once, each naming the flag, the value, the rule and the way out. What is not of one
+ * flag begins with `whose`.
+ */
 export function readService(
   given: GivenOptions,
   variables: ServiceSpec['variables'],
+  whose = '',
 ): { readonly service: ServiceConfig } | { readonly problems: readonly string[] } {
   const { read, problems } = readerOf(given);
-  const check = readCheck(given);
+  const check = readCheck(given, whose);
   const port = read('port');
   const name = read('name');
   const values = {
@@ -74,11 +78,11 @@ export function readService(
     watch: read('watch'),
   };
   if ('problems' in check) problems.push(...check.problems);
-  problems.push(...conflicts(values));
+  problems.push(...conflicts(values).map(problem => `${whose}${problem}`));
   if (problems.length > 0) return { problems };
   const service = values as ServiceConfig;
   const problem = foreseeProblem(service);
-  return problem === undefined ? { service } : { problems: [problem] };
+  return problem === undefined ? { service } : { problems: [`${whose}${problem}`] };
 }
 
 export function readPublication(read: Read): Publication {
@@ -91,12 +95,21 @@ export function readPublication(read: Read): Publication {
 
 /** What will be in the way whatever the instance, found by writing down one that might be. */
 function foreseeProblem(service: ServiceConfig): string | undefined {
-  const { advertise, localPort, protocol, publication, spec } = service;
-  const literal = advertise.kind === 'literal';
-  const address = literal ? advertise.address : { ip: '192.0.2.1', port: 1 };
-  const container = literal ? undefined : someContainer;
-  const answer = recordsOf(publication, () => instanceOf(spec, { address, localPort, protocol }, container));
+  const answer = recordsOf(service.publication, () => likelyInstance(service));
   return answer.kind === 'problem' ? answer.problem : undefined;
+}
+
+/**
+ * An instance as it might be: where its address is not said it is one of nobody's (RFC 5737), the same for all on one
+ * `network`.
+ */
+export function likelyInstance(
+  { advertise, localPort, protocol, spec }: ServiceConfig,
+  network = 1,
+): Instance {
+  const literal = advertise.kind === 'literal';
+  const address = literal ? advertise.address : { ip: `192.0.2.${network}`, port: localPort };
+  return instanceOf(spec, { address, localPort, protocol }, literal ? undefined : someContainer);
 }
 
 const someContainer: ContainerFacts = {

@@ -58,27 +58,61 @@ interface Entry extends ServiceRecord {
 }
 
 /** All records of an instance, written and removed together. */
-export function recordsOf({ layouts, own }: Publication, makeInstance: () => Instance): RecordsAnswer {
-  try {
-    const instance = makeInstance();
-    const entries = layouts.map(layout => ({
-      layout,
-      spelling: `--layout ${spell(layout)}`,
-      ...shapes[layout.name](layout.root, instance),
-    }));
-    const others = own.map(record => ({ spelling: `--record ${record.text}`, ...fill(record, instance) }));
-    refuseCollisions([...entries, ...others]);
-    for (const entry of entries) {
-      for (const other of [...entries, ...others]) if (other !== entry) refuseMixture(entry, other);
-    }
-    const records = [...entries, ...others].map(({ key, value, underLease }) =>
+export function recordsOf(publication: Publication, makeInstance: () => Instance): RecordsAnswer {
+  return answered(() => {
+    const entries = entriesOf(publication, makeInstance());
+    refuseCollisions(entries);
+    refuseMixtures(entries);
+    return entries.map(({ key, value, underLease }) =>
       underLease ? { key, value, underLease } : { key, value },
     );
-    return { kind: 'records', records };
+  });
+}
+
+/** An instance next to others of the same process, each with a lease of its own. */
+export interface Neighbour {
+  /** What it is called, for the problem. */
+  readonly title: string;
+  readonly publication: Publication;
+  readonly makeInstance: () => Instance;
+}
+
+/** What they would do to each other: write one key, or a format where another is read; undefined for nothing. */
+export function conflictAmong(neighbours: readonly Neighbour[]): string | undefined {
+  const answer = answered(() => {
+    const entries = neighbours.flatMap(({ title, publication, makeInstance }) =>
+      entriesOf(publication, makeInstance(), ` of ${title}`),
+    );
+    // The lease in such a key tells them apart.
+    refuseCollisions(entries.filter(({ underLease }) => !underLease));
+    refuseMixtures(entries);
+    return [];
+  });
+  return answer.kind === 'problem' ? answer.problem : undefined;
+}
+
+function answered(make: () => readonly ServiceRecord[]): RecordsAnswer {
+  try {
+    return { kind: 'records', records: make() };
   } catch (error) {
     if (error instanceof LayoutProblem) return { kind: 'problem', problem: error.message };
     throw error;
   }
+}
+
+/** @param owner ends the spelling of each */
+function entriesOf({ layouts, own }: Publication, instance: Instance, owner = ''): Spelled[] {
+  return [
+    ...layouts.map(layout => ({
+      spelling: `--layout ${spell(layout)}${owner}`,
+      layout,
+      ...shapes[layout.name](layout.root, instance),
+    })),
+    ...own.map(record => ({
+      spelling: `--record ${record.text}${owner}`,
+      ...fill(record, instance),
+    })),
+  ];
 }
 
 export function spell({ name, root }: Layout): string {
@@ -207,8 +241,12 @@ function fill({ key, value, text }: OwnRecord, instance: Instance): ServiceRecor
   return { key: filled, value: content };
 }
 
+/** A record with what asks for it. */
 interface Spelled extends ServiceRecord {
   readonly spelling: string;
+  /** Those of a layout have one, and what its consumer reads. */
+  readonly layout?: Layout;
+  readonly reads?: string;
 }
 
 function refuseCollisions(entries: readonly Spelled[]): void {
@@ -222,17 +260,19 @@ function refuseCollisions(entries: readonly Spelled[]): void {
 }
 
 /** A consumer that lists a path takes everything there for its own, and most stumble over what is not. */
-function refuseMixture(
-  entry: Spelled & Entry & { readonly layout: Layout },
-  other: Spelled & { readonly layout?: Layout },
-): void {
-  if (!other.key.startsWith(entry.reads)) return;
-  const { name, root } = entry.layout;
-  if (name === 'skydns' && other.layout?.name === 'skydns') return;
+function refuseMixtures(entries: readonly Spelled[]): void {
+  for (const entry of entries) for (const other of entries) if (other !== entry) refuseMixture(entry, other);
+}
+
+function refuseMixture({ layout, reads, spelling }: Spelled, other: Spelled): void {
+  if (layout === undefined || reads === undefined || !other.key.startsWith(reads)) return;
+  const { name, root } = layout;
+  const isSame = other.layout?.name === name && (other.layout.root === root || name === 'skydns');
+  if (isSame) return;
   // Routers and the like are Traefik's too, and nobody's but the user's.
   if (name === 'traefik' && other.layout === undefined && other.key.startsWith(`${root}/`)) return;
   throw new LayoutProblem(
-    `${other.spelling} writes ${other.key} where ${entry.spelling} is read (${entry.reads}…), in another format; ` +
+    `${other.spelling} writes ${other.key} where ${spelling} is read (${reads}…), in another format; ` +
       `give one of them another root`,
   );
 }

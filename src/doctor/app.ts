@@ -8,11 +8,10 @@ import { formatAddress, type Address } from '../core/address.ts';
 import { notation } from '../core/check.ts';
 import { isLoopback } from '../core/socket-table.ts';
 import { describeOwner } from '../core/watch.ts';
-import { ConfigError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { survey } from '../kernel/holder.ts';
 import { readSockets } from '../kernel/sockets.ts';
-import { appHost, appProbe, type DockerQuestions } from '../parts.ts';
-import { unknown } from '../probe/probe.ts';
+import { appHost, appProbe, forgiving, type DockerQuestions } from '../parts.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
 
 /** How long a connect to our own address may take, in ms. */
@@ -48,11 +47,8 @@ export async function examineCheck(
   version: string,
 ): Promise<Finding> {
   const startedAt = systemClock.now();
-  const probe = await appProbe(service, docker, version);
-  const verdict = await probe(new AbortController().signal).catch((error: unknown) => {
-    if (error instanceof ConfigError) return unknown(messageOf(error));
-    throw error;
-  });
+  const probe = forgiving(await appProbe(service, docker, version));
+  const verdict = await probe(new AbortController().signal);
   const tookMs = Math.round(systemClock.now() - startedAt);
   if (verdict.kind === 'pass') return well('check', `passes: ${verdict.detail} after ${tookMs} ms`);
   return ill(

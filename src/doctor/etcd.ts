@@ -3,7 +3,7 @@
  * rehearsed write is all that is asked, so nothing is left behind.
  */
 import { systemClock } from '../clock.ts';
-import type { Config } from '../config/config.ts';
+import type { SharedConfig } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import type { RecordsAnswer } from '../core/layouts.ts';
 import type { Seen, ServiceRecord } from '../core/records.ts';
@@ -21,7 +21,7 @@ const nobody = '192.0.2.1';
 
 /** The endpoints and the cluster, with the records of all services. */
 export async function* examineEtcd(
-  config: Config,
+  config: SharedConfig,
   places: readonly Place[],
 ): AsyncGenerator<Finding, readonly Report[]> {
   const records = places.flatMap(place => {
@@ -59,7 +59,7 @@ interface Report {
 }
 
 async function examineMember(
-  config: Config,
+  config: SharedConfig,
   endpoint: string,
   records: readonly ServiceRecord[],
 ): Promise<Report> {
@@ -89,7 +89,7 @@ async function examineMember(
 }
 
 function describeMember(
-  { security }: Config,
+  { security }: SharedConfig,
   endpoint: string,
   { version }: MemberStatus,
   records: readonly ServiceRecord[],

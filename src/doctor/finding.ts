@@ -5,6 +5,7 @@
 export type Step =
   | 'docker'
   | 'container'
+  | 'services'
   | 'port'
   | 'app'
   | 'check'

@@ -2,7 +2,7 @@
  * Where are we, and where do others reach the app's port? The steps that Docker answers.
  */
 import { systemClock } from '../clock.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, ConfigByLabels } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { formatEngineEndpoint } from '../core/engine.ts';
@@ -19,11 +19,11 @@ const noContainer = '0'.repeat(64);
 export type Whereabouts = { readonly self: Self } | { readonly self: null; readonly why: string };
 
 export async function* examineContainer(
-  { engine, services }: Config,
+  config: Config | ConfigByLabels,
   docker: DockerQuestions,
 ): AsyncGenerator<Finding, Whereabouts> {
-  const said = services.map(({ advertise }) => advertise);
-  if (said.every(advertise => advertise.kind === 'literal')) {
+  const said = 'services' in config ? config.services.map(({ advertise }) => advertise) : null;
+  if (said?.every(advertise => advertise.kind === 'literal')) {
     const addresses = said.map(({ address }) => formatAddress(address)).join(', ');
     yield skipped('docker', `not asked: --advertise says ${addresses}`);
     return { self: null, why: 'Docker is not asked' };
@@ -32,7 +32,7 @@ export async function* examineContainer(
   try {
     await (await docker.engine()).inspect(noContainer);
     const tookMs = Math.round(systemClock.now() - startedAt);
-    yield well('docker', `${formatEngineEndpoint(engine)} answers after ${tookMs} ms`);
+    yield well('docker', `${formatEngineEndpoint(config.engine)} answers after ${tookMs} ms`);
   } catch (error) {
     yield unanswered('docker', error, 'see to it, or do without Docker: --advertise IP:PORT');
     yield skipped('container', 'Docker must confirm it');
@@ -46,6 +46,27 @@ export async function* examineContainer(
     yield unanswered('container', error);
     return { self: null, why: 'the container is not known' };
   }
+}
+
+/** The services, where need be by the labels of our container. */
+export function* examineServices(
+  config: Config | ConfigByLabels,
+  whereabouts: Whereabouts,
+): Generator<Finding, readonly ServiceConfig[]> {
+  if ('services' in config) return config.services;
+  if (whereabouts.self === null) {
+    yield skipped('services', `the labels of this container must say them: ${whereabouts.why}`);
+    return [];
+  }
+  const checked = config.withLabels(whereabouts.self.container.labels);
+  if ('problems' in checked) {
+    for (const problem of checked.problems) yield ill('services', problem);
+    return [];
+  }
+  const { services } = checked.config;
+  const names = services.map(({ handle }) => handle).join(', ');
+  yield well('services', `the labels of this container say ${names}`);
+  return services;
 }
 
 /** What was found out of where a service is; null is unknown. */

@@ -25,7 +25,7 @@ describe('the program refuses', () => {
   const usage: [name: string, args: string[], text: RegExp][] = [
     [
       'no port',
-      ['--etcd', 'http://127.0.0.1:2379'],
+      ['--etcd', 'http://127.0.0.1:2379', '--advertise', '10.1.0.101:80'],
       /^dockreg: --port is missing; say where the app listens: --port 8000/,
     ],
     ['port 0', [...enough.slice(0, 2), '--port', '0'], /--port "0": must be a port number from 1 to 65535/],

@@ -24,7 +24,11 @@ interface Story {
 }
 
 /** Looks once for each answer, on a clock whose sleeps take no time. */
-async function locating(answers: readonly (Located | Error)[], changedAt?: number): Promise<Story> {
+async function locating(
+  answers: readonly (Located | Error)[],
+  changedAt?: number,
+  alone = true,
+): Promise<Story> {
   const told: string[] = [];
   const waits: number[] = [];
   const log: string[] = [];
@@ -56,6 +60,7 @@ async function locating(answers: readonly (Located | Error)[], changedAt?: numbe
     clock,
     log: createLog('logfmt', clock, line => log.push(line)),
     chance: () => 0.5,
+    alone,
     located: records => told.push(records.map(({ key }) => key).join(' ')),
     unlocated: () => told.push('none'),
   });
@@ -112,5 +117,12 @@ describe('locating', () => {
   it('waits at the start for a Docker that is late, and ends when there is no address', async () => {
     assert.deepEqual((await locating([away, away, at(1)])).told, ['10.1.0.101:1']);
     await assert.rejects(locating([away, none]), new NoAddressError('not published'));
+  });
+
+  it('of one service of several without an address goes on, and looks as seldom as one that has it', async () => {
+    const { told, waits, log } = await locating([none, none, at(1)], undefined, false);
+    assert.deepEqual([told, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
+    assert.match(log[0] ?? '', /level=warn msg="waiting for the address: not published"/);
+    assert.equal(log.length, 2);
   });
 });

@@ -1,0 +1,33 @@
+/**
+ * What the labels of our container say: `dockreg.web.port=8000` of the service web, `dockreg.interval=2s` of all.
+ */
+import type { Notation } from './given.ts';
+import { collectOptions, saidService, type Collected, type Said } from './services.ts';
+import type { ServiceItem } from './service-text.ts';
+
+/** The last part is the option: no option has a dot in its name, and a service may. */
+const pattern = /^dockreg\.(?:(.+)\.)?([^.]*)$/;
+
+export function servicesOfLabels(labels: ReadonlyMap<string, string>): Said {
+  const byService = new Map<string, ServiceItem[]>();
+  for (const [label, text] of labels) {
+    const [, service = '', word] = pattern.exec(label) ?? [];
+    if (word !== undefined) byService.set(service, [...(byService.get(service) ?? []), { word, text }]);
+  }
+  const problems: string[] = [];
+  const collect = (prefix: string, items: readonly ServiceItem[]): Collected => {
+    const notation: Notation = {
+      name: word => `label ${prefix}${word}`,
+      assign: (word, value) => `${prefix}${word}=${value}`,
+    };
+    const collected = collectOptions(items, notation, 'service');
+    problems.push(...collected.problems);
+    return collected.given;
+  };
+  const defaults = collect('dockreg.', byService.get('') ?? []);
+  byService.delete('');
+  const services = [...byService].map(([service, items]) =>
+    saidService(`labels dockreg.${service}.*`, service, collect(`dockreg.${service}.`, items)),
+  );
+  return { defaults, services, problems };
+}

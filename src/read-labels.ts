@@ -1,0 +1,40 @@
+/**
+ * Reads the labels of our container, for as long as it takes.
+ */
+import type { Clock } from './clock.ts';
+import { outOfReach, waitMs } from './core/backoff.ts';
+import { noteFailure, type Outage } from './core/outage.ts';
+import { messageOf, UnavailableError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { DockerQuestions } from './parts.ts';
+
+export interface LabelHooks {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A number in [0, 1). */
+  readonly chance: () => number;
+}
+
+/** Null when `stop` aborts before Docker answers. */
+export async function readLabels(
+  docker: Pick<DockerQuestions, 'findSelf'>,
+  { clock, log, chance }: LabelHooks,
+  stop: AbortSignal,
+): Promise<ReadonlyMap<string, string> | null> {
+  let outage: Outage | null = null;
+  while (!stop.aborted) {
+    try {
+      return (await docker.findSelf()).container.labels;
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error;
+      const noted = noteFailure(outage, messageOf(error), clock.now());
+      outage = noted.outage;
+      if (noted.say)
+        log.warn(
+          `waiting for the labels of this container, as no --port, --service or --config is given: ${messageOf(error)}`,
+        );
+      await clock.sleep(waitMs(outOfReach, outage.tries, chance()), stop);
+    }
+  }
+  return null;
+}

@@ -1,0 +1,503 @@
+/** Several services: the three notations say the same, what is given for all holds for each, and what is refused. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseCommand } from '../../src/cli.ts';
+import type { Checked, Config, ConfigByLabels, ListConfig } from '../../src/config/config.ts';
+import { parseConfigFile } from '../../src/config/file.ts';
+import { optionNames, options, type Option, type OptionName } from '../../src/config/options.ts';
+import type { ServiceConfig } from '../../src/config/service-config.ts';
+import { ConfigError, ExitCode } from '../../src/errors.ts';
+
+const etcd = ['--etcd', 'http://h1:2379'];
+
+type Said = { readonly [Name in OptionName]?: string };
+
+/** The configuration, or all that is wrong with it. */
+function outcomeOf(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  yaml?: string,
+): Checked<Config | ConfigByLabels> & { readonly exitCode?: ExitCode } {
+  try {
+    const command =
+      yaml === undefined
+        ? parseCommand([...etcd, ...argv], env)
+        : parseCommand([...argv, '--config', 'x.yaml'], env, parseConfigFile(yaml, 'x.yaml', env));
+    assert.ok(command.kind === 'run');
+    return command;
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+}
+
+function servicesIn(outcome: Checked<Config | ConfigByLabels>): readonly ServiceConfig[] {
+  assert.ok('config' in outcome, 'problems' in outcome ? outcome.problems.join('\n') : '');
+  assert.ok('services' in outcome.config, 'labels are wanted');
+  return outcome.config.services;
+}
+
+function problemsIn(outcome: Checked<unknown>): string {
+  return 'problems' in outcome ? outcome.problems.join('\n') : 'it was accepted';
+}
+
+function withLabels(
+  labels: Readonly<Record<string, string>>,
+  argv: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+  yaml?: string,
+): Checked<Config> {
+  const outcome = outcomeOf(argv, env, yaml);
+  assert.ok('config' in outcome, problemsIn(outcome));
+  assert.ok('withLabels' in outcome.config, 'labels are not wanted');
+  return outcome.config.withLabels(new Map(Object.entries(labels)));
+}
+
+/** Each notation of the same services; `name` is the first of each. */
+const notations: Readonly<
+  Record<string, (services: readonly Said[], env?: NodeJS.ProcessEnv) => Checked<Config | ConfigByLabels>>
+> = {
+  '--service': (services, env) =>
+    outcomeOf(
+      services.flatMap(service => ['--service', inFlag(service)]),
+      env,
+    ),
+  DOCKREG_SERVICE: (services, env) =>
+    outcomeOf([], { ...env, DOCKREG_SERVICE: services.map(inFlag).join('\n') }),
+  labels: (services, env) => {
+    const labels = services.flatMap(({ name = '', ...others }) =>
+      Object.entries(others).map(([option, text]) => [`dockreg.${name}.${option}`, text]),
+    );
+    return withLabels(Object.fromEntries(labels) as Record<string, string>, [], env);
+  },
+  '--config': (services, env) => {
+    const entries = services.map(({ name = '', ...others }) => [name, others]);
+    // JSON is YAML.
+    const file = { etcd: 'http://h1:2379', services: Object.fromEntries(entries) as object };
+    return outcomeOf([], env, JSON.stringify(file).replaceAll('${', '$${'));
+  },
+};
+
+function inFlag(service: Said): string {
+  return Object.entries(service)
+    .map(([option, text]) => `${option}=${/[,\n"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text}`)
+    .join(',');
+}
+
+/** For each option of a service two values that are not its default, the second with what a notation might trip over. */
+const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more: Said]>>> = {
+  port: ['53/udp', {}],
+  key: ['/prod/service', {}],
+  layout: ['service,kratos', {}],
+  record: ['/a/{id}={"b":1,"c":"d"}\n/e/{address}=x=y', {}],
+  scheme: ['grpc', {}],
+  host: ['host-7', {}],
+  tags: ['blue,canary', {}],
+  weight: ['50', {}],
+  zone: ['eu-1', {}],
+  meta: ['version=2.1,build=7', {}],
+  ip: ['10.1.0.101', {}],
+  advertise: ['container:web_net', {}],
+  'allow-loopback': ['on', {}],
+  check: ['exec:test -e /a,b && echo "x"', {}],
+  'check-method': ['HEAD', {}],
+  'check-header': ['Host: web.example\nAccept: text/html, */*', {}],
+  'check-status': ['200-299,301', {}],
+  'check-body': ['/"status": ?"UP",(x|y){1,3}$/i', {}],
+  'check-send': ['PING "1",\\r\\n', { check: 'tcp', 'check-expect': '+PONG' }],
+  'check-expect': ['/^[+],"/', { check: 'tcp' }],
+  'check-ca': ['/run/ca.pem', { check: 'https:/' }],
+  'check-server-name': ['web.example', { check: 'https:/' }],
+  'check-insecure': ['on', { check: 'grpcs:my.Service' }],
+  'check-socket': ['/run/app.sock', {}],
+  interval: ['10s', {}],
+  timeout: ['250ms', {}],
+  rise: ['2', {}],
+  fall: ['3', {}],
+  'start-period': ['1m', {}],
+  ttl: ['1m', {}],
+  watch: ['off', {}],
+};
+
+const serviceOptions = optionNames.filter(name => {
+  const { shared }: Option<unknown> = options[name];
+  return shared !== true && name !== 'name';
+});
+
+describe('every option of a service', () => {
+  const plain = servicesIn(outcomeOf(['--port', '8000', '--name', 'web']))[0]!;
+  for (const name of serviceOptions) {
+    it(`${name} means the same in every notation as it does alone`, () => {
+      const [text, more] = samples[name] ?? ['', {}];
+      const said = { name: 'web', port: '8000', ...more, [name]: text };
+      const alone = servicesIn(
+        outcomeOf(Object.entries(said).flatMap(([option, value]) => [`--${option}`, value])),
+      );
+      assert.notDeepEqual(alone[0], plain);
+      for (const [notation, say] of Object.entries(notations))
+        assert.deepEqual(servicesIn(say([said])), alone, notation);
+    });
+  }
+
+  it('may be an option for all of them instead', () => {
+    for (const name of serviceOptions) {
+      const [text, more] = samples[name] ?? ['', {}];
+      const own = { name: 'web', port: '8000', ...more, [name]: text };
+      const { [name]: _, ...rest } = own;
+      const expected = servicesIn(outcomeOf(['--service', inFlag(own)]));
+      const flag = outcomeOf(['--service', inFlag(rest), `--${name}`, text]);
+      assert.deepEqual(servicesIn(flag), expected, name);
+      const yaml = JSON.stringify({ etcd: 'http://h1:2379', [name]: text, services: { web: rest } });
+      assert.deepEqual(servicesIn(outcomeOf([], {}, yaml)), expected, name);
+    }
+  });
+});
+
+function handles(...texts: string[]): string[] {
+  return servicesIn(outcomeOf(texts.flatMap(text => ['--service', text]))).map(({ handle }) => handle);
+}
+
+describe('several services', () => {
+  const three: Said[] = [
+    { name: 'web', port: '8000', check: 'http:/healthz', tags: 'blue,canary' },
+    { name: 'my.api', port: '9000', check: 'grpc', rise: '2' },
+    { name: 'dns', port: '53/udp', check: 'docker', interval: '10s' },
+  ];
+  for (const [notation, say] of Object.entries(notations)) {
+    it(`stand in ${notation}, each with its own options and those of all`, () => {
+      const env = { DOCKREG_INTERVAL: '6s', DOCKREG_TAGS: 'all', SERVICE_9000_ID: 'x' };
+      const services = servicesIn(say(three, env));
+      assert.deepEqual(
+        services.map(({ handle, spec, localPort, protocol, check, rise, intervalMs }) => [
+          handle,
+          spec.name,
+          `${localPort}/${protocol}`,
+          check.kind,
+          rise,
+          intervalMs,
+          spec.tags?.flat().map(String).join(),
+          spec.variables.get('SERVICE_9000_ID'),
+        ]),
+        [
+          ['web', 'web', '8000/tcp', 'http', 1, 6000, 'blue,canary', 'x'],
+          ['my.api', 'my.api', '9000/tcp', 'grpc', 2, 6000, 'all', 'x'],
+          ['dns', 'dns', '53/udp', 'docker', 1, 10_000, 'all', 'x'],
+        ],
+      );
+    });
+  }
+
+  it('take a repeated option and one without a value as flags do', () => {
+    const [service] = servicesIn(
+      outcomeOf([
+        '--service',
+        'port=443, check=https:/ ,check-insecure,tags=a,tags="b,c",check-header="A: 1"',
+      ]),
+    );
+    const again = outcomeOf([
+      ...['--port', '443', '--check', 'https:/', '--check-insecure', '--tags', 'a', '--tags', 'b,c'],
+      ...['--check-header', 'A: 1'],
+    ]);
+    assert.deepEqual([service], servicesIn(again));
+    const file = 'port: 443\ncheck: https:/\ncheck-insecure:\ntags: [a, "b,c"]\ncheck-header: ["A: 1"]';
+    assert.deepEqual(servicesIn(outcomeOf(etcd, {}, file)), [service]);
+    const labels = { 'dockreg.port': '443', 'dockreg.check': 'https:/', 'dockreg.check-insecure': '' };
+    const [labelled] = servicesIn(
+      withLabels({ ...labels, 'dockreg.tags': 'a,b,c', 'dockreg.check-header': 'A: 1' }),
+    );
+    assert.deepEqual(labelled, service);
+  });
+
+  it('need no name, and are then called by their ports; namesakes by both', () => {
+    assert.deepEqual(handles('port=8000', 'port=53/udp'), ['8000', '53/udp']);
+    assert.deepEqual(handles('port=1,name=web', 'port=2,name=web', 'port=3,name=db'), [
+      'web:1',
+      'web:2',
+      'db',
+    ]);
+  });
+
+  it('may be named otherwise than they are called', () => {
+    const [service] = servicesIn(withLabels({ 'dockreg.blue.port': '1', 'dockreg.blue.name': 'web' }));
+    assert.deepEqual([service?.handle, service?.spec.name], ['blue', 'web']);
+  });
+
+  it('do not inherit what is of no use to what they say themselves', () => {
+    const argv = [
+      '--check-status',
+      '200',
+      '--check-ca',
+      '/ca.pem',
+      '--check',
+      'https:/',
+      '--ip',
+      '10.1.0.101',
+    ];
+    const services = servicesIn(
+      outcomeOf([
+        ...argv,
+        ...['--service', 'port=1', '--service', 'port=2,check=tcp', '--service', 'port=3,check=http:/x'],
+        ...['--service', 'port=4,advertise=container', '--service', 'port=5,advertise=10.1.0.7:80'],
+      ]),
+    );
+    assert.deepEqual(
+      services.map(({ check, ip }) => [
+        check.kind === 'http' ? [check.path, check.statuses, check.tls?.ca] : check.kind,
+        ip?.kind,
+      ]),
+      [
+        [['/', [{ from: 200, to: 200 }], '/ca.pem'], 'ip'],
+        ['tcp', 'ip'],
+        [['/x', [{ from: 200, to: 200 }], undefined], 'ip'],
+        [['/', [{ from: 200, to: 200 }], '/ca.pem'], undefined],
+        [['/', [{ from: 200, to: 200 }], '/ca.pem'], undefined],
+      ],
+    );
+  });
+});
+
+describe('what holds', () => {
+  const yaml = 'etcd: http://h1:2379\ninterval: 7s\ntimeout: 1s\nttl: 1m\nrise: 4\n';
+  const labels = {
+    'dockreg.port': '1',
+    'dockreg.interval': '8s',
+    'dockreg.timeout': '2s',
+    'dockreg.rise': '5',
+  };
+  it('is a flag before a variable before a label before the file', () => {
+    const outcome = withLabels(labels, ['--rise', '7'], { DOCKREG_TIMEOUT: '3s', DOCKREG_RISE: '6' }, yaml);
+    const [service] = servicesIn(outcome);
+    assert.deepEqual(
+      [service?.rise, service?.timeoutMs, service?.intervalMs, service?.ttlSeconds],
+      [7, 3000, 8000, 60],
+    );
+  });
+
+  it('is --port, --service or --config before labels, which are then not asked for', () => {
+    for (const outcome of [
+      outcomeOf(['--port', '1']),
+      outcomeOf([], { DOCKREG_PORT: '1' }),
+      outcomeOf(['--service', 'port=1']),
+      outcomeOf([], {}, `${yaml}port: 1`),
+      outcomeOf([], {}, `${yaml}services: {web: {port: 1}}`),
+    ])
+      assert.equal(servicesIn(outcome).length, 1);
+    assert.ok('config' in outcomeOf([], {}, yaml));
+    assert.match(problemsIn(outcomeOf(['--advertise', '10.1.0.1:80'])), /^--port is missing/);
+  });
+
+  it('is a service of its own before the port for all', () => {
+    const services = servicesIn(outcomeOf(['--port', '1', '--service', 'name=a', '--service', 'port=2']));
+    assert.deepEqual(
+      services.map(({ localPort }) => localPort),
+      [1, 2],
+    );
+  });
+});
+
+/** What becomes of a value in a file: the command of the check that it is, or the problems. */
+function resolved(value: string, env: NodeJS.ProcessEnv): string {
+  const outcome = outcomeOf([], env, JSON.stringify({ etcd: 'http://h1:2379', port: '1', check: value }));
+  if ('problems' in outcome) return problemsIn(outcome);
+  const { check } = servicesIn(outcome)[0]!;
+  return check.kind === 'exec' ? check.command : check.kind;
+}
+
+describe('a reference to the environment', () => {
+  const rows: [value: string, env: NodeJS.ProcessEnv, answer: string | RegExp][] = [
+    ['exec:${A} ${B:-c d}', { A: 'a' }, 'a c d'],
+    ['exec:${B:-}x', {}, 'x'],
+    ['${A}', { A: 'exec:$x "${y}"' }, 'exec:$x "${y}"'.slice(5)],
+    ['exec:$A $$ $${A} $', { A: 'a' }, '$A $$ ${A} $'],
+    [
+      'exec:${A}',
+      {},
+      /^x\.yaml: check "exec:\$\{A\}": names the variable A, which is not set; .*\$\{A:-a default\}$/,
+    ],
+    ['exec:${A}', { A: '' }, /names the variable A, which is not set/],
+    ['exec:${A', { A: 'a' }, /has "\$\{" without a variable; write \$\{NAME\}, or \$\$\{/],
+    ['exec:${1}', {}, /has "\$\{" without a variable/],
+  ];
+  for (const [value, env, answer] of rows) {
+    it(`${value} with ${JSON.stringify(env)}`, () => {
+      const text = resolved(value, env);
+      if (typeof answer === 'string') assert.equal(text, answer);
+      else assert.match(text, answer);
+    });
+  }
+});
+
+describe('refused', () => {
+  const flags: [texts: string[], text: RegExp][] = [
+    [['name=web,prot=8000'], /^--service web: prot is no option of a service; did you mean port\?$/m],
+    [
+      ['name=web,etcd=http://h1:1'],
+      /^--service web: etcd is for the process .*; say it with --etcd or DOCKREG_ETCD$/m,
+    ],
+    [['name=web,log=json'], /--service web: log is for the process as a whole and not for one service/],
+    [['name=web,service=x'], /--service web: service is for the process as a whole/],
+    [['name=web'], /^--service web: port is missing; say where its app listens, such as port 8000$/],
+    [['rise=2'], /^--service number 1: port is missing/],
+    [['port=1,port=2'], /^--service number 1: port is given 2 times; give it once$/m],
+    [['name=web,port='], /^--service web: port needs a value: port=PORT\[\/udp\]$/m],
+    [['name=web,port'], /^--service web: port needs a value/m],
+    [['name=web,port=x'], /^--service web: port "x": must be a port number/],
+    [['name=a b,port=1'], /^--service a b: name "a b": must begin with a letter/],
+    [['port=1,,rise=2'], /has an item without an option; separate options by single commas/],
+    [['port=1,'], /has an item without an option/],
+    [['=1'], /has an item without an option/],
+    [
+      ['port=1,tags="a,b'],
+      /has quotes that do not go around a whole value \(tags="a,b\); .*tags="blue,canary"/,
+    ],
+    [['port=1,tags="a"b'], /has quotes that do not go around a whole value/],
+    [['a b=1'], /must be OPTION=VALUE,… and not a b=1/],
+    [['\n'], /must say a service, such as name=web,port=8000/],
+    [
+      ['name=web,port=1,check=tcp,check-status=200'],
+      /^--service web: check-status is for http, https checks, and the check is tcp/,
+    ],
+    [['name=web,port=1,timeout=9s'], /^--service web: --timeout 9000 ms is longer than --interval 5000 ms/],
+    [
+      ['name=web,port=1,check-method=HEAD,check-body=x'],
+      /^--service web: --check-method HEAD brings no body/,
+    ],
+    [['name=Web,port=1,layout=skydns:a'], /^--service Web: layout skydns: "Web" is no DNS label/],
+    [
+      ['port=1', 'port=1'],
+      /^--layout service:service of 1:1 and --layout service:service of 1:1 both write \/service\//,
+    ],
+    [['name=a,port=1', 'name=b,port=1/tcp'], /service of a and --layout service:service of b both write/],
+    [
+      ['name=a,port=1,layout=named:x', 'name=b,port=2,layout=named:x'],
+      /--layout named:x of a and --layout named:x of b both write \/x\//,
+    ],
+    [
+      ['name=a,port=1,record=/x/{id}=1', 'name=b,port=2,record=/x/{id}=2'],
+      /--record \/x\/\{id\}=1 of a and --record .* of b both write/,
+    ],
+    [
+      ['name=a,port=1,layout=service:x', 'name=b,port=2,layout=kratos:x'],
+      /kratos:x of b writes .* where --layout service:x of a is read/,
+    ],
+  ];
+  for (const [texts, text] of flags) {
+    it(JSON.stringify(texts), () => {
+      const outcome = outcomeOf(texts.flatMap(service => ['--service', service]));
+      assert.match(problemsIn(outcome), text);
+      assert.equal(outcome.exitCode, ExitCode.usage);
+    });
+  }
+
+  it('a bad option for all, once', () => {
+    const outcome = outcomeOf(['--interval', 'x', '--service', 'port=1', '--service', 'port=2,rise=0']);
+    assert.match(problemsIn(outcome), /^--interval "x": .*\n--service number 2: rise "0": .*$/);
+    assert.match(problemsIn(outcomeOf(['--interval', 'x'])), /^--interval "x": [^\n]*$/);
+  });
+
+  it('services in the flag and in the file', () => {
+    const outcome = outcomeOf(['--service', 'port=1'], {}, 'etcd: http://h1:1\nservices: {web: {port: 2}}');
+    assert.match(
+      problemsIn(outcome),
+      /--service and the file of --config both say services; say them in one of the two/,
+    );
+  });
+
+  const labels: [labels: Record<string, string>, text: RegExp][] = [
+    [{}, /^nothing says where an app listens: .*dockreg\.port=8000$/],
+    [
+      { 'com.example.port': '1', dockregs: 'x', 'dockreg.interval': '2s' },
+      /^nothing says where an app listens/,
+    ],
+    [{ 'dockreg.web.prot': '1' }, /^label dockreg\.web\.prot is no option of a service; did you mean port\?/],
+    [{ 'dockreg.web': '1' }, /^label dockreg\.web is no option of a service/],
+    [
+      { 'dockreg.intervall': '1' },
+      /^label dockreg\.intervall is no option of a service; did you mean interval\?/,
+    ],
+    [{ 'dockreg.port': '1', 'dockreg.etcd': 'x' }, /^label dockreg\.etcd is for the process as a whole/],
+    [
+      { 'dockreg.web.container': 'x', 'dockreg.web.port': '1' },
+      /label dockreg\.web\.container is for the process/,
+    ],
+    [{ 'dockreg.web.port': 'x' }, /^label dockreg\.web\.port "x": must be a port number/],
+    [{ 'dockreg.web.port': '' }, /^label dockreg\.web\.port needs a value: dockreg\.web\.port=PORT/],
+    [{ 'dockreg.web.rise': '2' }, /^labels dockreg\.web\.\*: port is missing/],
+    [{ 'dockreg.web.port': '1', 'dockreg.web.ttl': '5s' }, /^labels dockreg\.web\.\*: --ttl 5 s is shorter/],
+    [{ 'dockreg.a/b.port': '1' }, /^labels dockreg\.a\/b\.\*: name "a\/b": must begin with a letter/],
+    [{ 'dockreg.port': '1', 'dockreg.rise': 'x' }, /^label dockreg\.rise "x": must be a whole number/],
+    [{ 'dockreg.a.port': '1', 'dockreg.b.port': '1' }, /of a and .* of b both write/],
+  ];
+  for (const [given, text] of labels) {
+    it(JSON.stringify(given), () => assert.match(problemsIn(withLabels(given)), text));
+  }
+
+  const files: [yaml: string, text: RegExp][] = [
+    ['prot: 1', /^x\.yaml: prot is no option; did you mean port\?/],
+    ['service: {web: {port: 1}}', /^x\.yaml: service must be a text/],
+    ['service: x', /^x\.yaml: service is no option; did you mean services\?/],
+    ['config: y', /^x\.yaml: config is no option; did you mean/],
+    [
+      'services: {web: {prot: 1}}',
+      /^x\.yaml: services\.web\.prot is no option of a service; did you mean port\?/,
+    ],
+    [
+      'services: {web: {docker: /s, port: 1}}',
+      /^x\.yaml: services\.web\.docker is for the process as a whole/,
+    ],
+    ['services: {web: {port: x}}', /^x\.yaml: services\.web\.port "x": must be a port number/],
+    ['services: {web: {port: [1, 2]}}', /^x\.yaml: services\.web\.port is given 2 times/],
+    [
+      'services: {web: {port: {a: 1}}}',
+      /^x\.yaml: services\.web\.port must be a text, or .* a list of texts/,
+    ],
+    ['services: {web: }', /^x\.yaml: services\.web must have entries of the form "port: 8000"/],
+    ['services: [{port: 1}]', /^x\.yaml: services must have entries of the form "web: \{port: 8000\}"/],
+    ['services: {web: {rise: 2}}', /^x\.yaml: services\.web: port is missing/],
+    ['services: {web: {port: 1, watch: true}}', /services\.web\.watch "true": must be on or off/],
+    ['- port: 1', /^x\.yaml must have entries of the form "port: 8000"/],
+    ['port: 1\nport: 2', /^x\.yaml is no YAML: duplicated mapping key in line 2, column 1$/],
+    ['port: [1', /^x\.yaml is no YAML: .* in line 1/],
+    ['port: !!js/function x', /^x\.yaml is no YAML: unknown scalar tag/],
+    ['', /^x\.yaml is no YAML: .*empty/],
+    ['port: 1\nservices: {a: {port: 1}, b: {port: 1}}', /of a and .* of b both write/],
+  ];
+  for (const [yaml, text] of files) {
+    it(yaml === '' ? 'an empty file' : yaml, () => {
+      const outcome = outcomeOf(etcd, {}, yaml);
+      assert.match(problemsIn(outcome), text);
+      assert.equal(outcome.exitCode, ExitCode.config);
+    });
+  }
+});
+
+describe('the file', () => {
+  it('is asked for by its path, also by doctor and ls, unless help is wanted', () => {
+    const needed = { kind: 'file', path: '/x.yaml' };
+    for (const word of [[], ['doctor'], ['ls']])
+      assert.deepEqual(parseCommand([...word, '--config', '/x.yaml'], {}), needed);
+    assert.deepEqual(parseCommand([], { DOCKREG_CONFIG: '/x.yaml' }), needed);
+    assert.equal(parseCommand(['--config', '/x.yaml', '--help'], {}).kind, 'help');
+  });
+
+  it('says to ls where etcd is, and which layouts', () => {
+    const file = parseConfigFile('etcd: http://h1:2379\nlayout: [service, kratos]\nport: 1', 'x.yaml', {});
+    const command = parseCommand(['ls', '--config', 'x.yaml', '--key', 'prod'], {}, file);
+    assert.equal(command.kind, 'ls');
+    const { config } = command as { config: ListConfig };
+    assert.deepEqual(config.endpoints, ['http://h1:2379']);
+    assert.deepEqual(config.layouts, [
+      { name: 'service', root: 'prod' },
+      { name: 'kratos', root: 'microservices' },
+    ]);
+  });
+
+  it('keeps every text as it is written', () => {
+    const yaml = 'etcd: http://h1:2379\nport: 8000\nzone: 1.10\ntags: [yes, 0x1F, ~, 2026-01-02]\nwatch: off';
+    const [service] = servicesIn(outcomeOf([], {}, yaml));
+    assert.deepEqual(
+      [service?.spec.zone, service?.spec.tags, service?.watch],
+      [['1.10'], [['yes'], ['0x1F'], ['~'], ['2026-01-02']], false],
+    );
+  });
+});
