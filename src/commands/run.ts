@@ -34,7 +34,14 @@ export async function run(
   const docker = createDocker(config);
   const services = await start(config, { version, docker, log, stop });
   const alone = services.length === 1;
-  const shared = { version, alone, docker, endpoints: config.endpoints, connect: connector(config) };
+  const shared = {
+    version,
+    alone,
+    docker,
+    endpoints: config.endpoints,
+    connect: connector(config),
+    seeLabels: 'services' in config ? tellUnreadLabels(log) : () => undefined,
+  };
   const agents = services.map(service =>
     agentParts(service, { ...shared, log: alone ? log : withFields(log, { service: service.handle }) }),
   );
@@ -113,6 +120,19 @@ interface Shared {
   readonly endpoints: readonly string[];
   readonly docker: DockerQuestions;
   readonly connect: (endpoint: string) => Promise<Member>;
+  readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
+}
+
+/** Who set labels of ours may wonder why nothing comes of them; he is told once. */
+function tellUnreadLabels(log: Log): Shared['seeLabels'] {
+  let seen = false;
+  return labels => {
+    if (!seen && [...labels.keys()].some(label => label.startsWith('dockreg.')))
+      log.warn(
+        'the labels dockreg.* of this container are not read, as --port, --service or --config is given',
+      );
+    seen = true;
+  };
 }
 
 async function agentParts(service: ServiceConfig, shared: Shared): Promise<AgentParts> {
@@ -128,7 +148,7 @@ async function agentParts(service: ServiceConfig, shared: Shared): Promise<Agent
     alone,
     // One service that can never pass is no reason to take the others away.
     probe: alone ? probe : forgiving(probe),
-    locator: createLocator(service, docker),
+    locator: createLocator(service, shared),
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
@@ -184,7 +204,7 @@ async function refuseBadFiles(read: () => Promise<void>): Promise<void> {
   }
 }
 
-function createLocator(service: ServiceConfig, docker: DockerQuestions): Locator {
+function createLocator(service: ServiceConfig, { docker, seeLabels }: Shared): Locator {
   const { advertise } = service;
   const located = (address: Address, self: Self | null, how: string): Located => {
     const answer = recordsAt(service, address, self);
@@ -200,6 +220,7 @@ function createLocator(service: ServiceConfig, docker: DockerQuestions): Locator
   return {
     async locate() {
       const self = await docker.findSelf();
+      seeLabels(self.container.labels);
       const answer = await docker.locate(self, service, advertise);
       if (answer.kind === 'problem') return answer;
       const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
