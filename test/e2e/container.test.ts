@@ -256,6 +256,29 @@ describe('the layer', () => {
     assert.match(await get(`http://${put.key.slice('/service/'.length)}/`), /Directory listing/);
   });
 
+  it('registers each of the services that the labels say, and withdraws each alone', async () => {
+    await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
+    const apps = 'python3 -m http.server 8000 & python3 -m http.server 9000 & echo $! >/tmp/admin';
+    await start('box', {
+      image: 'e2e:python',
+      publish: ['--publish', '8000', '--publish', '9000'],
+      options: ['--label', 'dockreg.web.port=8000', '--label', 'dockreg.admin.port=9000'],
+      command: ['sh', '-c', `${apps}; exec /opt/dockreg/bin/dockreg`],
+    });
+    const first = await watcher.next(({ type }) => type === 'put', 20_000);
+    const second = await watcher.next(({ type }) => type === 'put', 20_000);
+    const keys = await Promise.all(
+      ['8000/tcp', '9000/tcp'].map(async port => `/service/${host.ip}:${await mappedPort('box', port)}`),
+    );
+    assert.deepEqual([first.key, second.key].toSorted(), keys.toSorted());
+    assert.notEqual(first.lease, second.lease);
+    await host.docker(['exec', 'box', 'sh', '-c', 'kill $(cat /tmp/admin)']);
+    const gone = await watcher.next(({ type }) => type === 'delete');
+    assert.equal(gone.key, keys[1]);
+    assert.match(await logsOf(host, 'box'), /msg="app down[^\n]*service=admin/);
+    assert.equal(await etcd.ctl(['get', '--prefix', '--keys-only', '/service']), `${keys[0]}\n\n`);
+  });
+
   it('refuses a DOCKREG_NODE that is none, in one line', async () => {
     await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
     await start('python', {
