@@ -56,6 +56,7 @@ export function parseCommand(
   if (answer) return answer;
   const path = words.given.get('config')?.text;
   if (path !== undefined && file === undefined) return { kind: 'file', path };
+  // A file is part of the set-up, as certificates are.
   const exitCode = file === undefined ? ExitCode.usage : ExitCode.config;
   const settle = <C>(checked: Checked<C>): C => {
     if ('config' in checked && words.problems.length === 0) return checked.config;

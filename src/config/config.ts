@@ -21,6 +21,7 @@ import {
   nothingSaid,
   problemsOfDefaults,
   readServices,
+  saysAddress,
   servicesOfFlag,
   type Said,
   type SaidService,
@@ -101,7 +102,7 @@ export function checkConfig(
   if (flag.services.length > 0 && file.services.length > 0)
     problems.push('--service and the file of --config both say services; say them in one of the two');
   const said = [...flag.services, ...file.services];
-  const isLiteral = /:\d+$/.test(defaults.get('advertise')?.text ?? '');
+  const isLiteral = saysAddress(defaults.get('advertise')?.text ?? '');
   if (said.length > 0 || defaults.has('port') || isLiteral)
     return settled(shared, problems, readSaid(said, defaults, variables));
 

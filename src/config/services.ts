@@ -121,12 +121,17 @@ export function problemsOfDefaults(defaults: GivenOptions): string[] {
   return problems;
 }
 
+/** Whether --advertise is an address itself and no way to find one. */
+export function saysAddress(advertise: string): boolean {
+  return /^[[\d]/.test(advertise);
+}
+
 /** A default that is of no use to what the service itself says of its check or its address is none of its. */
 function inherit(own: GivenOptions, defaults: GivenOptions): GivenOptions {
   const check = own.get('check')?.text;
   const advertise = own.get('advertise')?.text ?? '';
   const isInherited = (name: OptionName): boolean => {
-    if (name === 'ip') return !/^container|:\d+$/.test(advertise);
+    if (name === 'ip') return !advertise.startsWith('container') && !saysAddress(advertise);
     return check === undefined || isOfUse(name, check.replace(/:.*/s, ''));
   };
   return new Map([...[...defaults].filter(([name]) => isInherited(name)), ...own]);

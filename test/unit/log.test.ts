@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog, withFields } from '../../src/log.ts';
 
 const clock = { ...systemClock, wall: () => 0 };
 
@@ -28,5 +28,24 @@ describe('log', () => {
       msg: 'up',
       tries: 2,
     });
+  });
+
+  it('names the service first in each line', () => {
+    const lines: string[] = [];
+    const log = withFields(
+      createLog('logfmt', clock, line => lines.push(line)),
+      { service: 'web' },
+    );
+    log.info('up');
+    log.warn('down', { tries: 2 });
+    log.error('broken');
+    assert.deepEqual(
+      lines.map(line => line.slice('time=1970-01-01T00:00:00.000Z '.length)),
+      [
+        'level=info msg=up service=web\n',
+        'level=warn msg=down service=web tries=2\n',
+        'level=error msg=broken service=web\n',
+      ],
+    );
   });
 });

@@ -256,6 +256,26 @@ describe('several services', () => {
   });
 });
 
+describe('next to each other may stand', () => {
+  const pairs: [what: string, texts: string[]][] = [
+    ['one port of TCP and of UDP', ['name=a,port=53', 'name=b,port=53/udp']],
+    ['one port at two addresses', ['name=a,port=1,ip=10.1.0.1', 'name=b,port=1,ip=10.1.0.2']],
+    ['one port, published and in the container', ['name=a,port=1', 'name=b,port=1,advertise=container']],
+    ['one port under two parents', ['name=a,port=1,key=x', 'name=b,port=1,key=y']],
+    ['one name', ['name=a,port=1,layout=kratos', 'name=a,port=2,layout=kratos']],
+    [
+      'one key that is told apart by its lease',
+      ['name=a,port=1,layout=go-zero', 'name=a,port=2,layout=go-zero'],
+    ],
+    [
+      'domains of which one is in the other',
+      ['name=a,port=1,layout=skydns:x', 'name=b,port=2,layout=skydns:y.x'],
+    ],
+    ['a router of Traefik', ['name=a,port=1,layout=traefik', 'name=b,port=2,record=traefik/r/{id}=1']],
+  ];
+  for (const [what, texts] of pairs) it(what, () => assert.equal(handles(...texts).length, 2));
+});
+
 describe('what holds', () => {
   const yaml = 'etcd: http://h1:2379\ninterval: 7s\ntimeout: 1s\nttl: 1m\nrise: 4\n';
   const labels = {
@@ -282,7 +302,8 @@ describe('what holds', () => {
       outcomeOf([], {}, `${yaml}services: {web: {port: 1}}`),
     ])
       assert.equal(servicesIn(outcome).length, 1);
-    assert.ok('config' in outcomeOf([], {}, yaml));
+    for (const outcome of [outcomeOf([], {}, yaml), outcomeOf(['--advertise', 'container:8080'])])
+      assert.ok('config' in outcome && 'withLabels' in outcome.config);
     assert.match(problemsIn(outcomeOf(['--advertise', '10.1.0.1:80'])), /^--port is missing/);
   });
 
