@@ -5,6 +5,7 @@
 import { runAgent, type AgentParts } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
+import { hasLabels, unreadLabels } from '../config/labels.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import type { Address } from '../core/address.ts';
 import { notation, watchRole } from '../core/check.ts';
@@ -127,10 +128,7 @@ interface Shared {
 function tellUnreadLabels(log: Log): Shared['seeLabels'] {
   let seen = false;
   return labels => {
-    if (!seen && [...labels.keys()].some(label => label.startsWith('dockreg.')))
-      log.warn(
-        'the labels dockreg.* of this container are not read, as --port, --service or --config is given',
-      );
+    if (!seen && hasLabels(labels)) log.warn(unreadLabels);
     seen = true;
   };
 }

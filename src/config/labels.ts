@@ -8,6 +8,14 @@ import type { ServiceItem } from './service-text.ts';
 /** The last part is the option: no option has a dot in its name, and a service may. */
 const pattern = /^dockreg\.(?:(.+)\.)?([^.]*)$/;
 
+/** For who set some and wonders, where something else says the services. */
+export const unreadLabels =
+  'the labels dockreg.* of this container are not read, as --port, --service or --config is given';
+
+export function hasLabels(labels: ReadonlyMap<string, string>): boolean {
+  return [...labels.keys()].some(label => pattern.test(label));
+}
+
 export function servicesOfLabels(labels: ReadonlyMap<string, string>): Said {
   const byService = new Map<string, ServiceItem[]>();
   for (const [label, text] of labels) {

@@ -3,6 +3,7 @@
  */
 import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels } from '../config/config.ts';
+import { hasLabels, unreadLabels } from '../config/labels.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import { formatAddress, type Address } from '../core/address.ts';
 import { formatEngineEndpoint } from '../core/engine.ts';
@@ -53,7 +54,11 @@ export function* examineServices(
   config: Config | ConfigByLabels,
   whereabouts: Whereabouts,
 ): Generator<Finding, readonly ServiceConfig[]> {
-  if ('services' in config) return config.services;
+  if ('services' in config) {
+    const { self } = whereabouts;
+    if (self && hasLabels(self.container.labels)) yield skipped('services', unreadLabels);
+    return config.services;
+  }
   if (whereabouts.self === null) {
     yield skipped('services', `the labels of this container must say them: ${whereabouts.why}`);
     return [];

@@ -325,6 +325,11 @@ describe('dockreg doctor', () => {
     container({ 'dockreg.web.port': String(apps[0]!.port) });
     const good = await examine([]);
     assert.match(good.text, /^✓ services + the labels of this container say web$/m);
+    const unread = await examine(['--port', String(apps[0]!.port)]);
+    assert.match(
+      unread.text,
+      /^– services +the labels dockreg\.\* of this container are not read, as --port/m,
+    );
     container({ 'dockreg.web.prot': '1' });
     const bad = await examine([]);
     assert.match(
