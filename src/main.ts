@@ -66,7 +66,7 @@ async function main(): Promise<ExitCode> {
       }
       case 'ls': {
         const { list } = await import('./commands/ls.ts');
-        await list({ ...command, output: process.stdout }, stopOnSignals());
+        await list({ ...command, output: process.stdout, errors: process.stderr }, stopOnSignals());
         return ExitCode.ok;
       }
       case 'run': {

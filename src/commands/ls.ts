@@ -17,6 +17,8 @@ export interface ListOptions {
   readonly watch: boolean;
   /** On a terminal each picture replaces the one before. */
   readonly output: Output;
+  /** Where a machine that reads the output is not disturbed. */
+  readonly errors: Output;
 }
 
 export interface Output {
@@ -27,9 +29,9 @@ export interface Output {
 
 /** An instance and what etcd itself says of its record. */
 export interface Row extends ListedInstance {
-  /** Seconds that are left of the lease; null when it hangs on none and stays for ever. */
-  readonly ttlSeconds: number | null;
-  readonly grantedSeconds: number | null;
+  /** Seconds that are left of the lease; null when it hangs on none and stays for ever, undefined when not asked for. */
+  readonly ttlSeconds: number | null | undefined;
+  readonly grantedSeconds: number | null | undefined;
   /** etcd keeps no time of a change, only its place in the order of all changes. */
   readonly createRevision: number;
   /** Since when we ourselves have seen it, in seconds; null when it was there before us. */
@@ -46,8 +48,10 @@ const clearScreen = '\u001B[H\u001B[2J\u001B[3J';
 
 /** @throws UnavailableError when no member of etcd answers, unless it goes on */
 export async function list(options: ListOptions, stop: AbortSignal): Promise<void> {
-  const { config, json, watch, output } = options;
-  const viewer = createViewer(config);
+  const { config, json, watch, output, errors } = options;
+  // A line for a machine comes when something has changed, and what is left of a lease changes all the time. To ask for
+  // it takes a call for each lease, which would hold the line back.
+  const viewer = createViewer(config, !(json && watch));
   try {
     if (!watch) {
       const rows = await viewer.look();
@@ -56,17 +60,25 @@ export async function list(options: ListOptions, stop: AbortSignal): Promise<voi
     }
     let shown: string | null = null;
     while (!stop.aborted) {
-      const { text, gist } = await viewer.look().then(
-        rows => ({ text: json ? `${JSON.stringify(rows)}\n` : formatTable(rows, true), gist: gistOf(rows) }),
+      const picture = await viewer.look().then(
+        rows => ({
+          text: json ? `${JSON.stringify(rows)}\n` : formatTable(rows, true),
+          gist: gistOf(rows),
+          to: output,
+        }),
         (error: unknown) => {
           if (!(error instanceof UnavailableError)) throw error;
-          return { text: json ? '' : `${error.message}; trying on\n`, gist: error.message };
+          const trouble = `${error.message}; trying on\n`;
+          return json
+            ? { text: `dockreg: ${trouble}`, gist: trouble, to: errors }
+            : { text: trouble, gist: trouble, to: output };
         },
       );
       const replaces = output.isTTY && !json;
-      const isNews = replaces || gist !== shown;
-      if (isNews && !(await print(output, replaces ? `${clearScreen}${text}` : text))) return;
-      shown = gist;
+      const isNews = replaces || picture.gist !== shown;
+      if (isNews && !(await print(picture.to, replaces ? `${clearScreen}${picture.text}` : picture.text)))
+        return;
+      shown = picture.gist;
       await systemClock.sleep(pollMs, stop);
     }
   } finally {
@@ -83,7 +95,9 @@ function print(output: Output, text: string): Promise<boolean> {
 
 /** What makes a picture another: not the seconds that pass. */
 function gistOf(rows: readonly Row[]): string {
-  return rows.map(({ key, address, createRevision }) => `${createRevision} ${key} ${address}`).join('\n');
+  return JSON.stringify(
+    rows.map(({ key, address, weight, createRevision }) => [key, address, weight, createRevision]),
+  );
 }
 
 interface TimeLeft {
@@ -98,7 +112,10 @@ interface Found {
   readonly key: ListedKey;
 }
 
-function createViewer(config: ListConfig): {
+function createViewer(
+  config: ListConfig,
+  asksLeases: boolean,
+): {
   look(): Promise<Row[]>;
   close(): void;
 } {
@@ -119,7 +136,7 @@ function createViewer(config: ListConfig): {
         if (instance) found.push({ instance, key });
       }
     }
-    leases = await timesLeft(from, leases, new Set(found.map(({ key }) => key.lease)));
+    if (asksLeases) leases = await timesLeft(from, leases, new Set(found.map(({ key }) => key.lease)));
     const now = clock.now();
     const before = seen;
     const firstSeen = (id: string): number | null => {
@@ -130,7 +147,7 @@ function createViewer(config: ListConfig): {
     return found.map(({ instance, key }) => {
       const since = firstSeen(idOf(key));
       const ageSeconds = since === null ? null : Math.round((now - since) / 1000);
-      return rowOf(instance, key, leases.get(key.lease), ageSeconds);
+      return rowOf(instance, key, asksLeases ? (leases.get(key.lease) ?? null) : undefined, ageSeconds);
     });
   };
 
@@ -159,13 +176,13 @@ function createViewer(config: ListConfig): {
 function rowOf(
   instance: ListedInstance,
   { createRevision }: ListedKey,
-  times: TimeLeft | undefined,
+  times: TimeLeft | null | undefined,
   ageSeconds: number | null,
 ): Row {
   return {
     ...instance,
-    ttlSeconds: times?.left ?? null,
-    grantedSeconds: times?.granted ?? null,
+    ttlSeconds: times && times.left,
+    grantedSeconds: times && times.granted,
     createRevision: Number(createRevision),
     ageSeconds,
   };

@@ -8,9 +8,9 @@ export function formatTable(rows: readonly Row[], watch: boolean): string {
   if (rows.length === 0) return 'no instances\n';
   const head = ['SERVICE', 'ADDRESS', 'HOST', 'TTL LEFT', ...(watch ? ['AGE'] : []), 'REVISION', 'LAYOUT'];
   const lines = rows.map((row, index) => [
-    row.service === rows[index - 1]?.service ? '' : row.service,
+    row.service === rows[index - 1]?.service ? '' : printable(row.service),
     row.address,
-    row.host,
+    printable(row.host),
     row.ttlSeconds === null ? 'no lease' : `${row.ttlSeconds}/${row.grantedSeconds ?? 0} s`,
     ...(watch ? [row.ageSeconds === null ? '' : formatAge(row.ageSeconds)] : []),
     String(row.createRevision),
@@ -28,6 +28,11 @@ export function formatTable(rows: readonly Row[], watch: boolean): string {
           .trimEnd()}\n`,
     )
     .join('');
+}
+
+/** Names come from whoever may write to etcd; what steers a terminal is not let through. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, '\uFFFD');
 }
 
 function formatAge(seconds: number): string {

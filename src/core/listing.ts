@@ -1,5 +1,6 @@
 /**
- * The way back from the records of a layout to instances, for people who look at what stands in etcd.
+ * The way back from the records of a layout to instances, for people who look at what stands in etcd and for programs
+ * that follow it. Anybody may have written there, so nothing is taken that does not look like an address.
  */
 import type { Layout } from './layouts.ts';
 import { spell } from './layouts.ts';
@@ -11,6 +12,8 @@ export interface ListedInstance {
   readonly address: string;
   /** The host's name where the record has one, or its IP. */
   readonly host: string;
+  /** The share of requests, 1 to 65535; null where the record has none. */
+  readonly weight: number | null;
   readonly layout: string;
   readonly key: string;
 }
@@ -45,13 +48,14 @@ export function readInstance(
   value: string,
 ): ListedInstance | null {
   const read = reading(layout, service, key.slice(prefixOf(layout, service).length), value);
-  const [, six, four] = /^(?:\[([0-9a-f:.%\w]+)\]|([^:[\]]+)):\d{1,5}$/i.exec(read?.address ?? '') ?? [];
+  const [, six, four] = /^(?:\[([0-9a-f:.%\w]+)\]|([\w.-]+)):\d{1,5}$/i.exec(read?.address ?? '') ?? [];
   const ip = six ?? four;
   if (!read || ip === undefined) return null;
   return {
     service: read.service,
     address: read.address,
     host: read.host ?? ip,
+    weight: readWeight(read.weight),
     layout: spell(layout),
     key,
   };
@@ -61,6 +65,8 @@ interface Reading {
   readonly service: string;
   readonly address: string;
   readonly host?: string;
+  /** As the record has it, a number or a text. */
+  readonly weight?: unknown;
 }
 
 function reading(
@@ -81,9 +87,10 @@ function reading(
       return { service: first, address: value, ...(host !== undefined && { host }) };
     }
     case 'skydns': {
-      const { host, port } = parseObject(value);
+      const { host, port, weight } = parseObject(value);
       const address = String(host).includes(':') ? `[${String(host)}]` : String(host);
-      return { service: parts.slice(0, -1).toReversed().join('.'), address: `${address}:${String(port)}` };
+      const domain = parts.slice(0, -1).toReversed().join('.');
+      return { service: domain, address: `${address}:${String(port)}`, weight };
     }
     case 'traefik': {
       const [, found = ''] =
@@ -93,22 +100,28 @@ function reading(
     }
     case 'grpc': {
       const path = parts.slice(0, -1).join('/');
-      return { service: service ?? path, address: String(parseObject(value)['Addr']) };
+      const { Addr, Metadata } = parseObject(value);
+      return { service: service ?? path, address: String(Addr), weight: parseObject(Metadata)['weight'] };
     }
     case 'go-zero':
       return { service: service ?? root, address: value };
     case 'kratos': {
-      const { endpoints } = parseObject(value);
+      const { endpoints, metadata } = parseObject(value);
       const endpoint: unknown = Array.isArray(endpoints) ? endpoints[0] : undefined;
       const address = /^[a-z0-9]+:\/\/([^/?]+)/.exec(String(endpoint))?.[1];
-      return address === undefined ? null : { service: first, address };
+      return address === undefined ? null : { service: first, address, weight: Object(metadata)['weight'] };
     }
   }
 }
 
-function parseObject(text: string): Record<string, unknown> {
+function readWeight(weight: unknown): number | null {
+  const number = Number(weight);
+  return Number.isInteger(number) && number >= 1 && number <= 65_535 ? number : null;
+}
+
+function parseObject(text: unknown): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(String(text));
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};

@@ -195,6 +195,7 @@ describe('dockreg ls', () => {
           service: 'service',
           address: '10.1.0.9:80',
           host: '10.1.0.9',
+          weight: null,
           layout: 'service:service',
           key: '/service/10.1.0.9:80',
           ttlSeconds: null,
@@ -222,13 +223,34 @@ describe('dockreg ls', () => {
     await watching.waitForLine('[]');
     const program = await dockreg({});
     const line = await watching.waitForLine(address);
-    const [row] = JSON.parse(line.raw) as { ageSeconds: number | null }[];
-    assert.equal(typeof row?.ageSeconds, 'number');
+    const [row = {}] = JSON.parse(line.raw) as Record<string, unknown>[];
+    assert.equal(typeof row['ageSeconds'], 'number');
+    assert.ok(!('ttlSeconds' in row), 'which is another at every look');
     await program.stop();
     await eventually('the empty list again', () => watching.lines.at(-1)?.raw === '[]');
     watching.signal('SIGINT');
     assert.equal((await watching.exitWithin(5000)).code, 0);
     watching.assertClean();
+  });
+
+  it('--watch --json prints a line when a weight changes, is silent while etcd is, and goes on after it', async () => {
+    const key = '/skydns/watched/web/a';
+    await etcd.ctl(['put', key, '{"host":"10.1.0.9","port":80,"weight":1}']);
+    const watching = await startProgram({
+      args: ['ls', '--etcd', etcd.endpoints.join(','), '--watch', '--json', '--layout', 'skydns:watched'],
+    });
+    await watching.waitForLine('"weight":1,');
+    await etcd.ctl(['put', key, '{"host":"10.1.0.9","port":80,"weight":2}']);
+    await watching.waitForLine('"weight":2,');
+    await etcd.members[0]!.kill();
+    await eventually('a word on it', () => watching.stderr.includes('; trying on'));
+    assert.equal(watching.lines.length, 2, 'a line tells what stands in etcd, and of that nothing is known');
+    await etcd.members[0]!.start();
+    await watching.waitForLine('"weight":2,', 10_000, 2);
+    await etcd.ctl(['del', key]);
+    await watching.waitForLine('[]');
+    await watching.stop();
+    watching.assertClean(/^dockreg: etcd: list: .*; trying on$/);
   });
 
   it('--watch ends when nobody reads it any more', async () => {

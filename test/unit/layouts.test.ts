@@ -1,6 +1,7 @@
 /** The records of each layout, and what each consumer makes of them or stumbles over. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { formatTable } from '../../src/commands/table.ts';
 import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/service.ts';
 import type { Address } from '../../src/core/address.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/instance.ts';
@@ -271,12 +272,85 @@ describe('what consumers read', () => {
           service: ['service', 'a'].includes(layout!.root) ? layout!.root : 'web',
           address: address === six ? '[2001:db8::1]:49155' : '10.0.0.5:49155',
           host: text === 'registrator:b' ? 'host-7' : address.ip,
+          weight: text === 'skydns:c.d' ? 100 : null,
           layout: text.includes(':') ? text : `${layout!.name}:${layout!.root}`,
           key,
         });
         assert.equal(readInstance(layout!, 'web', `${prefixOf(layout!, 'web')}x/y`, '{"garbage'), null);
       }
     }
+  });
+});
+
+describe('dockreg ls reads', () => {
+  const [service, skydns, grpc, kratos] = publicationOf('service', 'skydns:c', 'grpc', 'kratos').layouts;
+
+  it('the weight of the layouts that carry one', () => {
+    for (const [text, weight] of [
+      ['skydns:c.d', 50],
+      ['grpc', 50],
+      ['kratos', 50],
+      ['registrator:b', null],
+    ] as const) {
+      const [layout] = publicationOf(text).layouts;
+      const [key = '', content = ''] = (write([text], { spec: rich })[0] ?? '').split(' = ');
+      assert.equal(readInstance(layout!, 'web', key, content)?.weight, weight, text);
+    }
+  });
+
+  const weights: [value: string, weight: number | null][] = [
+    ['{"host":"10.0.0.5","port":1,"weight":1}', 1],
+    ['{"host":"10.0.0.5","port":1,"weight":65535}', 65_535],
+    ['{"host":"10.0.0.5","port":1,"weight":65536}', null],
+    ['{"host":"10.0.0.5","port":1,"weight":0}', null],
+    ['{"host":"10.0.0.5","port":1,"weight":-1}', null],
+    ['{"host":"10.0.0.5","port":1,"weight":1.5}', null],
+    ['{"host":"10.0.0.5","port":1,"weight":"1; drop"}', null],
+    ['{"host":"10.0.0.5","port":1,"weight":{}}', null],
+    ['{"host":"10.0.0.5","port":1}', null],
+  ];
+  for (const [value, weight] of weights) {
+    it(`${value}: ${weight}`, () =>
+      assert.equal(readInstance(skydns!, undefined, '/skydns/c/web/i', value)?.weight, weight));
+  }
+
+  it('no weight of what is no metadata', () => {
+    const instance = '{"id":"a","endpoints":["http://10.0.0.5:1"]';
+    for (const rest of ['', ',"metadata":null', ',"metadata":7', ',"metadata":[]', ',"metadata":"x"'])
+      assert.equal(
+        readInstance(kratos!, undefined, '/microservices/web/a', `${instance}${rest}}`)?.weight,
+        null,
+      );
+    for (const Metadata of [null, '{', 'null', { weight: 5 }])
+      assert.equal(
+        readInstance(grpc!, 'web', 'web/a', JSON.stringify({ Addr: '10.0.0.5:1', Metadata }))?.weight,
+        null,
+      );
+  });
+
+  const strangers = [
+    '10.0.0.5',
+    '10.0.0.5:',
+    ':80',
+    'a b:80',
+    'a;b:80',
+    'a\nb:80',
+    '\u001b[2J:80',
+    '[x]:80:80',
+  ];
+  for (const stranger of strangers) {
+    it(`nothing of ${JSON.stringify(stranger)}`, () =>
+      assert.equal(readInstance(service!, undefined, `/service/${stranger}`, 'running'), null));
+  }
+
+  it('names that would steer a terminal, and shows them harmless', () => {
+    const value = '{"id":"a","endpoints":["http://10.0.0.5:1"]}';
+    const row = readInstance(kratos!, undefined, '/microservices/\u001b]0;x\u0007\u202e/a', value);
+    const shown = formatTable(
+      [{ ...row!, ttlSeconds: null, grantedSeconds: null, createRevision: 1, ageSeconds: null }],
+      false,
+    );
+    assert.match(shown, /^SERVICE.*\n\uFFFD\]0;x\uFFFD\uFFFD +10\.0\.0\.5:1 .*\n$/);
   });
 });
 
