@@ -1,6 +1,6 @@
 /**
  * Child processes of the tests, and all else that must be gone when the test process ends. Whatever way it ends (a
- * failed test, an exception, Ctrl-C), each child gets a SIGKILL by its own pid and each clean-up runs.
+ * failed test, an exception, Ctrl-C), each child and its own get a SIGKILL, and each clean-up runs.
  */
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import type { Socket } from 'node:net';
@@ -71,7 +71,8 @@ export class Child {
     this.process = child;
     this.pid = pid;
     const elapsed = stopwatch();
-    const forget = atProcessEnd(() => this.signal('SIGKILL'));
+    // Each leads a process group, and what it has started is to be gone as well.
+    const forget = atProcessEnd(() => this.#exit === undefined && process.kill(-pid, 'SIGKILL'));
     this.#exited = new Promise(resolve => {
       // 'close' comes after the last byte of the pipes, 'exit' may come before it.
       child.once('close', (code, signal) => {
