@@ -7,6 +7,7 @@
 #                             build       build/ (compiled) and dist/ (bundle)
 #                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
 #                             docker-next Docker as Debian 13 has it, beside the one that packages installs (root)
+#                             grpc-client a gRPC client in Go with etcd's own resolver, of Debian's packages (root)
 #                             image-base  the test bed's stand-ins for the public base images (root)
 # Downloads are kept in $DOCKREG_CACHE, or else in dockreg/ of the user's cache folder.
 set -eu
@@ -123,6 +124,18 @@ setup_docker_next() {
   mv "$work/out" "$target"
 }
 
+# The libraries are those that Debian builds its etcd from, so nothing else is fetched. Go and they take 900 MB.
+setup_grpc_client() {
+  source=test/consumers/grpc-client/main.go
+  target=$cache/grpc-client
+  # shellcheck disable=SC3013  # dash and busybox know -nt, and POSIX has it since 2024
+  if [ "$target" -nt "$source" ]; then return; fi
+  install_packages golang-go golang-etcd-server-dev
+  say "compiling $source"
+  mkdir -p "$cache"
+  GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$cache/go-build CGO_ENABLED=0 go build -o "$target" "$source"
+}
+
 # A Debian as small as the public one, and a Node binary: what the bed imports in place of
 # debian:bookworm-slim and node:24-bookworm-slim, because no image can be pulled there.
 setup_image_base() {
@@ -163,6 +176,7 @@ for step in "$@"; do
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
     docker-next) (setup_docker_next) ;;
+    grpc-client) (setup_grpc_client) ;;
     image-base) (setup_image_base) ;;
     *) fail "there is no step called $step" ;;
   esac

@@ -7,6 +7,8 @@
 #   chaos             the built program under drawn faults, and a checker of what etcd showed meanwhile
 #   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
 #   e2e-next          what of that depends on Docker, on the engine of Debian 13 (26.1)
+# and one that runs only when it is named, because Go with its libraries takes 900 MB:
+#   grpc-client       a client in Go that finds the instances with etcd's own resolver
 # A suite that cannot run here is reported as skipped with the reason; with CI=true that is a failure.
 set -eu
 cd "$(dirname "$0")/.."
@@ -72,10 +74,17 @@ for suite in "$@"; do
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
         # Nothing in these depends on the version of etcd.
-        except='app-watch check-kinds checks engine socket-proxy support usage' \
+        except='app-watch check-kinds checks engine load-balancers socket-proxy support usage' \
           run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       else
         skip integration-next "the etcd of Debian 13 is missing"
+      fi
+      ;;
+    grpc-client)
+      if sh scripts/setup.sh packages grpc-client; then
+        run_suite grpc-client consumers env DOCKREG_TEST_GRPC_CLIENT="$cache/grpc-client"
+      else
+        skip grpc-client "etcd or Go is missing"
       fi
       ;;
     e2e)

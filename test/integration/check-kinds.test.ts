@@ -8,11 +8,11 @@ import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { Server as GrpcServer, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
 import { startApp, type App } from '../support/app.ts';
 import { atProcessEnd } from '../support/children.ts';
 import { healthAnswer, inspectAnswer, published, startDockerSocket } from '../support/docker-socket.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import { startGrpcApp } from '../support/grpc-app.ts';
 import { startProgram, type Program } from '../support/program.ts';
 import { Authority, type CertificateFiles } from '../support/tls.ts';
 import { eventually, freePort } from '../support/wait.ts';
@@ -81,16 +81,6 @@ interface Subject {
   readonly turn: (good: boolean) => void;
 }
 
-const grpcMethod = {
-  path: '/grpc.health.v1.Health/Check',
-  requestStream: false,
-  responseStream: false,
-  requestSerialize: (value: Buffer) => value,
-  requestDeserialize: (bytes: Buffer) => bytes,
-  responseSerialize: (bytes: Buffer) => bytes,
-  responseDeserialize: (bytes: Buffer) => bytes,
-} as const;
-
 /** An app of each kind that can be turned bad and good again. It is good at first. */
 const kinds: Record<string, () => Promise<Subject>> = {
   async http() {
@@ -138,17 +128,9 @@ const kinds: Record<string, () => Promise<Subject>> = {
     return { port: (await web()).port, args: ['--check', `exec:test -e ${path}`], turn };
   },
   async grpc() {
-    let serving = 1;
-    const server = new GrpcServer();
-    const handle = (_: unknown, reply: sendUnaryData<Buffer>): void => reply(null, Buffer.from([8, serving]));
-    server.addService({ Check: grpcMethod }, { Check: handle });
-    const port = await new Promise<number>((resolve, reject) =>
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(error) : resolve(bound),
-      ),
-    );
-    ends.push(() => server.forceShutdown());
-    return { port, args: ['--check', 'grpc:my.Service'], turn: good => void (serving = good ? 1 : 2) };
+    const app = await startGrpcApp();
+    ends.push(() => app.close());
+    return { port: app.port, args: ['--check', 'grpc:my.Service'], turn: app.setServing };
   },
   async docker() {
     const answer = (status: string) =>
