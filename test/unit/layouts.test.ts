@@ -58,11 +58,6 @@ function publicationOf(...texts: string[]): Publication {
   };
 }
 
-/** Where SkyDNS looks for a name. */
-function pathOf(name: string): string {
-  return `/skydns/${name.split('.').toReversed().join('/')}/`;
-}
-
 /** `key = value` lines, or the problem. */
 function write(texts: string[], given: Given = {}): string[] | string {
   const { spec, address = four, protocol = 'tcp', container: changes = {} } = given;
@@ -166,6 +161,46 @@ function stored(value: string, holder: string): Stored {
   return { value, lease: holder, modRevision: '9' };
 }
 
+/**
+ * What CoreDNS's etcd plugin finds for a name, with the name that it gives each in SRV: everything below the path of the
+ * name, or else what stands at it. One value that is no JSON fails the whole.
+ */
+function lookUp(lines: readonly string[], name: string): ({ target: string } & Record<string, unknown>)[] {
+  const path = `/skydns/${name.split('.').toReversed().join('/')}`;
+  const below = lines.filter(line => line.startsWith(`${path}/`));
+  const found = below.length > 0 ? below : lines.filter(line => line.startsWith(`${path} = `));
+  return found.map(line => {
+    const labels = line
+      .replace(/ = .*$/, '')
+      .split('/')
+      .slice(2);
+    return Object.assign(valueOf(line), { target: labels.toReversed().join('.') });
+  });
+}
+
+/**
+ * What Traefik's decoder of key-value stores makes of keys: the values of each slice or field. A part of digits is an
+ * index, names that differ in case alone are one, and what is none of its fields fails the whole.
+ */
+function decodeTraefik(lines: readonly string[], root: string): Record<string, string[]> {
+  const decoded: Record<string, string[]> = {};
+  const sections = ['http', 'tcp', 'udp', 'tls'].map(section => `${root}/${section}`);
+  for (const line of lines) {
+    const [key = '', value = ''] = line.toLowerCase().split(' = ');
+    // All other keys are passed over.
+    if (!sections.some(section => key.startsWith(section))) continue;
+    const path = key.slice(root.length + 1);
+    const [, field] =
+      /^(http\/services\/(?!\d+\/)[^/]+\/loadbalancer\/servers)\/\d+\/url$/.exec(path) ??
+      /^((?:tcp|udp)\/services\/(?!\d+\/)[^/]+\/loadbalancer\/servers)\/\d+\/address$/.exec(path) ??
+      /^((?:http|tcp)\/routers\/(?!\d+\/)[^/]+\/(?:rule|service))$/.exec(path) ??
+      [];
+    if (field === undefined) throw new Error(`field not found: ${path}`);
+    (decoded[field] ??= []).push(value);
+  }
+  return decoded;
+}
+
 describe('what consumers read', () => {
   it('gRPC: the keys under target and slash are JSON with Addr, and Metadata is no object', () => {
     // A reader after etcd's page on gRPC naming: every key with the prefix, bad JSON is skipped.
@@ -186,15 +221,36 @@ describe('what consumers read', () => {
     });
   });
 
-  it('CoreDNS: the path of a name leads to its instances, and each of their labels is a DNS label', () => {
-    for (const address of [four, six, { ip: 'fd00::1:2:3', port: 1 }]) {
-      const [line = ''] = write(['skydns:cluster.local'], { address });
-      const key = line.replace(/ = .*$/, '');
-      for (const name of ['web.cluster.local', 'cluster.local']) assert.ok(key.startsWith(pathOf(name)), key);
-      for (const label of key.split('/').slice(2))
+  it('CoreDNS: a name leads to its instances, and the name of each, as SRV has it, to that one alone', () => {
+    const instances: [name: string, address: Address][] = [
+      ['web', four],
+      ['web', six],
+      ['web', { ip: 'fd00::1:2:3', port: 1 }],
+      ['web2', four],
+      ['api.shop', four],
+      ['shop', six],
+    ];
+    const lines = instances.flatMap(([name, address]) =>
+      write(['skydns:cluster.local'], { address, spec: { name } }),
+    );
+    const hosts = (name: string): unknown[] => lookUp(lines, name).map(({ host }) => host);
+    assert.deepEqual(hosts('web.cluster.local'), ['10.0.0.5', '2001:db8::1', 'fd00::1:2:3']);
+    assert.deepEqual(hosts('web2.cluster.local'), ['10.0.0.5']);
+    assert.deepEqual(hosts('api.shop.cluster.local'), ['10.0.0.5']);
+    assert.deepEqual(
+      hosts('shop.cluster.local'),
+      ['10.0.0.5', '2001:db8::1'],
+      'with those of its subdomains',
+    );
+    assert.deepEqual(hosts('we.cluster.local'), []);
+    assert.equal(lookUp(lines, 'cluster.local').length, 6);
+    for (const answer of lookUp(lines, 'cluster.local')) {
+      assert.deepEqual(lookUp(lines, answer.target), [answer]);
+      for (const label of answer.target.split('.'))
         assert.match(label, /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
-      assert.ok((valueOf(line)['ttl'] as number) < 30);
+      assert.ok((answer['ttl'] as number) < 30);
     }
+    assert.throws(() => lookUp([...lines, '/skydns/local/cluster/web/x = running'], 'web.cluster.local'));
   });
 
   it('HAProxy: the last part of the key has only what a server name may have', () => {
@@ -211,6 +267,26 @@ describe('what consumers read', () => {
     ].map(address => /^traefik\/.*\/servers\/(\d+)\/url/.exec(write(['traefik'], { address })[0] ?? '')?.[1]);
     assert.ok(numbers.every(number => number !== undefined));
     assert.equal(new Set(numbers).size, 21);
+  });
+
+  it('Traefik: the tree has each server under its service, beside the routers of the user', () => {
+    const lines = [
+      write(['traefik', 'traefik/http/routers/{container}/rule=Host(`{service}.example`)']),
+      write(['traefik'], { address: six }),
+      write(['traefik'], { spec: { name: 'shop.eu', scheme: 'https' } }),
+      write(['traefik'], { spec: { scheme: 'tcp' } }),
+      write(['traefik'], { protocol: 'udp' }),
+    ].flat();
+    assert.deepEqual(decodeTraefik(lines, 'traefik'), {
+      'http/services/web/loadbalancer/servers': ['http://10.0.0.5:49155', 'http://[2001:db8::1]:49155'],
+      'http/services/shop.eu/loadbalancer/servers': ['https://10.0.0.5:49155'],
+      'http/routers/web-1/rule': ['host(`web.example`)'],
+      'tcp/services/web/loadbalancer/servers': ['10.0.0.5:49155'],
+      'udp/services/web/loadbalancer/servers': ['10.0.0.5:49155'],
+    });
+    for (const stranger of ['traefik/http/services/42/loadbalancer/servers/1/url = x', 'traefik/httpd = x'])
+      assert.throws(() => decodeTraefik([...lines, stranger], 'traefik'), /field not found/);
+    assert.deepEqual(decodeTraefik([`/${lines[0]}`], 'traefik'), {}, 'a slash before the root');
   });
 
   it('kratos: the name and the id of the value are those of the key', () => {
