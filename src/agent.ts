@@ -38,11 +38,21 @@ const ownPauseMs = 1000;
 /** The most that closing the session may take, in ms. */
 const closeMs = 1500;
 
-/**
- * Runs until `stop` aborts, and leaves nothing of ours in etcd.
- * @throws NoAddressError when the first look at the address says that there is none, and the service is alone
- */
-export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<void> {
+export interface Agent {
+  readonly name: string;
+  /**
+   * Resolves when nothing of ours is left in etcd, after `stop` has aborted, with the moment since which that is so, in
+   * monotonic ms; -Infinity if there never was anything.
+   * It rejects with a NoAddressError when the first look at the address says that there is none, and the service is alone.
+   */
+  readonly ended: Promise<number>;
+  /** Keeps the service out of etcd, whatever its health, until it is resumed. */
+  drain(): void;
+  resume(): void;
+}
+
+/** Runs until `stop` aborts. */
+export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const { config, clock, log, chance } = parts;
   const rules = {
     rise: config.rise,
@@ -54,9 +64,10 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
   let registration = initialRegistration;
-  const watch = await parts.openWatch();
+  let watch: AppWatch | null = null;
   let pace = startPace(clock.now());
   let unchecked: Outage | null = null;
+  let goneAt = -Infinity;
   /** A check is wanted now, whatever the pace; `wake` ends the wait for it. */
   let asked = false;
   let wake = new AbortController();
@@ -66,7 +77,10 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
   };
 
   const session = parts.openSession({
-    tell: event => tellSession(log, event),
+    tell: event => {
+      if (event.kind === 'withdrawn' || event.kind === 'lost') goneAt = clock.now();
+      tellSession(log, event);
+    },
     askForCheck,
   });
 
@@ -166,18 +180,31 @@ export async function runAgent(parts: AgentParts, stop: AbortSignal): Promise<vo
     }
   };
 
-  try {
-    await Promise.all([keepChecking(), locating.run(ending)]);
-  } catch (error) {
-    failed.abort();
-    throw error;
-  } finally {
-    dispatch({ kind: 'stopping' });
-    watch?.close();
-    const confirmed = await session.close(closeMs);
-    if (!confirmed)
-      log.warn(
-        `stopped without an answer from etcd: the key goes with its lease, ${config.ttlSeconds} s at most`,
-      );
-  }
+  const run = async (): Promise<number> => {
+    try {
+      watch = await parts.openWatch();
+      await Promise.all([keepChecking(), locating.run(ending)]);
+    } catch (error) {
+      failed.abort();
+      throw error;
+    } finally {
+      dispatch({ kind: 'ordered', order: 'stop' });
+      watch?.close();
+      const confirmed = await session.close(closeMs);
+      if (!confirmed) {
+        goneAt = clock.now();
+        log.warn(
+          `stopped without an answer from etcd: the key goes with its lease, ${config.ttlSeconds} s at most`,
+        );
+      }
+    }
+    return goneAt;
+  };
+
+  return {
+    name: config.handle,
+    ended: run(),
+    drain: () => dispatch({ kind: 'ordered', order: 'drain' }),
+    resume: () => dispatch({ kind: 'ordered', order: 'register' }),
+  };
 }

@@ -4,7 +4,7 @@
  */
 import { helpText, parseCommand, type Command } from './cli.ts';
 import { systemClock } from './clock.ts';
-import { run } from './commands/run.ts';
+import { run, type DrainOrders } from './commands/run.ts';
 import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
 import { NoAddressError } from './locating.ts';
 import { createLog } from './log.ts';
@@ -22,6 +22,34 @@ function stopOnSignals(): AbortSignal {
   // The end of a terminal is not the end of the app.
   process.on('SIGHUP', () => undefined);
   return stop.signal;
+}
+
+/** Drains on SIGUSR1, resumes on SIGUSR2. The last that came before somebody listens is kept for him. */
+function drainOnSignals(): DrainOrders {
+  let last: 'drain' | 'resume' | null = null;
+  let heed: (order: 'drain' | 'resume') => void = order => {
+    last = order;
+  };
+  // Node's own answer to SIGUSR1 is to open its debugger.
+  process.on('SIGUSR1', () => heed('drain'));
+  process.on('SIGUSR2', () => heed('resume'));
+  return {
+    listen(listener) {
+      if (closeDebugger()) last ??= 'drain';
+      heed = listener;
+      if (last) heed(last);
+    },
+  };
+}
+
+/** Whether a SIGUSR1 came before our first line, and opened the debugger that nobody asked for. It is closed. */
+function closeDebugger(): boolean {
+  const asked = [...process.execArgv, process.env['NODE_OPTIONS']].some(word => word?.includes('--inspect'));
+  // Loaded late: by now most of what it needs is there.
+  const inspector = process.getBuiltinModule('node:inspector');
+  if (asked || inspector.url() === undefined) return false;
+  inspector.close();
+  return true;
 }
 
 function complain(problems: readonly string[]): void {
@@ -48,6 +76,7 @@ async function main(): Promise<ExitCode> {
   process.noDeprecation = true;
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
+  const orders = drainOnSignals();
   // The end of who reads our output is not the end of the app.
   process.stdout.on('error', () => undefined);
   try {
@@ -72,7 +101,7 @@ async function main(): Promise<ExitCode> {
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();
-        await run(command.config, version, log, stop);
+        await run(command.config, version, log, { stop, orders });
         log.info('stopped', { by: messageOf(stop.reason) });
         return ExitCode.ok;
       }

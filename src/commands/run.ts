@@ -2,7 +2,7 @@
  * `dockreg` itself: builds the parts that this configuration needs, and no others, and runs an agent for each service.
  * What is heavy is loaded while the first check is under way.
  */
-import { runAgent, type AgentParts } from '../agent.ts';
+import { startAgent, type AgentParts } from '../agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/labels.ts';
@@ -26,14 +26,26 @@ import {
   type DockerQuestions,
 } from '../parts.ts';
 
+/** What people and their scripts tell a program that runs. */
+export interface DrainOrders {
+  /** Called once: from then on `listener` gets every order, and at once the last one that came before. */
+  listen(listener: (order: 'drain' | 'resume') => void): void;
+}
+
+/** What comes to the process from outside. */
+export interface Signals {
+  readonly stop: AbortSignal;
+  readonly orders: DrainOrders;
+}
+
 export async function run(
   config: Config | ConfigByLabels,
   version: string,
   log: Log,
-  stop: AbortSignal,
+  signals: Signals,
 ): Promise<void> {
   const docker = createDocker(config);
-  const services = await start(config, { version, docker, log, stop });
+  const services = await start(config, { version, docker, log, stop: signals.stop });
   const alone = services.length === 1;
   const shared = {
     version,
@@ -43,10 +55,11 @@ export async function run(
     connect: connector(config),
     seeLabels: 'services' in config ? tellUnreadLabels(log) : () => undefined,
   };
-  const agents = services.map(service =>
+  const parts = services.map(service =>
     agentParts(service, { ...shared, log: alone ? log : withFields(log, { service: service.handle }) }),
   );
-  await runAll(await Promise.all(agents), stop);
+  const goneAt = await runAll(await Promise.all(parts), signals);
+  await drain(log, goneAt + config.drainMs);
 }
 
 interface Start {
@@ -61,7 +74,12 @@ async function start(
   config: Config | ConfigByLabels,
   { version, docker, log, stop }: Start,
 ): Promise<readonly ServiceConfig[]> {
-  const process = { version, etcd: config.endpoints.join(',') };
+  const { endpoints, drainMs } = config;
+  const process = {
+    version,
+    etcd: endpoints.join(','),
+    drain: drainMs === 0 ? undefined : `${drainMs}ms`,
+  };
   if ('services' in config) {
     const { services } = config;
     const [first, second] = services;
@@ -98,18 +116,39 @@ function describe({ localPort, check, intervalMs, timeoutMs, ttlSeconds }: Servi
   };
 }
 
-/** Runs the agents until `stop` aborts; when one throws, the others end in good order before that goes on. */
-async function runAll(agents: readonly AgentParts[], stop: AbortSignal): Promise<void> {
+/**
+ * Runs the agents until `stop` aborts; when one throws, the others end in good order before that goes on. Resolves with
+ * the moment since which nothing of them is left in etcd.
+ */
+async function runAll(parts: readonly AgentParts[], { stop, orders }: Signals): Promise<number> {
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
-  const runs = agents.map(parts =>
-    runAgent(parts, ending).catch((error: unknown) => {
-      failed.abort();
-      throw error;
-    }),
+  const agents = parts.map(each => startAgent(each, ending));
+  orders.listen(order => {
+    for (const agent of agents) agent[order]();
+  });
+  const ends = await Promise.allSettled(
+    agents.map(({ ended }) =>
+      ended.catch((error: unknown) => {
+        failed.abort();
+        throw error;
+      }),
+    ),
   );
-  const ends = await Promise.allSettled(runs);
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  let goneAt = -Infinity;
+  for (const end of ends) {
+    if (end.status === 'rejected') throw end.reason;
+    goneAt = Math.max(goneAt, end.value);
+  }
+  return goneAt;
+}
+
+/** Gives those who still send requests the time to hear that the key is gone. */
+async function drain(log: Log, until: number): Promise<void> {
+  const ms = until - systemClock.now();
+  if (ms <= 0) return;
+  log.info('the app goes on for those who have not heard yet', { for: `${Math.round(ms)}ms` });
+  await systemClock.sleep(ms);
 }
 
 /** What the services of a process have in common, and the log of the one that is to be. */

@@ -35,6 +35,8 @@ export interface SharedConfig {
   readonly engine: EngineEndpoint;
   /** The id of our own container, if the user says it. */
   readonly container: string | undefined;
+  /** From the end of the keys to our own, at a stop. */
+  readonly drainMs: number;
   readonly logFormat: LogFormat;
 }
 
@@ -95,6 +97,7 @@ export function checkConfig(
     ...etcd.values,
     engine: secured(read('docker'), docker, problems),
     container: read('container'),
+    drainMs: read('drain'),
     logFormat: read('log'),
   } as SharedConfig;
   const flag = servicesOfFlag(read('service') ?? [], given.get('service')?.from ?? '');

@@ -236,6 +236,13 @@ export const options = {
     fallback: '20s',
     parse: parseTtl,
   },
+  drain: {
+    placeholder: 'TIME',
+    help: 'how long the app goes on at a stop after its key is gone',
+    fallback: '0',
+    shared: true,
+    parse: parsePause,
+  },
   watch: {
     placeholder: 'on|off',
     help: 'notice at once what becomes of the app, from the kernel',

@@ -19,8 +19,11 @@ export interface Registration {
   readonly records: readonly ServiceRecord[] | null;
   /** When the last check that gave a verdict began, in monotonic ms. */
   readonly checkedAt: number;
-  readonly stopping: boolean;
+  readonly order: Order;
 }
+
+/** What we were told to do with the service; nothing comes after `stop`. */
+export type Order = 'register' | 'drain' | 'stop';
 
 export type RegistrationEvent =
   /** A check that began at `startedAt` (monotonic ms) ended with this verdict. */
@@ -31,7 +34,7 @@ export type RegistrationEvent =
   | { readonly kind: 'located'; readonly records: readonly ServiceRecord[] }
   /** Others cannot reach the app any more, whatever its health. */
   | { readonly kind: 'unlocated' }
-  | { readonly kind: 'stopping' };
+  | { readonly kind: 'ordered'; readonly order: Order };
 
 export type Action =
   /** Keep these records in etcd; the app was last asked at `checkedAt` (monotonic ms). */
@@ -50,7 +53,7 @@ export const initialRegistration: Registration = {
   health: unknownHealth,
   records: null,
   checkedAt: -Infinity,
-  stopping: false,
+  order: 'register',
 };
 
 /** The next state and what to do, in order. */
@@ -68,6 +71,8 @@ export function register(
   }
   if (event.kind === 'vanished' && after !== before)
     actions.push({ kind: 'tell', level: 'warn', message: `down: ${event.reason}` });
+  if (event.kind === 'ordered' && after !== before && after.order !== 'stop')
+    actions.push({ kind: 'tell', level: 'info', message: orderMessages[after.order] });
   const records = wantedRecords(after);
   if (records) {
     if (after !== before) actions.push({ kind: 'publish', records, checkedAt: after.checkedAt });
@@ -95,17 +100,22 @@ function next(state: Registration, event: RegistrationEvent, rules: Registration
       return { ...state, records: event.records };
     case 'unlocated':
       return { ...state, records: null };
-    case 'stopping':
-      return { ...state, stopping: true };
+    case 'ordered':
+      return state.order === 'stop' || state.order === event.order ? state : { ...state, order: event.order };
   }
 }
 
-function wantedRecords({ health, records, stopping }: Registration): readonly ServiceRecord[] | null {
-  return health.status === 'up' && !stopping ? records : null;
+const orderMessages: Readonly<Record<Exclude<Order, 'stop'>, string>> = {
+  drain: 'drained: not registered, whatever its health, until it is resumed',
+  register: 'resumed: registered while it is up',
+};
+
+function wantedRecords({ health, records, order }: Registration): readonly ServiceRecord[] | null {
+  return health.status === 'up' && order === 'register' ? records : null;
 }
 
-function whyNot({ health, records, stopping }: Registration): string {
-  if (stopping) return 'stopping';
+function whyNot({ health, records, order }: Registration): string {
+  if (order !== 'register') return order === 'drain' ? 'drained' : 'stopping';
   if (!records) return 'no address';
   return health.status === 'down' ? health.reason : 'not up';
 }

@@ -49,6 +49,7 @@ describe('configuration', () => {
       security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
       container: undefined,
+      drainMs: 0,
       logFormat: 'logfmt',
       services: [
         {
@@ -123,6 +124,7 @@ describe('configuration', () => {
       DOCKREG_FALL: '3',
       DOCKREG_START_PERIOD: '1m',
       DOCKREG_TTL: '1m',
+      DOCKREG_DRAIN: '2s',
       DOCKREG_WATCH: 'off',
       DOCKREG_LOG: 'json',
       DOCKREG_ADVERTISE: '',
@@ -136,6 +138,7 @@ describe('configuration', () => {
       },
       engine: { kind: 'tcp', host: '10.1.0.1', port: 2375 },
       container: 'a1b2c3d4a1b2',
+      drainMs: 2000,
       logFormat: 'json',
       services: [
         {

@@ -23,7 +23,9 @@ const at = (port: number): RegistrationEvent => ({
   kind: 'located',
   records: [{ key: `/service/10.1.0.101:${port}`, value: 'running' }],
 });
-const stopping: RegistrationEvent = { kind: 'stopping' };
+const drain: RegistrationEvent = { kind: 'ordered', order: 'drain' };
+const resume: RegistrationEvent = { kind: 'ordered', order: 'register' };
+const stop: RegistrationEvent = { kind: 'ordered', order: 'stop' };
 
 /** The actions that each event leads to, in short. */
 function play(...events: RegistrationEvent[]): string[] {
@@ -102,11 +104,59 @@ describe('registration', () => {
   });
 
   it('withdraws once when it stops, and publishes nothing after that', () => {
-    assert.deepEqual(play(at(49155), pass(1), stopping, pass(2), stopping).slice(2), [
-      'withdraw: stopping',
+    assert.deepEqual(play(at(49155), pass(1), stop, pass(2), stop).slice(2), ['withdraw: stopping', '', '']);
+    assert.deepEqual(play(stop), ['']);
+    assert.deepEqual(play(at(49155), pass(1), stop, drain, resume, pass(2)).slice(3), ['', '', '']);
+  });
+
+  it('withdraws when it is drained, and publishes again when it is resumed, with what is known by then', () => {
+    assert.deepEqual(play(at(49155), pass(1), drain, pass(2), resume, pass(3)).slice(1), [
+      `publish ${one} @1`,
+      'withdraw: drained',
       '',
-      '',
+      `publish ${one} @2`,
+      `publish ${one} @3`,
     ]);
-    assert.deepEqual(play(stopping), ['']);
+    assert.deepEqual(play(at(49155), pass(1), drain, fail(2), fail(3), resume, pass(4)).slice(3), [
+      '',
+      '',
+      '',
+      `publish ${one} @4`,
+    ]);
+    assert.deepEqual(play(at(49155), pass(1), drain, stop, resume).slice(2), ['withdraw: drained', '', '']);
+  });
+
+  const undone: [name: string, ...events: RegistrationEvent[]][] = [
+    ['a check', pass(3)],
+    ['a change of health', fail(3), fail(4), pass(5)],
+    ['what the watch sees', { kind: 'vanished', reason: 'nothing listens' }, pass(5)],
+    ['a moved address', at(49156)],
+    ['an address that is lost and found', { kind: 'unlocated' }, at(49156)],
+    ['a second drain', drain],
+    ['a check that could not be made', unknown],
+  ];
+  for (const [name, ...events] of undone) {
+    it(`is not resumed by ${name}`, () => {
+      assert.deepEqual(
+        play(at(49155), pass(1), drain, ...events).slice(3),
+        events.map(() => ''),
+      );
+    });
+  }
+
+  it('publishes what was drained before it was known only when it is resumed', () => {
+    assert.deepEqual(play(drain, at(49155), pass(1), resume), ['', '', '', `publish ${one} @1`]);
+    assert.deepEqual(play(drain, resume, at(49155), pass(1)).slice(2), ['', `publish ${one} @1`]);
+    assert.deepEqual(play(drain, resume, drain, at(49155), pass(1)).slice(3), ['', '']);
+  });
+
+  it('tells a drain and its end once each', () => {
+    let state = initialRegistration;
+    const told = [resume, drain, drain, resume, resume, stop, drain].flatMap(event => {
+      const { after, actions } = register(state, event, rules);
+      state = after;
+      return actions.map(action => (action.kind === 'tell' ? action.message.split(':')[0] : action.kind));
+    });
+    assert.deepEqual(told, ['drained', 'resumed']);
   });
 });
