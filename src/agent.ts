@@ -5,10 +5,12 @@
 import { timerEarlyMs, type Clock } from './clock.ts';
 import type { ServiceConfig } from './config/service-config.ts';
 import { watchRole } from './core/check.ts';
+import type { Address } from './core/address.ts';
 import type { Verdict } from './core/health.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
 import { doubt, paceAfter, startPace } from './core/pace.ts';
 import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
+import { detailOf, statusOf, type CheckFacts, type ServiceStatus } from './core/status.ts';
 import type { WatchNews } from './core/watch.ts';
 import type { Session, SessionEvent } from './etcd/session.ts';
 import type { AppWatch } from './kernel/app-watch.ts';
@@ -49,6 +51,7 @@ export interface Agent {
   /** Keeps the service out of etcd, whatever its health, until it is resumed. */
   drain(): void;
   resume(): void;
+  status(): ServiceStatus;
 }
 
 /** Runs until `stop` aborts. */
@@ -68,6 +71,12 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   let pace = startPace(clock.now());
   let unchecked: Outage | null = null;
   let goneAt = -Infinity;
+  let registeredSince: number | null = null;
+  /** Since when it has its health, and what was said of it last. */
+  let since = clock.now();
+  let why: string | null = null;
+  let address: Address | null = null;
+  let lastCheck: CheckFacts | null = null;
   /** A check is wanted now, whatever the pace; `wake` ends the wait for it. */
   let asked = false;
   let wake = new AbortController();
@@ -79,6 +88,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const session = parts.openSession({
     tell: event => {
       if (event.kind === 'withdrawn' || event.kind === 'lost') goneAt = clock.now();
+      if (event.kind === 'registered') registeredSince = clock.now();
       tellSession(log, event);
     },
     askForCheck,
@@ -86,6 +96,8 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
 
   const dispatch = (event: RegistrationEvent): void => {
     const { after, actions } = register(registration, event, rules);
+    if (after.health.status !== registration.health.status) since = clock.now();
+    if (event.kind === 'vanished') why = event.reason;
     registration = after;
     for (const action of actions) {
       switch (action.kind) {
@@ -107,8 +119,14 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     log,
     chance,
     alone: parts.alone,
-    located: records => dispatch({ kind: 'located', records }),
-    unlocated: () => dispatch({ kind: 'unlocated' }),
+    located: (records, at) => {
+      address = at;
+      dispatch({ kind: 'located', records });
+    },
+    unlocated: () => {
+      address = null;
+      dispatch({ kind: 'unlocated' });
+    },
   });
 
   const check = async (): Promise<{ verdict: Verdict; startedAt: number }> => {
@@ -125,6 +143,8 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const checkOnce = async (): Promise<void> => {
     const { verdict, startedAt } = await check();
     if (ending.aborted) return;
+    lastCheck = { startedAt, tookMs: clock.now() - startedAt, verdict };
+    if (verdict.kind !== 'unknown') why = detailOf(verdict);
     dispatch({ kind: 'checked', verdict, startedAt });
     if (verdict.kind === 'unknown') {
       const noted = noteFailure(unchecked, verdict.reason, clock.now());
@@ -206,5 +226,16 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     ended: run(),
     drain: () => dispatch({ kind: 'ordered', order: 'drain' }),
     resume: () => dispatch({ kind: 'ordered', order: 'register' }),
+    status() {
+      const now = clock.now();
+      const { lease, outage } = session.look();
+      const facts = {
+        name: config.handle,
+        ttlSeconds: config.ttlSeconds,
+        ...{ registration, why, since, address, lease, registeredSince, lastCheck },
+        etcdError: outage?.told.at(-1) ?? null,
+      };
+      return statusOf(facts, now, moment => new Date(clock.wall() - (now - moment)).toISOString());
+    },
   };
 }

@@ -3,10 +3,13 @@
  */
 import minimist from 'minimist';
 import { closest } from 'fastest-levenshtein';
+import type { ControlOptions } from './commands/control.ts';
 import {
   checkConfig,
+  checkControlConfig,
   checkListConfig,
   fromEnvironment,
+  controlOptionNames,
   listOptionNames,
   type Checked,
   type Config,
@@ -31,6 +34,7 @@ export type Command =
   | { readonly kind: 'run'; readonly config: Config | ConfigByLabels }
   | { readonly kind: 'doctor'; readonly config: Config | ConfigByLabels; readonly json: boolean }
   | { readonly kind: 'ls'; readonly config: ListConfig; readonly json: boolean; readonly watch: boolean }
+  | { readonly kind: 'control'; readonly options: ControlOptions }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' };
 
@@ -48,10 +52,11 @@ export function parseCommand(
   env: NodeJS.ProcessEnv,
   file?: Said,
 ): Command | FileNeeded {
-  const [word, ...rest] = argv;
-  const [names, switches] =
-    word === 'ls' ? [listOptionNames, ['json', 'watch']] : [optionNames, word === 'doctor' ? ['json'] : []];
-  const words = readWords(word === 'ls' || word === 'doctor' ? rest : argv, env, names, switches);
+  const [word = ''] = argv;
+  const command = commands.get(word);
+  const [service, flags] = command?.takesService ? leadingWord(argv.slice(1)) : [undefined, argv.slice(1)];
+  const { names, switches } = command ?? { names: optionNames, switches: [] };
+  const words = readWords(command ? flags : argv, env, names, switches);
   const answer = answered(words.switches);
   if (answer) return answer;
   const path = words.given.get('config')?.text;
@@ -65,12 +70,42 @@ export function parseCommand(
   };
   const surroundings = surroundingsOf(env);
   const json = words.switches.has('json');
-  if (word === 'ls') {
-    const config = settle(checkListConfig(words.given, surroundings, file));
-    return { kind: 'ls', config, json, watch: words.switches.has('watch') };
+  switch (word) {
+    case 'ls': {
+      const config = settle(checkListConfig(words.given, surroundings, file));
+      return { kind: 'ls', config, json, watch: words.switches.has('watch') };
+    }
+    case 'drain':
+    case 'resume':
+    case 'status': {
+      const control = settle(checkControlConfig(words.given, file));
+      return { kind: 'control', options: { word, service, path: control, json } };
+    }
+    default: {
+      const config = settle(checkConfig(words.given, surroundings, file));
+      return command ? { kind: 'doctor', config, json } : { kind: 'run', config };
+    }
   }
-  const config = settle(checkConfig(words.given, surroundings, file));
-  return word === 'doctor' ? { kind: 'doctor', config, json } : { kind: 'run', config };
+}
+
+interface Grammar {
+  /** The options that it takes. */
+  readonly names: readonly OptionName[];
+  readonly switches: readonly string[];
+  readonly takesService?: true;
+}
+
+const commands: ReadonlyMap<string, Grammar> = new Map([
+  ['doctor', { names: optionNames, switches: ['json'] }],
+  ['ls', { names: listOptionNames, switches: ['json', 'watch'] }],
+  ['drain', { names: controlOptionNames, switches: [], takesService: true }],
+  ['resume', { names: controlOptionNames, switches: [], takesService: true }],
+  ['status', { names: controlOptionNames, switches: ['json'], takesService: true }],
+]);
+
+function leadingWord(words: readonly string[]): [word: string | undefined, rest: readonly string[]] {
+  const [word, ...rest] = words;
+  return word === undefined || word.startsWith('-') ? [undefined, words] : [word, rest];
 }
 
 /** What is answered whatever else is there. */
@@ -126,7 +161,7 @@ function surroundingsOf(env: NodeJS.ProcessEnv): Surroundings {
 
 function unknownWord(word: string, known: readonly string[]): string {
   const flags = known.map(name => `--${name}`);
-  if (word === 'doctor' || word === 'ls') return `"${word}" comes first: dockreg ${word} --name value`;
+  if (commands.has(word)) return `"${word}" comes first: dockreg ${word} --name value`;
   if (!word.startsWith('-')) return `"${word}" is a stray word; every option has the form --name value`;
   const flag = word.replace(/=.*$/, '');
   return `unknown flag ${flag}; did you mean ${closest(flag, flags)}? (dockreg --help lists them)`;
@@ -144,6 +179,7 @@ usage: dockreg --etcd URL --port PORT [OPTION…]
        dockreg --etcd URL --service name=web,port=8000,… --service … [OPTION…]
        dockreg doctor [--json] --etcd URL --port PORT [OPTION…]   why does the app not appear?
        dockreg ls --etcd URL [--layout NAME[:ROOT],…] [--json] [--watch]   what stands in etcd
+       dockreg drain|resume|status [SERVICE] [--json]   take it out of etcd; put it back; how is it?
 
 ${rows.join('\n')}
   ${'--help, --version'.padEnd(27)} this text; the version
@@ -156,6 +192,6 @@ example, beside an app that listens on port 8000 and is published with -p 8000:
   writes /service/10.1.0.101:49155 = running, and deletes it when the app stops answering
 
 exit codes: 0 stopped, 64 wrong usage, 78 cannot work in this container, 70 internal error;
-  doctor: 0 all is well, 1 something is not; ls: 69 no answer from etcd
+  doctor, status: 0 all is well, 1 something is not; ls, drain, resume, status: 69 no answer
 `;
 }

@@ -5,11 +5,11 @@
 /** Exit codes, as in BSD's sysexits.h from 64 on. */
 export const ExitCode = {
   ok: 0,
-  /** The doctor found something wrong. */
+  /** The doctor found something wrong; a service is not up. */
   unwell: 1,
   /** The command line or environment is wrong. */
   usage: 64,
-  /** What was asked for cannot be had now; `ls` alone ends with it. */
+  /** What was asked for cannot be had now; only commands that ask end with it. */
   unavailable: 69,
   /** A fault of our own. */
   internal: 70,

@@ -39,7 +39,7 @@ export interface LocatingHooks {
   readonly chance: () => number;
   /** Whether there is nothing else for this process to do while there is no address. */
   readonly alone: boolean;
-  readonly located: (records: readonly ServiceRecord[]) => void;
+  readonly located: (records: readonly ServiceRecord[], address: Address) => void;
   /** There is no address any more. */
   readonly unlocated: () => void;
 }
@@ -79,7 +79,7 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
     const content = JSON.stringify(records);
     if (text !== known) log.info(`address ${text}`, { found: how, was: known ?? undefined });
     else if (outage) log.info(`address ${text} still holds`, { tries: outage.tries });
-    if (text !== known || content !== written) hooks.located(records);
+    if (text !== known || content !== written) hooks.located(records, address);
     known = text;
     written = content;
   };

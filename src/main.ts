@@ -98,6 +98,11 @@ async function main(): Promise<ExitCode> {
         await list({ ...command, output: process.stdout, errors: process.stderr }, stopOnSignals());
         return ExitCode.ok;
       }
+      case 'control': {
+        const { control } = await import('./commands/control.ts');
+        const isWell = await control(command.options, text => process.stdout.write(text));
+        return isWell ? ExitCode.ok : ExitCode.unwell;
+      }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();

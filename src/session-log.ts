@@ -1,6 +1,7 @@
 /**
  * What the session tells, as lines of the log.
  */
+import { formatLease } from './core/records.ts';
 import type { SessionEvent } from './etcd/session.ts';
 import type { Log } from './log.ts';
 
@@ -9,7 +10,7 @@ export function tellSession(log: Log, event: SessionEvent): void {
     case 'registered':
       return log.info(`registered ${event.keys.join(' ')}`, {
         endpoint: event.endpoint,
-        lease: leaseText(event.lease),
+        lease: formatLease(event.lease),
       });
     case 'restored':
       return log.warn(`restored ${event.keys.join(' ')}: deleted or overwritten by somebody else`, {
@@ -23,11 +24,11 @@ export function tellSession(log: Log, event: SessionEvent): void {
         endpoint: event.endpoint,
       });
     case 'withdrawn':
-      return log.info('withdrawn', { endpoint: event.endpoint, lease: leaseText(event.lease) });
+      return log.info('withdrawn', { endpoint: event.endpoint, lease: formatLease(event.lease) });
     case 'lost':
       return log.warn(`etcd lost our lease: ${event.cause}; checking the app, then registering again`, {
         endpoint: event.endpoint,
-        lease: leaseText(event.lease),
+        lease: formatLease(event.lease),
       });
     case 'contested':
       return log.warn(
@@ -54,14 +55,9 @@ export function tellSession(log: Log, event: SessionEvent): void {
     case 'uncertain':
       return log.warn('no word from etcd for a TTL: whether the key still stands is not known', {
         for: seconds(event.forMs),
-        lease: leaseText(event.lease),
+        lease: formatLease(event.lease),
       });
   }
-}
-
-/** As etcdctl prints it: hexadecimal. */
-function leaseText(lease: string): string {
-  return BigInt(lease || '0').toString(16);
 }
 
 function seconds(ms: number): string {

@@ -2,8 +2,10 @@
  * `dockreg` itself: builds the parts that this configuration needs, and no others, and runs an agent for each service.
  * What is heavy is loaded while the first check is under way.
  */
-import { startAgent, type AgentParts } from '../agent.ts';
+import { startAgent, type Agent, type AgentParts } from '../agent.ts';
 import { systemClock } from '../clock.ts';
+import type { Desk } from '../control/answer.ts';
+import type { ControlSocket } from '../control/socket.ts';
 import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/labels.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
@@ -42,10 +44,11 @@ export async function run(
   config: Config | ConfigByLabels,
   version: string,
   log: Log,
-  signals: Signals,
+  { stop, orders }: Signals,
 ): Promise<void> {
+  const startedAt = new Date(systemClock.wall()).toISOString();
   const docker = createDocker(config);
-  const services = await start(config, { version, docker, log, stop: signals.stop });
+  const services = await start(config, { version, docker, log, stop });
   const alone = services.length === 1;
   const shared = {
     version,
@@ -55,11 +58,29 @@ export async function run(
     connect: connector(config),
     seeLabels: 'services' in config ? tellUnreadLabels(log) : () => undefined,
   };
-  const parts = services.map(service =>
-    agentParts(service, { ...shared, log: alone ? log : withFields(log, { service: service.handle }) }),
+  const parts = await Promise.all(
+    services.map(service =>
+      agentParts(service, { ...shared, log: alone ? log : withFields(log, { service: service.handle }) }),
+    ),
   );
-  const goneAt = await runAll(await Promise.all(parts), signals);
-  await drain(log, goneAt + config.drainMs);
+  const failed = new AbortController();
+  const ending = AbortSignal.any([stop, failed.signal]);
+  const agents = parts.map(each => startAgent(each, ending));
+  orders.listen(order => {
+    for (const agent of agents) agent[order]();
+  });
+  const status: Desk['status'] = chosen => ({
+    version,
+    startedAt,
+    services: chosen.map(agent => agent.status()),
+  });
+  const control = openControl(config.control, { agents, status, clock: systemClock }, log);
+  try {
+    const goneAt = await allEnded(agents, failed);
+    await drain(log, goneAt + config.drainMs);
+  } finally {
+    (await control)?.close();
+  }
 }
 
 interface Start {
@@ -117,16 +138,10 @@ function describe({ localPort, check, intervalMs, timeoutMs, ttlSeconds }: Servi
 }
 
 /**
- * Runs the agents until `stop` aborts; when one throws, the others end in good order before that goes on. Resolves with
- * the moment since which nothing of them is left in etcd.
+ * When one throws, the others end in good order before that goes on. Resolves with the moment since which nothing of
+ * them is left in etcd.
  */
-async function runAll(parts: readonly AgentParts[], { stop, orders }: Signals): Promise<number> {
-  const failed = new AbortController();
-  const ending = AbortSignal.any([stop, failed.signal]);
-  const agents = parts.map(each => startAgent(each, ending));
-  orders.listen(order => {
-    for (const agent of agents) agent[order]();
-  });
+async function allEnded(agents: readonly Agent[], failed: AbortController): Promise<number> {
   const ends = await Promise.allSettled(
     agents.map(({ ended }) =>
       ended.catch((error: unknown) => {
@@ -141,6 +156,10 @@ async function runAll(parts: readonly AgentParts[], { stop, orders }: Signals): 
     goneAt = Math.max(goneAt, end.value);
   }
   return goneAt;
+}
+
+async function openControl(path: string | null, desk: Desk, log: Log): Promise<ControlSocket | null> {
+  return path === null ? null : (await import('../control/socket.ts')).openControlSocket(path, desk, log);
 }
 
 /** Gives those who still send requests the time to hear that the key is gone. */

@@ -1,5 +1,5 @@
 /**
- * The table of `dockreg ls`, grouped by service.
+ * Tables for people: that of `dockreg ls`, grouped by service, and what all tables have in common.
  */
 import type { Row } from './ls.ts';
 
@@ -16,10 +16,14 @@ export function formatTable(rows: readonly Row[], watch: boolean): string {
     String(row.createRevision),
     row.layout,
   ]);
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...lines.map(line => line[column]?.length ?? 0)),
-  );
-  return [head, ...lines]
+  return alignColumns([head, ...lines]);
+}
+
+/** Each line as one of text, with its end. */
+export function alignColumns(lines: readonly (readonly string[])[]): string {
+  const [head = []] = lines;
+  const widths = head.map((_, column) => Math.max(...lines.map(line => line[column]?.length ?? 0)));
+  return lines
     .map(
       line =>
         `${line
@@ -35,7 +39,8 @@ function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '\uFFFD');
 }
 
-function formatAge(seconds: number): string {
+/** `12s`, `3m`, `2h` */
+export function formatAge(seconds: number): string {
   if (seconds < 60) return `${seconds}s`;
   return seconds < 3600 ? `${Math.floor(seconds / 60)}m` : `${Math.floor(seconds / 3600)}h`;
 }

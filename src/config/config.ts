@@ -37,6 +37,8 @@ export interface SharedConfig {
   readonly container: string | undefined;
   /** From the end of the keys to our own, at a stop. */
   readonly drainMs: number;
+  /** The path of the control socket, if there is to be one. */
+  readonly control: string | null;
   readonly logFormat: LogFormat;
 }
 
@@ -98,6 +100,7 @@ export function checkConfig(
     engine: secured(read('docker'), docker, problems),
     container: read('container'),
     drainMs: read('drain'),
+    control: read('control'),
     logFormat: read('log'),
   } as SharedConfig;
   const flag = servicesOfFlag(read('service') ?? [], given.get('service')?.from ?? '');
@@ -177,6 +180,17 @@ export function checkListConfig(
   }
   return problems.length > 0 ? { problems } : { config: values as ListConfig };
 }
+
+/** As `checkConfig`, for the commands that ask a running dockreg: the path of its control socket. */
+export function checkControlConfig(given: GivenOptions, file: Said = nothingSaid): Checked<string> {
+  const { read, problems } = readerOf(new Map([...file.defaults, ...given]));
+  const path = read('control');
+  if (path === null) problems.push('--control off leaves nobody to ask; say the path of the socket');
+  return typeof path === 'string' ? { config: path } : { problems };
+}
+
+/** The options that `checkControlConfig` reads, and that say where they stand. */
+export const controlOptionNames = ['config', 'control'] as const satisfies readonly OptionName[];
 
 /** The options that `checkListConfig` reads. */
 export const listOptionNames = [

@@ -23,6 +23,7 @@ import { parseServices } from './service-text.ts';
 import {
   parseAdvertise,
   parseContainerId,
+  parseControl,
   parseCount,
   parseDuration,
   parseEndpoints,
@@ -242,6 +243,13 @@ export const options = {
     fallback: '0',
     shared: true,
     parse: parsePause,
+  },
+  control: {
+    placeholder: 'PATH|off',
+    help: 'the Unix socket of dockreg drain, resume, status',
+    fallback: '/run/dockreg.sock',
+    shared: true,
+    parse: parseControl,
   },
   watch: {
     placeholder: 'on|off',

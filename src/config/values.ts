@@ -168,6 +168,11 @@ export function parseSocketPath(text: string): string {
   return text;
 }
 
+/** The path of a Unix socket, or `off`: null. */
+export function parseControl(text: string): string | null {
+  return text === 'off' ? null : parseSocketPath(text);
+}
+
 export function parseServerName(text: string): string {
   if (isIP(text) !== 0 || !/^[\w-]+(\.[\w-]+)*$/.test(text))
     throw new ValueProblem('must be a host name as it stands in the certificate, such as web.example');

@@ -6,6 +6,11 @@
 /** A lease's id in decimal: 63 bits do not fit a number. */
 export type LeaseId = string;
 
+/** As etcdctl prints it: hexadecimal. */
+export function formatLease(lease: LeaseId): string {
+  return BigInt(lease || '0').toString(16);
+}
+
 /** One key of etcd and its value. */
 export interface ServiceRecord {
   readonly key: string;

@@ -110,7 +110,8 @@ const orderMessages: Readonly<Record<Exclude<Order, 'stop'>, string>> = {
   register: 'resumed: registered while it is up',
 };
 
-function wantedRecords({ health, records, order }: Registration): readonly ServiceRecord[] | null {
+/** What should stand in etcd. */
+export function wantedRecords({ health, records, order }: Registration): readonly ServiceRecord[] | null {
   return health.status === 'up' && order === 'register' ? records : null;
 }
 

@@ -29,8 +29,18 @@ export interface Session {
   publish(records: readonly ServiceRecord[], checkedAt: number): void;
   /** Remove everything, now. What is under way is abandoned. */
   withdraw(): void;
+  /** What is known now. */
+  look(): SessionView;
   /** Withdraws, tries for at most `withinMs`, and ends. Resolves with whether etcd confirmed that nothing is left. */
   close(withinMs: number): Promise<boolean>;
+}
+
+export interface SessionView {
+  readonly lease: Lease;
+  /** Since when requests fail; null while they do not. */
+  readonly outage: Outage | null;
+  /** How many have failed since the start. */
+  readonly failures: number;
 }
 
 /** What the session tells of itself; each is a transition, never a tick. */
@@ -90,6 +100,7 @@ export function openSession(options: SessionOptions): Session {
   let lease: Lease = noLease;
   let want: Want = { kind: 'nothing' };
   let outage: Outage | null = null;
+  let failures = 0;
   let uncertain = false;
   let at = 0;
   let member: Member | null = null;
@@ -181,6 +192,7 @@ export function openSession(options: SessionOptions): Session {
     const cause = messageOf(error);
     const noted = noteFailure(outage, cause, clock.now());
     outage = noted.outage;
+    failures += 1;
     const { tries } = outage;
     if (noted.say)
       tell({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
@@ -263,6 +275,7 @@ export function openSession(options: SessionOptions): Session {
       wake?.();
       hurry.abort();
     },
+    look: () => ({ lease, outage, failures }),
     async close(withinMs) {
       this.withdraw();
       closing = true;

@@ -21,17 +21,21 @@ const askFor = `
   const response = await fetch(process.argv[1], { signal: AbortSignal.timeout(5000) });
   process.stdout.write(await response.text());`;
 
-/** Starts it in place of the container of that name, if there is one. `variables` are added to its environment. */
+/**
+ * Starts it in place of the container of that name, if there is one. `variables` are added to its environment.
+ * @param image one that was built on the example's
+ */
 export async function startExample(
   host: Host,
   name: string,
   variables: Readonly<Record<string, string>>,
+  image: string = images.example,
 ): Promise<Example> {
   await host.docker(['rm', '--force', name]).catch(() => undefined);
   await host.docker([
     ...['run', '--detach', '--name', name, '--publish', '8000'],
     ...exampleOptions(host, { DOCKREG_IP: host.ip, ...variables }),
-    images.example,
+    image,
   ]);
   const port = (await host.docker(['port', name, '8000/tcp'])).split('\n')[0]?.split(':').at(-1);
   return {
@@ -65,6 +69,15 @@ export async function logsOf(host: Host, container: string): Promise<string> {
 
 /** When the app began to listen, by its own words in its log, in ms since 1970; undefined before. */
 export function listeningIn(log: string): number | undefined {
-  const line = log.split('\n').find(text => text.includes('example: listening'));
+  return saidIn(log, 'listening');
+}
+
+/** When the app got its SIGTERM, in the same way. */
+export function stoppingIn(log: string): number | undefined {
+  return saidIn(log, 'stopping');
+}
+
+function saidIn(log: string, what: string): number | undefined {
+  const line = log.split('\n').find(text => text.includes(`example: ${what}`));
   return line === undefined ? undefined : Date.parse(line.split(' ')[0] ?? '');
 }
