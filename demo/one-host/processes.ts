@@ -68,6 +68,7 @@ async function startProcesses(
       DOCKREG_ETCD: endpoint,
       DOCKREG_ADVERTISE: address,
       DOCKREG_ALLOW_LOOPBACK: 'on',
+      DOCKREG_CONTROL: 'off',
     },
   });
   const ended = once(supervisor, 'exit');

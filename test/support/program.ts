@@ -10,7 +10,7 @@ import { Journal } from './wait.ts';
 
 export interface ProgramOptions {
   readonly args?: readonly string[];
-  /** Added to PATH and HOME, the only variables that it gets otherwise. */
+  /** Added to PATH and HOME, the only variables that it gets otherwise, and DOCKREG_CONTROL=off. */
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
   /** The script. `dist/dockreg.js` of this repository when left out. */
@@ -140,7 +140,8 @@ export class Program {
 export async function startProgram(options: ProgramOptions = {}): Promise<Program> {
   const { args = [], env = {}, nodeFlags = [], entry = defaultEntry, cwd, uid } = options;
   const child = await Child.spawn(process.execPath, [...nodeFlags, entry, ...args], {
-    env: { ...cleanEnvironment(), ...env },
+    // Several run at once here, in one file system.
+    env: { ...cleanEnvironment(), DOCKREG_CONTROL: 'off', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
     ...(uid !== undefined && { uid }),

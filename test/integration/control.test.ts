@@ -1,0 +1,254 @@
+/** `dockreg drain`, `resume` and `status` against the built program, over its control socket. */
+import assert from 'node:assert/strict';
+import { existsSync, statSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import type { ProcessStatus } from '../../src/core/status.ts';
+import { startApp, type App } from '../support/app.ts';
+import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import { startProgram, type Program } from '../support/program.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { startRawServer } from '../support/raw-server.ts';
+import { eventually } from '../support/wait.ts';
+
+const key = '/service/10.1.0.101:49155';
+const nobody = 65_534;
+const isRoot = process.getuid?.() === 0;
+
+let etcd: EtcdCluster;
+let proxy: Proxy;
+let web: App;
+let folder: string;
+let path: string;
+let programs: Program[] = [];
+
+before(async () => {
+  etcd = await startEtcd();
+});
+after(() => etcd.stop());
+beforeEach(async () => {
+  web = await startApp();
+  proxy = await startProxy(etcd.members[0]!.port);
+  folder = await mkdtemp(join(tmpdir(), 'dockreg-control-'));
+  await chmod(folder, 0o755);
+  path = join(folder, 'dockreg.sock');
+});
+afterEach(async () => {
+  for (const program of programs.splice(0)) await program.stop();
+  web.close();
+  proxy.close();
+  await rm(folder, { recursive: true });
+});
+
+async function start(env: Readonly<Record<string, string>> = {}, uid?: number): Promise<Program> {
+  const program = await startProgram({
+    env: {
+      DOCKREG_ETCD: `http://${proxy.address}`,
+      DOCKREG_PORT: String(web.port),
+      DOCKREG_ADVERTISE: '10.1.0.101:49155',
+      DOCKREG_INTERVAL: '500ms',
+      DOCKREG_TIMEOUT: '300ms',
+      DOCKREG_TTL: '5s',
+      DOCKREG_NAME: 'web',
+      DOCKREG_CONTROL: path,
+      ...env,
+    },
+    ...(uid !== undefined && { uid }),
+  });
+  programs.push(program);
+  await program.waitForLine('registered');
+  return program;
+}
+
+interface Answer {
+  readonly code: number | null;
+  readonly text: string;
+  readonly errors: string;
+}
+
+async function dockreg(words: readonly string[], uid?: number): Promise<Answer> {
+  const program = await startProgram({
+    args: [...words, '--control', path],
+    ...(uid !== undefined && { uid }),
+  });
+  const { code } = await program.exitWithin(15_000);
+  return { code, text: program.lines.map(({ raw }) => raw).join('\n'), errors: program.stderr };
+}
+
+/** What a program that is no dockreg gets for its words. */
+function say(text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    connect(path)
+      .setEncoding('utf8')
+      .on('data', part => (answer += String(part)))
+      .on('close', () => resolve(answer))
+      .on('error', reject)
+      .write(text);
+  });
+}
+
+async function status(): Promise<ProcessStatus['services'][0]> {
+  const { text } = await dockreg(['status', '--json']);
+  return (JSON.parse(text) as ProcessStatus).services[0]!;
+}
+
+describe('dockreg drain, resume and status', () => {
+  it('do and say what is', async () => {
+    await start();
+    const first = await dockreg(['status']);
+    assert.equal(first.code, 0);
+    assert.match(first.text, /^SERVICE +HEALTH +FOR +ADDRESS +IN ETCD +WHY$/m);
+    assert.match(first.text, /^web +up +\d+s +10\.1\.0\.101:49155 +registered +HTTP 200$/m);
+    const { lease, records, lastCheck } = await status();
+    assert.ok(lease && lease.remainingSeconds > 0 && lease.remainingSeconds <= 5);
+    assert.deepEqual((await etcd.keys('/')).get(key)?.lease, lease.id);
+    assert.deepEqual(records, [{ key, value: 'running' }]);
+    assert.equal(lastCheck?.verdict, 'pass');
+
+    const drained = await dockreg(['drain']);
+    assert.deepEqual(drained, {
+      code: 0,
+      text: 'web is drained, and nothing of it is left in etcd',
+      errors: '',
+    });
+    assert.equal((await etcd.keys('/')).size, 0);
+    assert.equal((await dockreg(['drain', 'web'])).code, 0);
+    const meanwhile = await dockreg(['status', 'web']);
+    assert.equal(meanwhile.code, 0);
+    assert.match(meanwhile.text, /^web +up .* drained +HTTP 200$/m);
+
+    assert.deepEqual(await dockreg(['resume', 'web']), {
+      code: 0,
+      text: 'web is resumed: it is up',
+      errors: '',
+    });
+    await eventually('the key is back', async () => (await etcd.keys('/')).has(key));
+  });
+
+  it('say what is wrong with the app, since when and why', async () => {
+    const program = await start();
+    web.respond({ status: 503 });
+    await program.waitForLine('app down');
+    const { code, text } = await dockreg(['status']);
+    assert.equal(code, 1);
+    assert.match(text, /^web +down +\d+s +10\.1\.0\.101:49155 +absent +HTTP 503 from /m);
+    assert.match(
+      (await dockreg(['resume'])).text,
+      /^web is resumed: it is down, and registered when it is up$/,
+    );
+  });
+
+  it('do not claim a drain that etcd has not confirmed', async () => {
+    await start();
+    await proxy.set('refuse');
+    const { code, text, errors } = await dockreg(['drain']);
+    assert.deepEqual([code, text], [69, '']);
+    assert.match(
+      errors,
+      /^dockreg: web is drained, but etcd has not confirmed that its key is gone: .*ECONNREFUSED/,
+    );
+    assert.equal((await status()).registration, 'withdrawing');
+    await proxy.set('pass');
+    assert.equal((await dockreg(['drain'])).code, 0);
+  });
+
+  it('refuse what is no service, and what they do not take', async () => {
+    await start();
+    const cases: [words: string[], text: RegExp][] = [
+      [['drain', 'api'], /^dockreg: there is no service api, but web$/],
+      [['drain', '--json'], /unknown flag --json/],
+      [['drain', 'web', 'api'], /"api" is a stray word/],
+      [['--port', '1', 'status'], /"status" comes first/],
+    ];
+    for (const [words, text] of cases) {
+      const { code, errors } = await dockreg(words);
+      assert.equal(code, 64, words.join(' '));
+      assert.match(errors, text);
+    }
+    assert.ok((await etcd.keys('/')).has(key));
+  });
+
+  it('say where nobody is to be asked', async () => {
+    assert.deepEqual(await dockreg(['status']), {
+      code: 69,
+      text: '',
+      errors: `dockreg: no dockreg listens at ${path}; ask in its container, and with its --control`,
+    });
+    path = 'off';
+    assert.match((await dockreg(['status'])).errors, /--control off leaves nobody to ask/);
+  });
+});
+
+describe('the control socket', () => {
+  it('is for its user alone, and goes with the program', async () => {
+    const program = await start();
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    if (isRoot) {
+      const { code, errors } = await dockreg(['status'], nobody);
+      assert.equal(code, 69);
+      assert.match(errors, /is for the user that dockreg runs as, and for root/);
+    }
+    await program.stop();
+    assert.equal(existsSync(path), false);
+  });
+
+  it('takes the place of one whose program was killed', async () => {
+    const program = await start();
+    program.signal('SIGKILL');
+    await program.exitWithin(5000);
+    assert.equal(existsSync(path), true);
+    await start();
+    assert.equal((await dockreg(['status'])).code, 0);
+  });
+
+  it('does not take the place of one that is in use, nor of what is no socket', async () => {
+    const first = await start();
+    const second = await start({ DOCKREG_ADVERTISE: '10.1.0.101:49156' });
+    await second.waitForLine(/no control socket: .* is another program's; .* each its own --control/);
+    await dockreg(['drain']);
+    await first.waitForLine('app drained');
+    await second.stop();
+    assert.equal((await dockreg(['status'])).code, 0);
+    await first.stop();
+
+    await writeFile(path, 'mine');
+    const third = await start();
+    await third.waitForLine(/no control socket: .* is there and is no socket/);
+    await third.stop();
+    assert.equal(existsSync(path), true);
+  });
+
+  it('that cannot be made is told, and no reason to end', { skip: !isRoot && 'needs root' }, async () => {
+    const program = await start({}, nobody);
+    await program.waitForLine(/no control socket: listen EACCES/);
+    program.assertClean();
+  });
+
+  it('is not made when it is switched off', async () => {
+    const program = await start({ DOCKREG_CONTROL: 'off' });
+    assert.equal(existsSync(path), false);
+    assert.ok(program.lines.every(({ raw }) => !raw.includes('control socket')));
+  });
+
+  it('answers whatever others do to it', async () => {
+    const program = await start();
+    assert.match(await say('nonsense\n'), /^\{"error":"what is asked is drain/);
+    assert.match(await say(`status ${'x'.repeat(2000)}`), /^\{"error":"there is no service x/);
+    const silent = Array.from({ length: 12 }, () => say(''));
+    await Promise.all(silent);
+    assert.equal((await dockreg(['status'])).code, 0);
+    program.assertClean();
+  });
+
+  it('may be that of a program that never answers', async () => {
+    const server = await startRawServer(() => undefined, { path });
+    const { code, errors } = await dockreg(['status']);
+    server.close();
+    assert.equal(code, 69);
+    assert.match(errors, /no answer .* within 5000 ms/);
+  });
+});
