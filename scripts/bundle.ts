@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, '../..');
 
 /**
  * What no path of ours reaches, by the package that asks for it: of dockerode all but the inspection of a container, of
- * gRPC the server, of etcd3 what is built on its leases and watches.
+ * gRPC the server, of etcd3 what is built on its leases and watches, of prom-client what it measures by itself.
  */
 const leftOut: readonly (readonly [importer: RegExp, paths: RegExp])[] = [
   [/node_modules.docker-modem/, /^(\.\/(ssh|http_duplex))$/],
@@ -23,6 +23,10 @@ const leftOut: readonly (readonly [importer: RegExp, paths: RegExp])[] = [
   [
     /node_modules.@grpc.grpc-js/,
     /^(@grpc\/proto-loader|zlib|\.\/(server|server-credentials|server-interceptors|orca|load-balancer-(round-robin|outlier-detection|weighted-round-robin)))$/,
+  ],
+  [
+    /node_modules.prom-client/,
+    /^\.\/(lib\/)?(cluster|defaultMetrics|metricAggregators|pushgateway|summary|bucketGenerators)$/,
   ],
   [/node_modules.etcd3/, /^(bignumber\.js|\.\/(election|lock|stm))$/],
 ];

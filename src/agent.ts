@@ -6,7 +6,7 @@ import { timerEarlyMs, type Clock } from './clock.ts';
 import type { ServiceConfig } from './config/service-config.ts';
 import { watchRole } from './core/check.ts';
 import type { Address } from './core/address.ts';
-import type { Verdict } from './core/health.ts';
+import type { Health, Verdict } from './core/health.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
 import { doubt, paceAfter, startPace } from './core/pace.ts';
 import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
@@ -32,8 +32,18 @@ export interface AgentParts {
   readonly locator: Locator;
   /** What sees the app between the checks; null when that is switched off. */
   readonly openWatch: () => Promise<AppWatch | null>;
+  /** Nobody counts unless it is asked for. */
+  readonly observe: ((observation: Observation) => void) | undefined;
   readonly openSession: (hooks: { tell: (event: SessionEvent) => void; askForCheck: () => void }) => Session;
 }
+
+/** What those who count are told. */
+export type Observation =
+  | { readonly kind: 'checked'; readonly verdict: Verdict; readonly tookMs: number }
+  /** Its health is another. */
+  | { readonly kind: 'turned'; readonly health: Health['status'] }
+  /** The session told something. */
+  | { readonly kind: 'told'; readonly event: SessionEvent['kind'] };
 
 /** A check that took so much longer than its timeout, in ms, was not slow: we ourselves were not running. */
 const ownPauseMs = 1000;
@@ -56,7 +66,8 @@ export interface Agent {
 
 /** Runs until `stop` aborts. */
 export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
-  const { config, clock, log, chance } = parts;
+  const { config, clock, log, chance, observe } = parts;
+  const begunAt = clock.now();
   const rules = {
     rise: config.rise,
     fall: config.fall,
@@ -73,7 +84,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   let goneAt = -Infinity;
   let registeredSince: number | null = null;
   /** Since when it has its health, and what was said of it last. */
-  let since = clock.now();
+  let since = begunAt;
   let why: string | null = null;
   let address: Address | null = null;
   let lastCheck: CheckFacts | null = null;
@@ -89,6 +100,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     tell: event => {
       if (event.kind === 'withdrawn' || event.kind === 'lost') goneAt = clock.now();
       if (event.kind === 'registered') registeredSince = clock.now();
+      observe?.({ kind: 'told', event: event.kind });
       tellSession(log, event);
     },
     askForCheck,
@@ -96,7 +108,10 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
 
   const dispatch = (event: RegistrationEvent): void => {
     const { after, actions } = register(registration, event, rules);
-    if (after.health.status !== registration.health.status) since = clock.now();
+    if (after.health.status !== registration.health.status) {
+      since = clock.now();
+      observe?.({ kind: 'turned', health: after.health.status });
+    }
     if (event.kind === 'vanished') why = event.reason;
     registration = after;
     for (const action of actions) {
@@ -143,7 +158,9 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const checkOnce = async (): Promise<void> => {
     const { verdict, startedAt } = await check();
     if (ending.aborted) return;
-    lastCheck = { startedAt, tookMs: clock.now() - startedAt, verdict };
+    const tookMs = clock.now() - startedAt;
+    lastCheck = { startedAt, tookMs, verdict };
+    observe?.({ kind: 'checked', verdict, tookMs });
     if (verdict.kind !== 'unknown') why = detailOf(verdict);
     dispatch({ kind: 'checked', verdict, startedAt });
     if (verdict.kind === 'unknown') {
@@ -228,12 +245,14 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     resume: () => dispatch({ kind: 'ordered', order: 'register' }),
     status() {
       const now = clock.now();
-      const { lease, outage } = session.look();
+      const { lease, outage, failures } = session.look();
+      const { ttlSeconds, intervalMs, timeoutMs } = config;
       const facts = {
         name: config.handle,
-        ttlSeconds: config.ttlSeconds,
+        ...{ ttlSeconds, intervalMs, timeoutMs, startedAt: begunAt },
         ...{ registration, why, since, address, lease, registeredSince, lastCheck },
         etcdError: outage?.told.at(-1) ?? null,
+        etcdErrors: failures,
       };
       return statusOf(facts, now, moment => new Date(clock.wall() - (now - moment)).toISOString());
     },

@@ -4,10 +4,12 @@
  */
 import { startAgent, type Agent, type AgentParts } from '../agent.ts';
 import { systemClock } from '../clock.ts';
-import type { Desk } from '../control/answer.ts';
 import type { ControlSocket } from '../control/socket.ts';
 import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/labels.ts';
+import type { Desk } from '../desk.ts';
+import type { Metrics } from '../listen/metrics.ts';
+import type { Listening } from '../listen/server.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import type { Address } from '../core/address.ts';
 import { notation, watchRole } from '../core/check.ts';
@@ -46,9 +48,10 @@ export async function run(
   log: Log,
   { stop, orders }: Signals,
 ): Promise<void> {
-  const startedAt = new Date(systemClock.wall()).toISOString();
+  const startedAt = systemClock.wall();
   const docker = createDocker(config);
   const services = await start(config, { version, docker, log, stop });
+  const metrics = config.listen && (await import('../listen/metrics.ts')).createMetrics(version, startedAt);
   const alone = services.length === 1;
   const shared = {
     version,
@@ -56,6 +59,7 @@ export async function run(
     docker,
     endpoints: config.endpoints,
     connect: connector(config),
+    metrics,
     seeLabels: 'services' in config ? tellUnreadLabels(log) : () => undefined,
   };
   const parts = await Promise.all(
@@ -69,18 +73,42 @@ export async function run(
   orders.listen(order => {
     for (const agent of agents) agent[order]();
   });
-  const status: Desk['status'] = chosen => ({
-    version,
-    startedAt,
-    services: chosen.map(agent => agent.status()),
+  const closeDesk = openDesk(config, metrics, log, {
+    agents,
+    clock: systemClock,
+    status: chosen => ({
+      version,
+      startedAt: new Date(startedAt).toISOString(),
+      services: chosen.map(agent => agent.status()),
+    }),
   });
-  const control = openControl(config.control, { agents, status, clock: systemClock }, log);
   try {
     const goneAt = await allEnded(agents, failed);
     await drain(log, goneAt + config.drainMs);
   } finally {
-    (await control)?.close();
+    await closeDesk();
   }
+}
+
+/** Lets people and machines ask, as far as that is wanted. Gives what ends it. */
+function openDesk(
+  { control, listen }: SharedConfig,
+  metrics: Metrics | undefined,
+  log: Log,
+  desk: Desk,
+): () => Promise<void> {
+  const closed = new AbortController();
+  const openSocket = async (path: string): Promise<ControlSocket | null> =>
+    (await import('../control/socket.ts')).openControlSocket(path, desk, log);
+  const openPort = async (at: Address, parts: Listening): Promise<void> =>
+    (await import('../listen/server.ts')).listen(at, parts, closed.signal);
+  const socket = control === null ? null : openSocket(control);
+  const port = listen && metrics && openPort(listen, { ...desk, metrics, log, chance: Math.random });
+  return async () => {
+    closed.abort();
+    (await socket)?.close();
+    await port;
+  };
 }
 
 interface Start {
@@ -158,10 +186,6 @@ async function allEnded(agents: readonly Agent[], failed: AbortController): Prom
   return goneAt;
 }
 
-async function openControl(path: string | null, desk: Desk, log: Log): Promise<ControlSocket | null> {
-  return path === null ? null : (await import('../control/socket.ts')).openControlSocket(path, desk, log);
-}
-
 /** Gives those who still send requests the time to hear that the key is gone. */
 async function drain(log: Log, until: number): Promise<void> {
   const ms = until - systemClock.now();
@@ -179,6 +203,7 @@ interface Shared {
   readonly endpoints: readonly string[];
   readonly docker: DockerQuestions;
   readonly connect: (endpoint: string) => Promise<Member>;
+  readonly metrics: Metrics | undefined;
   readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
 }
 
@@ -194,7 +219,7 @@ function tellUnreadLabels(log: Log): Shared['seeLabels'] {
 async function agentParts(service: ServiceConfig, shared: Shared): Promise<AgentParts> {
   const clock = systemClock;
   const chance = Math.random;
-  const { version, alone, log, endpoints, docker, connect } = shared;
+  const { version, alone, log, endpoints, docker, connect, metrics } = shared;
   const probe = await appProbe(service, docker, version);
   return {
     config: service,
@@ -205,6 +230,7 @@ async function agentParts(service: ServiceConfig, shared: Shared): Promise<Agent
     // One service that can never pass is no reason to take the others away.
     probe: alone ? probe : forgiving(probe),
     locator: createLocator(service, shared),
+    observe: metrics && (observation => metrics.observe(service.handle, observation)),
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');

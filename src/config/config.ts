@@ -1,6 +1,7 @@
 /**
  * From the texts of flags and variables to one checked configuration, or to the list of everything that is wrong.
  */
+import type { Address } from '../core/address.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
 import type { ServiceSpec } from '../core/instance.ts';
 import type { Layout } from '../core/layouts.ts';
@@ -39,6 +40,8 @@ export interface SharedConfig {
   readonly drainMs: number;
   /** The path of the control socket, if there is to be one. */
   readonly control: string | null;
+  /** Where to show what is, if anywhere. */
+  readonly listen: Address | undefined;
   readonly logFormat: LogFormat;
 }
 
@@ -101,6 +104,7 @@ export function checkConfig(
     container: read('container'),
     drainMs: read('drain'),
     control: read('control'),
+    listen: read('listen'),
     logFormat: read('log'),
   } as SharedConfig;
   const flag = servicesOfFlag(read('service') ?? [], given.get('service')?.from ?? '');

@@ -30,6 +30,7 @@ import {
   parseEngineEndpoint,
   parseHost,
   parseKey,
+  parseListen,
   parseLogFormat,
   parseLocalPort,
   parsePath,
@@ -250,6 +251,12 @@ export const options = {
     fallback: '/run/dockreg.sock',
     shared: true,
     parse: parseControl,
+  },
+  listen: {
+    placeholder: 'IP:PORT',
+    help: 'show /metrics, /status and /healthz over HTTP there',
+    shared: true,
+    parse: parseListen,
   },
   watch: {
     placeholder: 'on|off',

@@ -3,7 +3,7 @@
  * says the rule and the way out; who calls knows the flag.
  */
 import { isIP } from 'node:net';
-import { canonicalIp, type Protocol } from '../core/address.ts';
+import { canonicalIp, type Address, type Protocol } from '../core/address.ts';
 import type { Advertise } from '../core/advertise.ts';
 import type { EngineEndpoint } from '../core/engine.ts';
 
@@ -88,14 +88,21 @@ export function parseAdvertise(text: string): Advertise {
   const mode = modes.find(name => name === text);
   if (mode === 'container') return { kind: 'container', network: undefined };
   if (mode !== undefined) return { kind: mode };
-  const [, six, four, port = ''] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? [];
-  const ip = six ?? four;
-  if (ip === undefined || isIP(ip) !== (six === undefined ? 4 : 6)) {
+  const address = readAddress(text);
+  if (address === null) {
     throw new ValueProblem(
       'must be published, host, container, container:NETWORK, swarm, or IP:PORT such as 10.1.0.101:49155 or [2001:db8::1]:49155',
     );
   }
-  return { kind: 'literal', address: { ip: canonicalIp(ip), port: parsePort(port) } };
+  return { kind: 'literal', address };
+}
+
+/** Null when it is none. @throws ValueProblem when only the port is not */
+function readAddress(text: string): Address | null {
+  const [, six, four, port = ''] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? [];
+  const ip = six ?? four;
+  if (ip === undefined || isIP(ip) !== (six === undefined ? 4 : 6)) return null;
+  return { ip: canonicalIp(ip), port: parsePort(port) };
 }
 
 /** Comma separated endpoints, all http or all https, each `http://host:port`. */
@@ -171,6 +178,17 @@ export function parseSocketPath(text: string): string {
 /** The path of a Unix socket, or `off`: null. */
 export function parseControl(text: string): string | null {
   return text === 'off' ? null : parseSocketPath(text);
+}
+
+/** `127.0.0.1:9142`, `[::1]:9142` */
+export function parseListen(text: string): Address {
+  const address = readAddress(text);
+  if (address === null) {
+    throw new ValueProblem(
+      'must be an address of this container and a port, such as 127.0.0.1:9142 or 0.0.0.0:9142',
+    );
+  }
+  return address;
 }
 
 export function parseServerName(text: string): string {

@@ -3,16 +3,9 @@
  * a line of JSON is answered.
  */
 import type { Socket } from 'node:net';
-import type { Agent } from '../agent.ts';
-import { TimeLimitError, within, type Clock } from '../clock.ts';
+import { TimeLimitError, within } from '../clock.ts';
 import type { ProcessStatus } from '../core/status.ts';
-
-/** Whom the questions are for. */
-export interface Desk {
-  readonly agents: readonly Agent[];
-  readonly status: (agents: readonly Agent[]) => ProcessStatus;
-  readonly clock: Clock;
-}
+import type { Desk } from '../desk.ts';
 
 export type ControlAnswer = ProcessStatus | { readonly error: string };
 

@@ -5,9 +5,9 @@
  */
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Desk } from '../desk.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Desk } from './answer.ts';
 
 export interface ControlSocket {
   /** Takes the socket away. */

@@ -6,8 +6,11 @@
 /** The answer of one check. `unknown` is our own fault, not the app's. */
 export type Verdict =
   | { readonly kind: 'pass'; readonly detail: string }
-  | { readonly kind: 'fail'; readonly reason: string }
+  | { readonly kind: 'fail'; readonly reason: string; readonly trouble: Trouble }
   | { readonly kind: 'unknown'; readonly reason: string };
+
+/** What kind of a fail it is, for whoever counts them: how far the app was reached. */
+export type Trouble = 'refused' | 'connection' | 'tls' | 'timeout' | 'answer';
 
 export type Health =
   | { readonly status: 'unknown' }

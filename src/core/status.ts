@@ -29,8 +29,11 @@ export interface ServiceStatus {
   readonly records: readonly { readonly key: string; readonly value: string }[];
   /** What etcd promised: the lease lives for so many seconds more at least. */
   readonly lease: { readonly id: string; readonly remainingSeconds: number } | null;
-  /** What goes wrong with etcd. */
+  /** What goes wrong with etcd, and how many requests have failed since the start. */
   readonly etcdError: string | null;
+  readonly etcdErrors: number;
+  /** Whether no check was made for longer than ever should be: a fault of dockreg itself. */
+  readonly isLate: boolean;
   readonly lastCheck: {
     readonly at: string;
     readonly seconds: number;
@@ -46,6 +49,9 @@ export type RegistrationStatus = 'absent' | 'registering' | 'registered' | 'unce
 export interface ServiceFacts {
   readonly name: string;
   readonly ttlSeconds: number;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly startedAt: number;
   readonly registration: Registration;
   readonly why: string | null;
   readonly since: number;
@@ -53,6 +59,7 @@ export interface ServiceFacts {
   readonly lease: Lease;
   readonly registeredSince: number | null;
   readonly etcdError: string | null;
+  readonly etcdErrors: number;
   readonly lastCheck: CheckFacts | null;
 }
 
@@ -84,6 +91,8 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
         ? { id: formatLease(lease.id), remainingSeconds: remainingSeconds(facts, lease.acknowledgedAt, now) }
         : null,
     etcdError: facts.etcdError,
+    etcdErrors: facts.etcdErrors,
+    isLate: isLate(facts, now),
     lastCheck: lastCheck && {
       at: date(lastCheck.startedAt),
       seconds: lastCheck.tookMs / 1000,
@@ -111,6 +120,11 @@ function registrationOf({ lease, registration, ttlSeconds }: ServiceFacts, now: 
       if (lease.claim === 'take') return 'registering';
       return now - lease.acknowledgedAt >= ttlSeconds * 1000 ? 'uncertain' : 'registered';
   }
+}
+
+/** No pace is slower than one check an interval, and a check may take its timeout; twice that is no chance any more. */
+function isLate({ lastCheck, startedAt, intervalMs, timeoutMs }: ServiceFacts, now: number): boolean {
+  return now - (lastCheck?.startedAt ?? startedAt) > 2 * (intervalMs + timeoutMs);
 }
 
 function remainingSeconds({ ttlSeconds }: ServiceFacts, acknowledgedAt: number, now: number): number {

@@ -2,7 +2,7 @@
  * What every kind of check has in common. A probe asks once and knows nothing of thresholds.
  */
 import { TimeLimitError, within, type Clock } from '../clock.ts';
-import type { Verdict } from '../core/health.ts';
+import type { Trouble, Verdict } from '../core/health.ts';
 import { ConfigError, messageOf } from '../errors.ts';
 
 /**
@@ -24,8 +24,8 @@ export function pass(detail: string): Verdict {
   return { kind: 'pass', detail };
 }
 
-export function fail(reason: string): Verdict {
-  return { kind: 'fail', reason };
+export function fail(reason: string, trouble: Trouble = 'answer'): Verdict {
+  return { kind: 'fail', reason, trouble };
 }
 
 export function unknown(reason: string): Verdict {
@@ -49,7 +49,8 @@ export function attempt(
     } catch (error) {
       if (error instanceof ConfigError) throw error;
       if (stop.aborted) return unknown('the check was abandoned');
-      if (error instanceof TimeLimitError) return fail(`no answer from ${what} within ${timeoutMs} ms`);
+      if (error instanceof TimeLimitError)
+        return fail(`no answer from ${what} within ${timeoutMs} ms`, 'timeout');
       return blame(error);
     } finally {
       over.abort();
@@ -63,5 +64,6 @@ const ourOwn = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL'
 /** What an error of a connection says: whose fault is it? One without a code is no connection's, so it is ours. */
 function blame(error: unknown): Verdict {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && !ourOwn.has(code) ? fail(messageOf(error)) : unknown(messageOf(error));
+  if (typeof code !== 'string' || ourOwn.has(code)) return unknown(messageOf(error));
+  return fail(messageOf(error), code === 'ECONNREFUSED' || code === 'ENOENT' ? 'refused' : 'connection');
 }

@@ -43,7 +43,7 @@ export async function explainTls(where: string, work: Promise<Verdict>): Promise
     const message = messageOf(error);
     const explained = wayOut(message);
     if (explained === undefined) throw error;
-    return fail(`${where}: ${explained}`);
+    return fail(`${where}: ${explained}`, 'tls');
   }
 }
 

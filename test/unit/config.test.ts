@@ -51,6 +51,7 @@ describe('configuration', () => {
       container: undefined,
       drainMs: 0,
       control: '/run/dockreg.sock',
+      listen: undefined,
       logFormat: 'logfmt',
       services: [
         {
@@ -127,6 +128,7 @@ describe('configuration', () => {
       DOCKREG_TTL: '1m',
       DOCKREG_DRAIN: '2s',
       DOCKREG_CONTROL: 'off',
+      DOCKREG_LISTEN: '127.0.0.1:9142',
       DOCKREG_WATCH: 'off',
       DOCKREG_LOG: 'json',
       DOCKREG_ADVERTISE: '',
@@ -142,6 +144,7 @@ describe('configuration', () => {
       container: 'a1b2c3d4a1b2',
       drainMs: 2000,
       control: null,
+      listen: { ip: '127.0.0.1', port: 9142 },
       logFormat: 'json',
       services: [
         {

@@ -5,7 +5,7 @@ import { describeHealth, judge, unknownHealth, type Health, type Verdict } from 
 
 const verdicts: Record<string, Verdict> = {
   p: { kind: 'pass', detail: 'HTTP 200' },
-  f: { kind: 'fail', reason: 'refused' },
+  f: { kind: 'fail', reason: 'refused', trouble: 'refused' },
   u: { kind: 'unknown', reason: 'EMFILE' },
 };
 

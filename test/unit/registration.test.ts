@@ -11,7 +11,7 @@ const pass = (startedAt: number): RegistrationEvent => ({
 });
 const fail = (startedAt: number): RegistrationEvent => ({
   kind: 'checked',
-  verdict: { kind: 'fail', reason: 'refused' },
+  verdict: { kind: 'fail', reason: 'refused', trouble: 'refused' },
   startedAt,
 });
 const unknown: RegistrationEvent = {

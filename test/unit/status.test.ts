@@ -24,6 +24,9 @@ const held: Lease = { ...fresh, claim: 'keep' };
 const facts: ServiceFacts = {
   name: 'web',
   ttlSeconds: 20,
+  intervalMs: 5000,
+  timeoutMs: 3000,
+  startedAt: 90_000,
   registration: up,
   why: 'HTTP 200',
   since: 40_000,
@@ -31,6 +34,7 @@ const facts: ServiceFacts = {
   lease: held,
   registeredSince: 41_000,
   etcdError: null,
+  etcdErrors: 3,
   lastCheck: { startedAt: 97_000, tookMs: 12, verdict: { kind: 'pass', detail: 'HTTP 200' } },
 };
 const date = (moment: number): string => `T${moment}`;
@@ -49,6 +53,8 @@ describe('the status of a service', () => {
       records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
       lease: { id: 'ff', remainingSeconds: 18 },
       etcdError: null,
+      etcdErrors: 3,
+      isLate: false,
       lastCheck: { at: 'T97000', seconds: 0.012, verdict: 'pass', detail: 'HTTP 200' },
     });
   });
@@ -71,8 +77,17 @@ describe('the status of a service', () => {
       records: [],
       lease: null,
       etcdError: null,
+      etcdErrors: 3,
+      isLate: false,
       lastCheck: null,
     });
+  });
+
+  it('says that no check was made in time', () => {
+    assert.equal(statusOf(facts, 97_000 + 16_000, date).isLate, false);
+    assert.equal(statusOf(facts, 97_000 + 16_001, date).isLate, true);
+    assert.equal(statusOf({ ...facts, lastCheck: null }, 90_000 + 16_000, date).isLate, false);
+    assert.equal(statusOf({ ...facts, lastCheck: null }, 90_000 + 16_001, date).isLate, true);
   });
 
   it('shows the key under the lease that it has', () => {
