@@ -90,6 +90,11 @@ async function keyOf(name: string): Promise<string> {
   return `/service/${host.ip}:${await mappedPort(name)}`;
 }
 
+/** What the container's HEALTHCHECK found. */
+function healthOf(name: string): Promise<string> {
+  return host.docker(['inspect', '--format', '{{.State.Health.Status}}', name]);
+}
+
 async function get(url: string): Promise<string> {
   return (await fetch(url, { signal: AbortSignal.timeout(5000) })).text();
 }
@@ -242,6 +247,35 @@ describe('the doctor', () => {
     assert.match(text, /^✓ container {2}[0-9a-f]{12} \(web\), found by mountinfo$/m, text);
     assert.match(text, /^✗ port {7}port 8000\/tcp of container web is exposed but not published; start it/m);
   });
+});
+
+describe('a HEALTHCHECK that asks dockreg', () => {
+  const perl =
+    'perl -MSocket -e \'socket(S,PF_UNIX,SOCK_STREAM,0);connect(S,sockaddr_un("/run/dockreg.sock"))or exit 1;send(S,"status\\n",0);$_=join"",<S>;exit(!/"health"/||/"health":"(?!up")/)\'';
+  for (const [name, command] of [
+    ['by its command', '/opt/dockreg/bin/dockreg status'],
+    ['by its socket', perl],
+  ] as const) {
+    it(`${name} follows the health of the app`, async () => {
+      const when = ['--health-interval', '1s', '--health-retries', '1', '--health-timeout', '10s'];
+      await start('web', { options: ['--health-cmd', command, ...when] });
+      const { key } = await watcher.next(({ type }) => type === 'put', 20_000);
+      const app = `http://${key.slice('/service/'.length)}`;
+      await eventually('healthy', async () => (await healthOf('web')) === 'healthy', { timeoutMs: 20_000 });
+      await get(`${app}/play/fail`);
+      await eventually('unhealthy', async () => (await healthOf('web')) === 'unhealthy', {
+        timeoutMs: 20_000,
+      });
+      await get(`${app}/play/heal`);
+      await eventually('healthy again', async () => (await healthOf('web')) === 'healthy', {
+        timeoutMs: 20_000,
+      });
+      await host.docker(['exec', 'web', 'supervisorctl', 'stop', 'dockreg']);
+      await eventually('unhealthy', async () => (await healthOf('web')) === 'unhealthy', {
+        timeoutMs: 20_000,
+      });
+    });
+  }
 });
 
 describe('the layer', () => {
