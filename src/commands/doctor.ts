@@ -5,6 +5,7 @@
 import type { Config, ConfigByLabels } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import { examineAddress, examineCheck, examineListener } from '../doctor/app.ts';
+import { examineDrain } from '../doctor/drain.ts';
 import { examineEtcd, examineRecords } from '../doctor/etcd.ts';
 import { formatFinding, type Finding } from '../doctor/finding.ts';
 import { examineContainer, examinePort, examineServices, type Place } from '../doctor/place.ts';
@@ -43,4 +44,5 @@ async function* examine(config: Config | ConfigByLabels, version: string): Async
   }
   const reports = yield* examineEtcd(config, places);
   for (const place of places) yield of(place.service, examineRecords(place, reports));
+  yield* examineDrain(config.control);
 }

@@ -12,7 +12,8 @@ export type Step =
   | 'address'
   | 'etcd'
   | 'cluster'
-  | 'record';
+  | 'record'
+  | 'drain';
 
 export interface Finding {
   /** Whose step it is, where there are several services and it is not of all. */

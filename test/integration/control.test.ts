@@ -91,6 +91,20 @@ function say(text: string): Promise<string> {
   });
 }
 
+async function doctor(): Promise<Program> {
+  const program = await startProgram({
+    args: ['doctor'],
+    env: {
+      DOCKREG_ETCD: etcd.endpoints.join(','),
+      DOCKREG_PORT: String(web.port),
+      DOCKREG_ADVERTISE: '10.1.0.101:49155',
+      DOCKREG_CONTROL: path,
+    },
+  });
+  await program.exitWithin(15_000);
+  return program;
+}
+
 async function status(): Promise<ProcessStatus['services'][0]> {
   const { text } = await dockreg(['status', '--json']);
   return (JSON.parse(text) as ProcessStatus).services[0]!;
@@ -154,6 +168,37 @@ describe('dockreg drain, resume and status', () => {
     assert.equal((await status()).registration, 'withdrawing');
     await proxy.set('pass');
     assert.equal((await dockreg(['drain'])).code, 0);
+  });
+
+  it('take one of several services, and leave the others', async () => {
+    const program = await start({
+      DOCKREG_PORT: '',
+      DOCKREG_NAME: '',
+      DOCKREG_ADVERTISE: '',
+      DOCKREG_SERVICE: [1, 2]
+        .map(count => `name=web-${count},port=${web.port},advertise=10.1.0.101:4915${count}`)
+        .join('\n'),
+    });
+    await program.waitForLine('registered /service/10.1.0.101:49151');
+    await program.waitForLine('registered /service/10.1.0.101:49152');
+    assert.match((await dockreg(['drain', 'web-2'])).text, /^web-2 is drained/);
+    assert.deepEqual([...(await etcd.keys('/')).keys()], ['/service/10.1.0.101:49151']);
+    assert.match((await dockreg(['status', 'web-1'])).text, /^web-1 .* registered .*$/m);
+    const all = await dockreg(['drain']);
+    assert.match(all.text, /^web-1 is drained.*\nweb-2 is drained/);
+    assert.match((await dockreg(['resume', 'web-2'])).text, /^web-2 is resumed/);
+    await eventually('one is back', async () => (await etcd.keys('/')).has('/service/10.1.0.101:49152'));
+    assert.equal((await etcd.keys('/')).size, 1);
+  });
+
+  it('let the doctor tell of a drain', async () => {
+    await start();
+    const drained = /^✗ drain +web is drained; put it back with dockreg resume web$/;
+    assert.ok((await doctor()).lines.every(({ raw }) => !raw.includes('drain')));
+    await dockreg(['drain']);
+    const told = await doctor();
+    assert.ok(told.lines.some(({ raw }) => drained.test(raw)));
+    assert.equal(told.exit?.code, 1);
   });
 
   it('refuse what is no service, and what they do not take', async () => {
