@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import type { Advertise } from '../../src/core/advertise.ts';
 import type { HostName } from '../../src/config/values.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
+import { nothingSaid } from '../../src/config/services.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { ServiceConfig } from '../../src/config/service-config.ts';
 import { optionNames } from '../../src/config/options.ts';
@@ -40,6 +41,12 @@ function allowed(...argv: string[]): boolean {
 
 function engineOf(env: NodeJS.ProcessEnv, ...argv: string[]): unknown {
   return configOf([...enough, ...argv], env).engine;
+}
+
+/** What drain, resume and status are to do. */
+function control(argv: string[], env: NodeJS.ProcessEnv = {}, file = nothingSaid): unknown[] {
+  const command = parseCommand(argv, env, file);
+  return 'options' in command ? Object.values(command.options) : [];
 }
 
 describe('configuration', () => {
@@ -391,6 +398,19 @@ describe('configuration', () => {
       json: false,
       watch: true,
     });
+  });
+
+  it('asks drain, resume and status for the control socket alone, also where a file says it', () => {
+    assert.deepEqual(control(['status', '--json']), ['status', undefined, '/run/dockreg.sock', true]);
+    assert.deepEqual(control(['drain', 'web'], { DOCKREG_CONTROL: '/a', DOCKREG_PORT: 'x' }), [
+      ...['drain', 'web', '/a'],
+      false,
+    ]);
+    assert.deepEqual(control(['resume', '--control=/b'], { DOCKREG_CONTROL: '/a' }).slice(2), ['/b', false]);
+    const env = { DOCKREG_CONFIG: '/etc/dockreg.yaml' };
+    assert.deepEqual(parseCommand(['drain'], env), { kind: 'file', path: '/etc/dockreg.yaml' });
+    const defaults = new Map([['control', { text: '/c', from: 'control' }]] as const);
+    assert.deepEqual(control(['drain'], env, { ...nothingSaid, defaults }).slice(2), ['/c', false]);
   });
 
   it('says all problems at once', () => {
