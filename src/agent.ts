@@ -5,12 +5,11 @@
 import { timerEarlyMs, type Clock } from './clock.ts';
 import type { ServiceConfig } from './config/service-config.ts';
 import { watchRole } from './core/check.ts';
-import type { Address } from './core/address.ts';
 import type { Health, Verdict } from './core/health.ts';
 import { noteFailure, type Outage } from './core/outage.ts';
 import { doubt, paceAfter, startPace } from './core/pace.ts';
 import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
-import { detailOf, statusOf, type CheckFacts, type ServiceStatus } from './core/status.ts';
+import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from './core/status.ts';
 import type { WatchNews } from './core/watch.ts';
 import type { Session, SessionEvent } from './etcd/session.ts';
 import type { AppWatch } from './kernel/app-watch.ts';
@@ -45,6 +44,8 @@ export type Observation =
   /** The session told something. */
   | { readonly kind: 'told'; readonly event: SessionEvent['kind'] };
 
+type Picture = Pick<ServiceFacts, 'since' | 'why' | 'address' | 'registeredSince' | 'lastCheck'>;
+
 /** A check that took so much longer than its timeout, in ms, was not slow: we ourselves were not running. */
 const ownPauseMs = 1000;
 /** The most that closing the session may take, in ms. */
@@ -71,7 +72,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const rules = {
     rise: config.rise,
     fall: config.fall,
-    startUntil: clock.now() + config.startPeriodMs,
+    startUntil: begunAt + config.startPeriodMs,
   };
   /** Whether the checks and the watch look at the same: the app's port. */
   const sharesPort = watchRole(config.check, config.protocol) === 'verdict';
@@ -82,12 +83,8 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   let pace = startPace(clock.now());
   let unchecked: Outage | null = null;
   let goneAt = -Infinity;
-  let registeredSince: number | null = null;
-  /** Since when it has its health, and what was said of it last. */
-  let since = begunAt;
-  let why: string | null = null;
-  let address: Address | null = null;
-  let lastCheck: CheckFacts | null = null;
+  /** What nobody needs to know but those who ask for the status. */
+  let picture: Picture = { since: begunAt, why: null, address: null, registeredSince: null, lastCheck: null };
   /** A check is wanted now, whatever the pace; `wake` ends the wait for it. */
   let asked = false;
   let wake = new AbortController();
@@ -99,7 +96,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const session = parts.openSession({
     tell: event => {
       if (event.kind === 'withdrawn' || event.kind === 'lost') goneAt = clock.now();
-      if (event.kind === 'registered') registeredSince = clock.now();
+      if (event.kind === 'registered') picture = { ...picture, registeredSince: clock.now() };
       observe?.({ kind: 'told', event: event.kind });
       tellSession(log, event);
     },
@@ -109,10 +106,10 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const dispatch = (event: RegistrationEvent): void => {
     const { after, actions } = register(registration, event, rules);
     if (after.health.status !== registration.health.status) {
-      since = clock.now();
+      picture = { ...picture, since: clock.now() };
       observe?.({ kind: 'turned', health: after.health.status });
     }
-    if (event.kind === 'vanished') why = event.reason;
+    if (event.kind === 'vanished') picture = { ...picture, why: event.reason };
     registration = after;
     for (const action of actions) {
       switch (action.kind) {
@@ -134,12 +131,12 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     log,
     chance,
     alone: parts.alone,
-    located: (records, at) => {
-      address = at;
+    located: (records, address) => {
+      picture = { ...picture, address };
       dispatch({ kind: 'located', records });
     },
     unlocated: () => {
-      address = null;
+      picture = { ...picture, address: null };
       dispatch({ kind: 'unlocated' });
     },
   });
@@ -159,9 +156,9 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     const { verdict, startedAt } = await check();
     if (ending.aborted) return;
     const tookMs = clock.now() - startedAt;
-    lastCheck = { startedAt, tookMs, verdict };
+    picture = { ...picture, lastCheck: { startedAt, tookMs, verdict } };
     observe?.({ kind: 'checked', verdict, tookMs });
-    if (verdict.kind !== 'unknown') why = detailOf(verdict);
+    if (verdict.kind !== 'unknown') picture = { ...picture, why: detailOf(verdict) };
     dispatch({ kind: 'checked', verdict, startedAt });
     if (verdict.kind === 'unknown') {
       const noted = noteFailure(unchecked, verdict.reason, clock.now());
@@ -250,7 +247,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
       const facts = {
         name: config.handle,
         ...{ ttlSeconds, intervalMs, timeoutMs, startedAt: begunAt },
-        ...{ registration, why, since, address, lease, registeredSince, lastCheck },
+        ...{ registration, lease, ...picture },
         etcdError: outage?.told.at(-1) ?? null,
         etcdErrors: failures,
       };

@@ -60,13 +60,11 @@ export interface ServiceFacts {
   readonly registeredSince: number | null;
   readonly etcdError: string | null;
   readonly etcdErrors: number;
-  readonly lastCheck: CheckFacts | null;
-}
-
-export interface CheckFacts {
-  readonly startedAt: number;
-  readonly tookMs: number;
-  readonly verdict: Verdict;
+  readonly lastCheck: {
+    readonly startedAt: number;
+    readonly tookMs: number;
+    readonly verdict: Verdict;
+  } | null;
 }
 
 /** @param date writes a moment as a date */
