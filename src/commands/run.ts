@@ -4,12 +4,9 @@
  */
 import { startAgent, type Agent, type AgentParts } from '../agent.ts';
 import { systemClock } from '../clock.ts';
-import type { ControlSocket } from '../control/socket.ts';
 import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/labels.ts';
-import type { Desk } from '../desk.ts';
 import type { Metrics } from '../listen/metrics.ts';
-import type { Listening } from '../listen/server.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import type { Address } from '../core/address.ts';
 import { notation, watchRole } from '../core/check.ts';
@@ -20,6 +17,7 @@ import { withFields, type Fields, type Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
 import { networkWatcher } from '../host-ip.ts';
 import type { Located, Locator } from '../locating.ts';
+import { openDesk } from '../open-desk.ts';
 import {
   appHost,
   appProbe,
@@ -88,27 +86,6 @@ export async function run(
   } finally {
     await closeDesk();
   }
-}
-
-/** Lets people and machines ask, as far as that is wanted. Gives what ends it. */
-function openDesk(
-  { control, listen }: SharedConfig,
-  metrics: Metrics | undefined,
-  log: Log,
-  desk: Desk,
-): () => Promise<void> {
-  const closed = new AbortController();
-  const openSocket = async (path: string): Promise<ControlSocket | null> =>
-    (await import('../control/socket.ts')).openControlSocket(path, desk, log);
-  const openPort = async (at: Address, parts: Listening): Promise<void> =>
-    (await import('../listen/server.ts')).listen(at, parts, closed.signal);
-  const socket = control === null ? null : openSocket(control);
-  const port = listen && metrics && openPort(listen, { ...desk, metrics, log, chance: Math.random });
-  return async () => {
-    closed.abort();
-    (await socket)?.close();
-    await port;
-  };
 }
 
 interface Start {
