@@ -60,6 +60,28 @@ export const systemClock: Clock = {
     }),
 };
 
+/** As much of a time that we did not run counts, in ms. */
+const ownStepMs = 250;
+
+/**
+ * The clock, with an `after` that counts only while we ourselves run. A process that had to wait for a processor, or was
+ * stopped, finds its timers over before it has read what came meanwhile; it must not take its own absence for another's.
+ */
+export function ownTime(clock: Clock): Clock {
+  return {
+    ...clock,
+    after(ms, run) {
+      const next = (left: number): (() => void) =>
+        clock.after(Math.min(left, ownStepMs), () => {
+          if (left <= ownStepMs) return run();
+          cancel = next(left - ownStepMs);
+        });
+      let cancel = next(ms);
+      return () => cancel();
+    },
+  };
+}
+
 /** The promise did not settle in time. */
 export class TimeLimitError extends Error {
   override readonly name = 'TimeLimitError';
