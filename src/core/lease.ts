@@ -70,6 +70,8 @@ export type LeaseAnswer =
   /** Somebody changed a key since we looked; nothing was written. */
   | { readonly kind: 'refused'; readonly write: Write; readonly seen: Seen }
   | { readonly kind: 'renewed'; readonly seen: Seen; readonly at: number }
+  /** The lease was kept alive; what stands under the keys could not be seen. */
+  | { readonly kind: 'kept'; readonly at: number }
   /** The server says that the lease does not exist. */
   | { readonly kind: 'lost'; readonly at: number }
   | { readonly kind: 'revoking'; readonly id: LeaseId }
@@ -90,9 +92,10 @@ export function nextStep(lease: Lease, want: Want, now: number, rules: LeaseRule
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 
   const write = planWrite(want.records, lease.seen, lease.id, claimOf(lease, now));
-  if (write) return { kind: 'write', id: lease.id, write };
-  const due = want.checkedAt > lease.acknowledgedAt && now - lease.acknowledgedAt >= rules.renewGapMs;
-  if (!due) return { kind: 'idle' };
+  const sinceRenewal = want.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
+  // A write that fails and fails must not cost the lease.
+  if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
+  if (sinceRenewal < rules.renewGapMs) return { kind: 'idle' };
   const wanted = recordsUnder(lease.id, want.records).map(({ key }) => key);
   const keys = new Set([...wanted, ...lease.seen.keys()]);
   return { kind: 'renew', id: lease.id, keys: [...keys] };
@@ -120,6 +123,8 @@ export function advance(lease: Lease, answer: LeaseAnswer, want: Want, rules: Le
       return lease.kind === 'held' ? afterRefusal(lease, answer.write, answer.seen) : lease;
     case 'renewed':
       return lease.kind === 'held' ? afterRenewal(lease, answer.seen, answer.at, want) : lease;
+    case 'kept':
+      return lease.kind === 'held' ? { ...lease, acknowledgedAt: answer.at } : lease;
     case 'lost':
       return { kind: 'none', notBefore: answer.at };
     case 'revoking':

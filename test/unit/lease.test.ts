@@ -73,6 +73,14 @@ describe('the next step', () => {
       101_001,
       'idle',
     ],
+    ['a write that has failed for two renewals', held({ seen: seeing() }), wanted(107_000), 108_000, 'renew'],
+    [
+      'a write that has failed for two renewals, but no new check',
+      held({ seen: seeing() }),
+      wanted(99_000),
+      108_000,
+      'write',
+    ],
     ['held, not wanted', held(), nothing, 100_001, 'revoke 5'],
     ['doomed, wanted again', { kind: 'doomed', id: '5' }, wanted(100_000), 100_001, 'revoke 5'],
   ];
@@ -145,6 +153,12 @@ describe('an answer', () => {
     ]);
   });
 
+  it('kept: the lease lives on, and what was seen last is still believed', () => {
+    const lease = advance(held(), { kind: 'kept', at: 105_000 }, wanted(105_000), rules);
+    assert.deepEqual(lease, held({ acknowledgedAt: 105_000 }));
+    assert.equal(nextStep(lease, wanted(105_000), 105_001, rules).kind, 'idle');
+  });
+
   it('lost: the next lease needs a check that began later', () => {
     assert.deepEqual(advance(held(), { kind: 'lost', at: 7 }, nothing, rules), {
       kind: 'none',
@@ -193,6 +207,7 @@ describe('an answer', () => {
   it('that comes after the lease was given up changes nothing', () => {
     const doomed: Lease = { kind: 'doomed', id: '5' };
     assert.equal(advance(doomed, { kind: 'renewed', seen: seeing(), at: 1 }, nothing, rules), doomed);
+    assert.equal(advance(doomed, { kind: 'kept', at: 1 }, nothing, rules), doomed);
     assert.equal(
       advance(doomed, { kind: 'written', write, modRevision: '8', at: 1 }, nothing, rules),
       doomed,
