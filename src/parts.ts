@@ -62,7 +62,12 @@ export function connector({
       import('./etcd/member.ts'),
       import('./etcd/token.ts'),
     ]);
-    access ??= { clock: systemClock, tls: security.tls, tokens: createTokenKeeper(security.user) };
+    access ??= {
+      clock: systemClock,
+      chance: Math.random,
+      tls: security.tls,
+      tokens: createTokenKeeper(security.user, systemClock),
+    };
     return connectMember(endpoint, access);
   };
   return async endpoint => {

@@ -19,5 +19,17 @@ export class DeniedError extends Error {
 
 /** No answer, or one that another member or a later try may better. */
 export class MemberError extends Error {
-  override readonly name = 'MemberError';
+  override readonly name: string = 'MemberError';
+}
+
+/** No answer in time, and nothing that says why. */
+export class UnansweredError extends MemberError {
+  override readonly name = 'UnansweredError';
+  /** The member itself was heard of meanwhile: it is there, and slow. */
+  readonly isAlive: boolean;
+
+  constructor(message: string, isAlive: boolean, options?: ErrorOptions) {
+    super(message, options);
+    this.isAlive = isAlive;
+  }
 }

@@ -4,22 +4,23 @@
  * member that failed is closed and made anew, because a channel that has lost its peer can stay deaf (grpc-node #2785,
  * #3019).
  */
-import { Channel, type ClientOptions, type Interceptor } from '@grpc/grpc-js';
+import { Channel, connectivityState, type ClientOptions, type Interceptor } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
-import { type Clock, within } from '../clock.ts';
+import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
+import { passwordCheckWaitMs } from '../core/backoff.ts';
 import type { LeaseId, Seen, ServiceRecord, Stored, Write } from '../core/records.ts';
 import type { TlsFiles } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
-import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError } from './errors.ts';
+import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import { readTls } from './tls.ts';
 import { isTokenRefused, withToken, type TokenKeeper } from './token.ts';
 
 export interface Member {
   /** @throws LeaseExistsError when the id is taken, by an earlier try of ours. */
   grant(id: LeaseId, ttlSeconds: number, limit: Limit): Promise<void>;
-  /** Keeps the lease alive and looks at the keys, both at once. @throws LeaseGoneError */
-  renew(id: LeaseId, keys: readonly string[], limit: Limit): Promise<Seen>;
+  /** Keeps the lease alive and looks at the keys, both at once; what the look throws is part of the answer. @throws LeaseGoneError */
+  renew(id: LeaseId, keys: readonly string[], limit: Limit): Promise<Renewal>;
   /** One transaction under the lease. @throws LeaseGoneError */
   write(id: LeaseId, write: Write, limit: Limit): Promise<WriteAnswer>;
   /** Deletes the lease and every key under it. @throws LeaseGoneError */
@@ -35,8 +36,12 @@ export interface Member {
   list(prefix: string, limit: Limit): Promise<ListedKey[]>;
   /** What is left of the lease, and what it was granted, in seconds; null when it is gone. */
   timeToLive(id: LeaseId, limit: Limit): Promise<{ readonly left: number; readonly granted: number } | null>;
+  /** Ends the connection, at once or when the password check is done that is under way. */
   close(): void;
 }
+
+/** The lease was kept. */
+export type Renewal = { readonly seen: Seen } | { readonly seen: null; readonly error: unknown };
 
 export interface ListedKey {
   readonly key: string;
@@ -61,17 +66,22 @@ export interface MemberStatus {
 }
 
 export interface Limit {
-  /** The most that one call may take, in milliseconds. */
+  /** The most that one call may take, in milliseconds in which we run. */
   readonly ms: number;
   /** Aborted when the answer is no longer wanted; the call is then left to its deadline. */
   readonly signal?: AbortSignal;
 }
 
-/** What our own cap grants a call beyond its gRPC deadline, in ms: connecting and authenticating lie outside of it. */
-const graceMs = 250;
+/**
+ * When gRPC ends a call that nobody waits for any more, as a multiple of its limit. The limit itself is ours: it covers
+ * connecting, and counts only while we run.
+ */
+const abandonAfter = 4;
 
-/** A password check is slow by design, and slower when everybody comes at once. */
-const authenticateMs = 10_000;
+/** A password check is slow by design, and slower when many come at once. */
+const authenticateMs = 60_000;
+/** The most that the question takes which costs etcd nothing. */
+const listenMs = 3000;
 
 /**
  * gRPC obeys http_proxy by default, and a session must not leave by a proxy that was set for the app. It also keeps
@@ -81,7 +91,7 @@ const channelOptions = {
   'grpc.enable_http_proxy': 0,
   'grpc.use_local_subchannel_pool': 1,
   'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 3000,
+  'grpc.keepalive_timeout_ms': 20_000,
 } as const;
 
 /** How many keys a page of a list has: gRPC takes no answer of more than 4 MiB. */
@@ -90,6 +100,8 @@ const pageKeys = 1000;
 /** What the connections to all members share. */
 export interface Access {
   readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly chance: () => number;
   readonly tls: TlsFiles;
   readonly tokens: TokenKeeper;
 }
@@ -104,29 +116,102 @@ interface CallOptions {
  * first request.
  * @throws MemberError when a certificate cannot be used
  */
-export async function connectMember(endpoint: string, { clock, tls, tokens }: Access): Promise<Member> {
+export async function connectMember(
+  endpoint: string,
+  { clock, chance, tls, tokens }: Access,
+): Promise<Member> {
   const credentials = await readTls(tls).catch((cause: unknown) => {
     throw new MemberError(messageOf(cause), { cause });
   });
+  const own = ownTime(clock);
+  const deadline = (ms: number): number => clock.wall() + abandonAfter * ms;
+  const channel = oneChannel();
   const client = new Etcd3({
     hosts: endpoint,
-    grpcOptions: { ...channelOptions, channelFactoryOverride: oneChannel() },
+    grpcOptions: { ...channelOptions, channelFactoryOverride: channel.override },
     ...(credentials && { credentials }),
     // The session knows better when and where to ask again.
     faultHandling: { host: () => noop, global: noop },
   });
 
-  const authenticate = async (name: string, password: string, signal?: AbortSignal): Promise<string> => {
+  const closed = new AbortController();
+  let closing = false;
+  /** A password check is under way, which is not thrown away. */
+  let authenticating = false;
+  const disconnect = (): void => {
+    client.close();
+    closed.abort(new MemberError('the connection was given up'));
+  };
+
+  /** When the member was heard of last. */
+  let heardAt = -Infinity;
+  /** What went wrong in a call that was begun then, on a connection that was up already or not. */
+  const failure = (what: string, error: unknown, askedAt: number, wasReady: boolean): Error => {
+    if (!(error instanceof TimeLimitError)) return translate(what, error);
+    const isReady = channel.isReady();
+    // That the connection came up is a word of the member's too.
+    const isAlive = heardAt >= askedAt || (isReady && !wasReady);
+    const missing = isReady ? 'answer' : 'connection';
+    return new UnansweredError(`${what}: no ${missing} in time`, isAlive, { cause: error });
+  };
+
+  /** Asks what costs etcd nothing and needs no token. Resolves with the time that the answer took, or none came in. */
+  const listen = async (): Promise<number> => {
+    const askedAt = clock.now();
+    try {
+      const work = client.maintenance.status({ deadline: deadline(listenMs) });
+      await within(own, listenMs, 'status', work, closed.signal);
+      heardAt = clock.now();
+      return heardAt - askedAt;
+    } catch {
+      return closed.signal.aborted ? 0 : clock.now() - askedAt;
+    }
+  };
+
+  const authenticate = async (name: string, password: string): Promise<string> => {
     const what = `authenticate as ${name}`;
     try {
-      const options = { deadline: clock.wall() + authenticateMs };
-      const work = client.auth.authenticate({ name, password }, options);
-      return (await within(clock, authenticateMs + graceMs, what, work, signal)).token;
+      // The first answer would count the time to connect.
+      if (!channel.isReady()) await listen();
+      for (let attempt = 1; ; attempt++) {
+        const pause = passwordCheckWaitMs(await listen(), attempt, chance());
+        if (pause === 0) break;
+        await clock.sleep(pause, closed.signal);
+        const known = tokens.known();
+        if (known !== undefined) return known;
+      }
+      closed.signal.throwIfAborted();
+      authenticating = true;
+      const work = client.auth.authenticate({ name, password }, { deadline: deadline(authenticateMs) });
+      return (await within(own, authenticateMs, what, work, closed.signal)).token;
     } catch (error) {
-      signal?.throwIfAborted();
       // Then no token is needed, until etcd says otherwise.
       if (/authentication is not enabled/.test(messageOf(error))) return '';
       throw translate(what, error);
+    } finally {
+      authenticating = false;
+      if (closing) disconnect();
+    }
+  };
+
+  /** The token, or none without a user. Whoever waits for it goes when his time is up; the password check goes on. */
+  const obtainToken = async (limit: Limit): Promise<string | undefined> => {
+    const known = tokens.known();
+    if (!tokens.isUsed || known !== undefined) return known;
+    const [askedAt, wasReady] = [clock.now(), channel.isReady()];
+    // What is waited for may take long; whether the member is there must be known in time.
+    void listen();
+    try {
+      return await within(
+        own,
+        limit.ms,
+        'authenticate',
+        tokens.current(endpoint, authenticate),
+        limit.signal,
+      );
+    } catch (error) {
+      limit.signal?.throwIfAborted();
+      throw failure('authenticate', error, askedAt, wasReady);
     }
   };
 
@@ -136,17 +221,18 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
     request: (options: CallOptions) => Promise<T>,
     tries: 'with what we have' | 'first' | 'last' = 'first',
   ): Promise<T> => {
-    const token =
-      tries === 'with what we have'
-        ? tokens.known()
-        : await tokens.current((name, password) => authenticate(name, password, limit.signal));
+    const token = tries === 'with what we have' ? tokens.known() : await obtainToken(limit);
+    const [askedAt, wasReady] = [clock.now(), channel.isReady()];
     try {
-      const work = request({ deadline: clock.wall() + limit.ms, interceptors: [withToken(token)] });
-      return await within(clock, limit.ms + graceMs, what, work, limit.signal);
+      const work = request({ deadline: deadline(limit.ms), interceptors: [withToken(token)] });
+      const answer = await within(own, limit.ms, what, work, limit.signal);
+      heardAt = clock.now();
+      return answer;
     } catch (error) {
       limit.signal?.throwIfAborted();
-      if (!tokens.isUsed || tries === 'last' || !isTokenRefused(error)) throw translate(what, error);
-      tokens.drop();
+      if (!tokens.isUsed || tries === 'last' || !isTokenRefused(error))
+        throw failure(what, error, askedAt, wasReady);
+      tokens.drop(token);
       return call(what, limit, request, tries === 'first' ? 'last' : 'first');
     }
   };
@@ -169,15 +255,16 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
       }),
 
     async renew(id, keys, limit) {
-      const [, seen] = await Promise.all([
+      const look = call('look', limit, async (options): Promise<Renewal> => {
+        const { responses } = await client.kv.txn({ success: keys.map(lookUp) }, options);
+        return { seen: seenIn(responses.map(({ response_range }) => response_range)) };
+      });
+      const [, renewal] = await Promise.all([
         // etcd asks no token for this. A lease must not wait while everybody authenticates again after a restart.
         call('renew', limit, options => keepAlive(id, options), 'with what we have'),
-        call('look', limit, async options => {
-          const { responses } = await client.kv.txn({ success: keys.map(lookUp) }, options);
-          return seenIn(responses.map(({ response_range }) => response_range));
-        }),
+        look.catch((error: unknown): Renewal => ({ seen: null, error })),
       ]);
-      return seen;
+      return renewal;
     },
 
     write: (id, { expect, puts, removes }, limit) =>
@@ -266,14 +353,24 @@ export async function connectMember(endpoint: string, { clock, tls, tokens }: Ac
         return Number(TTL) < 0 ? null : { left: Number(TTL), granted: Number(grantedTTL) };
       }),
 
-    close: () => client.close(),
+    close() {
+      closing = true;
+      if (!authenticating || clock.now() - heardAt > 2 * listenMs) disconnect();
+    },
   };
 }
 
 /** etcd3 makes a gRPC client for each of etcd's services, and each would have a connection of its own: all share one. */
-function oneChannel(): NonNullable<ClientOptions['channelFactoryOverride']> {
+function oneChannel(): {
+  readonly override: NonNullable<ClientOptions['channelFactoryOverride']>;
+  /** Whether it is connected: the greeting of HTTP/2 has come. */
+  readonly isReady: () => boolean;
+} {
   let channel: Channel | undefined;
-  return (address, credentials, options) => (channel ??= new Channel(address, credentials, options));
+  return {
+    override: (address, credentials, options) => (channel ??= new Channel(address, credentials, options)),
+    isReady: () => channel?.getConnectivityState(false) === connectivityState.READY,
+  };
 }
 
 /** Where the keys with this prefix, which is not empty, end. */
@@ -299,7 +396,8 @@ function seenIn(ranges: readonly IRangeResponse[]): Seen {
 }
 
 function translate(what: string, cause: unknown): Error {
-  if (cause instanceof LeaseGoneError || cause instanceof DeniedError) return cause;
+  if (cause instanceof LeaseGoneError || cause instanceof DeniedError || cause instanceof MemberError)
+    return cause;
   const message = `${what}: ${plain(messageOf(cause))}`;
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
@@ -323,6 +421,5 @@ function plain(message: string): string {
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
     .replace(/\.? Resolution note:.*$/, '')
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, '')
-    .replace(/^Deadline exceeded after .*Waiting for LB pick.*$/, 'no connection in time')
     .replace(/^Deadline exceeded after .*$/, 'no answer in time');
 }

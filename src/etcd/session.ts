@@ -21,7 +21,7 @@ import {
 import { contestedKeys, isUpdate, type LeaseId, type ServiceRecord } from '../core/records.ts';
 import { noteFailure, type Outage } from '../core/outage.ts';
 import { messageOf } from '../errors.ts';
-import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError } from './errors.ts';
+import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import type { Limit, Member } from './member.ts';
 
 export interface Session {
@@ -101,6 +101,8 @@ export function openSession(options: SessionOptions): Session {
   let want: Want = { kind: 'nothing' };
   let outage: Outage | null = null;
   let failures = 0;
+  /** What failed last in the outage. */
+  let failing: Step['kind'] | null = null;
   let uncertain = false;
   let at = 0;
   let member: Member | null = null;
@@ -152,7 +154,12 @@ export function openSession(options: SessionOptions): Session {
         return;
       }
       case 'renew': {
-        const seen = await member.renew(step.id, step.keys, limit);
+        const renewal = await member.renew(step.id, step.keys, limit);
+        if (renewal.seen === null) {
+          apply({ kind: 'kept', at: sentAt });
+          throw renewal.error;
+        }
+        const { seen } = renewal;
         const contested = want.kind === 'records' ? contestedKeys(want.records, seen, step.id) : [];
         const before =
           lease.kind === 'held' && want.kind === 'records'
@@ -184,6 +191,7 @@ export function openSession(options: SessionOptions): Session {
         forMs: clock.now() - outage.since,
       });
     outage = null;
+    failing = null;
     uncertain = false;
   };
 
@@ -196,19 +204,26 @@ export function openSession(options: SessionOptions): Session {
     const { tries } = outage;
     if (noted.say)
       tell({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
-    member?.close();
-    member = null;
-    at = (at + 1) % endpoints.length;
-    if (tries % endpoints.length !== 0) return nextMemberMs;
-    const round = tries / endpoints.length;
-    return waitMs(error instanceof DeniedError ? denied : outOfReach, round, options.chance());
+    const isRoundOver = tries % endpoints.length === 0;
+    // To connect anew would only add to the work of one that has more than it can do.
+    const stay = isRoundOver && error instanceof UnansweredError && error.isAlive;
+    if (!stay) {
+      member?.close();
+      member = null;
+      at = (at + 1) % endpoints.length;
+    }
+    if (!isRoundOver) return nextMemberMs;
+    const isDenied = error instanceof DeniedError;
+    const wait = waitMs(isDenied ? denied : outOfReach, tries / endpoints.length, options.chance());
+    // A lease asks for no rights to be kept alive.
+    return isDenied && lease.kind === 'held' ? Math.min(wait, rules.renewGapMs) : wait;
   };
 
   const noteUncertainty = (): void => {
-    if (uncertain || lease.kind !== 'held') return;
-    const forMs = clock.now() - lease.acknowledgedAt;
-    if (forMs < options.ttlSeconds * 1000) return;
-    uncertain = true;
+    const forMs = lease.kind === 'held' ? clock.now() - lease.acknowledgedAt : 0;
+    const wasUncertain = uncertain;
+    uncertain = forMs >= options.ttlSeconds * 1000;
+    if (wasUncertain || !uncertain || lease.kind !== 'held') return;
     tell({ kind: 'uncertain', lease: lease.id, forMs });
   };
 
@@ -218,7 +233,12 @@ export function openSession(options: SessionOptions): Session {
     const limitMs = step.kind === 'revoke' ? (revokeMs[Math.min(outage?.tries ?? 0, 2)] ?? callMs) : callMs;
     try {
       await perform(step, { ms: limitMs, signal });
-      succeeded();
+      // A lease that was renewed between two tries to write does not make the writing succeed.
+      const isBetween =
+        step.kind === 'renew' &&
+        failing === 'write' &&
+        nextStep(lease, want, clock.now(), rules).kind === 'write';
+      if (!isBetween) succeeded();
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof LeaseGoneError) {
@@ -233,6 +253,7 @@ export function openSession(options: SessionOptions): Session {
         return;
       }
       if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
+      failing = step.kind;
       const pause = failed(error);
       noteUncertainty();
       hurry = new AbortController();

@@ -1,10 +1,16 @@
 /**
  * The token that etcd gives for a password. It is kept over renewals, failures and changes of member: each new one
- * costs etcd a bcrypt and a proposal. etcd3's own authenticator is not used: it keeps a token that was refused, asks
- * without a deadline, and repeats a refused call without end.
+ * costs etcd a bcrypt and a proposal. A bcrypt that was begun is never asked for again: whoever wants the token waits
+ * as long as he likes, the question goes on, and a late answer is used. So a fleet that lost its tokens costs etcd one
+ * password check an instance, however long that takes.
+ *
+ * etcd3's own authenticator is not used: it keeps a token that was refused, asks without a deadline, and repeats a
+ * refused call without end.
  */
 import { readFile } from 'node:fs/promises';
 import { InterceptingCall, ListenerBuilder, type Interceptor } from '@grpc/grpc-js';
+import type { Clock } from '../clock.ts';
+import { denied, waitMs } from '../core/backoff.ts';
 import type { User } from '../core/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError } from './errors.ts';
@@ -14,24 +20,48 @@ export interface TokenKeeper {
   readonly isUsed: boolean;
   /** The token that we have, if we have one; nobody is asked. */
   known(): string | undefined;
-  /** The token for the next call; asks for one with `authenticate` when there is none. Undefined without a user. */
-  current(authenticate: (name: string, password: string) => Promise<string>): Promise<string | undefined>;
+  /**
+   * The token for the next call; asks the member at `endpoint` with `authenticate` when there is none and nobody asks
+   * it already. Undefined without a user. A refusal is repeated for a while instead of asking again.
+   */
+  current(endpoint: string, authenticate: Authenticate): Promise<string | undefined>;
   /** The server refused this one. */
-  drop(): void;
+  drop(refused: string | undefined): void;
 }
 
-export function createTokenKeeper(user: User | undefined): TokenKeeper {
+export type Authenticate = (name: string, password: string) => Promise<string>;
+
+export function createTokenKeeper(user: User | undefined, clock: Clock): TokenKeeper {
   let token: string | undefined;
+  const asking = new Map<string, Promise<string>>();
+  let refusal: { readonly error: DeniedError; readonly times: number; readonly until: number } | null = null;
+
+  const ask = async (from: User, authenticate: Authenticate): Promise<string> => {
+    try {
+      token = await authenticate(from.name, await readPassword(from));
+      refusal = null;
+      return token;
+    } catch (error) {
+      if (error instanceof DeniedError) {
+        const times = (refusal?.times ?? 0) + 1;
+        refusal = { error, times, until: clock.now() + waitMs(denied, times, 0) };
+      }
+      throw error;
+    }
+  };
+
   return {
     isUsed: user !== undefined,
     known: () => token,
-    async current(authenticate) {
-      if (user === undefined) return undefined;
-      token ??= await authenticate(user.name, await readPassword(user));
-      return token;
+    async current(endpoint, authenticate) {
+      if (user === undefined || token !== undefined) return token;
+      if (refusal !== null && clock.now() < refusal.until) throw refusal.error;
+      const answer = asking.get(endpoint) ?? ask(user, authenticate).finally(() => asking.delete(endpoint));
+      asking.set(endpoint, answer);
+      return answer;
     },
-    drop() {
-      token = undefined;
+    drop(refused) {
+      if (token === refused) token = undefined;
     },
   };
 }

@@ -36,11 +36,11 @@ const load = JSON.parse(process.argv[2] ?? '') as Load;
 
 function openInstance(instance: number): Session {
   const { tls, user } = load.security;
-  const tokens = createTokenKeeper(user);
+  const tokens = createTokenKeeper(user, clock);
   const send = (news: Omit<News, 'instance'>): void => void process.send?.({ ...news, instance });
   return openSession({
     endpoints: load.endpoints,
-    connect: endpoint => connectMember(endpoint, { clock, tls, tokens }),
+    connect: endpoint => connectMember(endpoint, { clock, chance: Math.random, tls, tokens }),
     ttlSeconds: load.ttlSeconds,
     rules: { renewGapMs: load.intervalMs * 0.8, freshForMs: 2 * load.intervalMs },
     clock,

@@ -12,7 +12,7 @@ import {
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { startProgram, type Program, type ProgramOptions } from '../support/program.ts';
 import { startProxy } from '../support/proxy.ts';
-import { eventually, freePort, stopwatch } from '../support/wait.ts';
+import { eventually, freePort, pause, stopwatch } from '../support/wait.ts';
 
 const id = 'c0ffee00'.repeat(8);
 const quick = { DOCKREG_INTERVAL: '500ms', DOCKREG_TIMEOUT: '300ms', DOCKREG_TTL: '5s' };
@@ -254,6 +254,31 @@ describe('surroundings that come late', () => {
     await program.stop();
     watcher.close();
     for (const proxy of proxies) proxy.close();
+  });
+
+  it('etcd that answered while we were stopped: what it said is read, and the connection kept', async () => {
+    const { port } = await app();
+    const proxy = await startProxy(etcd.members[0]!.port);
+    const env = { ...literal, DOCKREG_TTL: '20s' };
+    const program = await dockreg(port, { env, etcd: `http://127.0.0.1:${proxy.port}` });
+    await program.waitForLine('registered');
+    const { seen, bytesUp } = proxy.stats;
+    await proxy.set({ delayMs: 1000 });
+    await eventually('a request on its way', () => proxy.stats.bytesUp > bytesUp);
+    program.signal('SIGSTOP');
+    // Longer than a request may take.
+    await pause(4000);
+    await proxy.set('pass');
+    program.signal('SIGCONT');
+    const { bytesDown } = proxy.stats;
+    await eventually('answers to later requests', () => proxy.stats.bytesDown > bytesDown + 500);
+    assert.equal(proxy.stats.seen, seen);
+    assert.deepEqual(
+      program.lines.filter(({ raw }) => raw.includes('etcd: ')),
+      [],
+    );
+    await program.stop();
+    proxy.close();
   });
 
   it('the Docker socket: waited for, with the path and how to mount it', async () => {

@@ -157,6 +157,33 @@ describe('a user with the least rights', () => {
     await eventually('the key', async () => (await etcd!.keys('/')).has(key));
   });
 
+  it('keeps its key while a right is missing: the lease is kept alive without it', async () => {
+    await startWithAuth();
+    const program = await dockreg(app);
+    await program.waitForLine('registered');
+    await etcd!.ctl(['role', 'revoke-permission', 'dockreg', '/service/', '--prefix=true']);
+    await program.waitForLine('permission denied', 20_000);
+    // Twice the TTL.
+    await web.request(20_000, web.requests.length + 20);
+    assert.ok((await etcd!.keys('/')).has(key));
+    assert.equal(program.lines.filter(({ raw }) => raw.includes('lost our lease')).length, 0);
+  });
+
+  it('keeps its lease while it may not write, and says so once', async () => {
+    await startWithAuth();
+    const program = await dockreg(app);
+    await program.waitForLine('registered');
+    await etcd!.ctl(['role', 'grant-permission', 'dockreg', 'read', '--prefix=true', '/service/']);
+    await etcd!.ctl(['del', key]);
+    await program.waitForLine('permission denied', 20_000);
+    // Twice the TTL.
+    await web.request(20_000, web.requests.length + 20);
+    const told = program.lines.filter(({ raw }) => raw.includes('msg="etcd'));
+    assert.equal(told.length, 1, told.map(({ raw }) => raw).join('\n'));
+    await etcd!.ctl(['role', 'grant-permission', 'dockreg', 'readwrite', '--prefix=true', '/service/']);
+    await eventually('the key', async () => (await etcd!.keys('/')).has(key), { timeoutMs: 20_000 });
+  });
+
   it('is asked for when there is none', async () => {
     await startWithAuth();
     const program = await dockreg({});

@@ -1,7 +1,7 @@
 /** Waits before the next try, and how often a lasting failure is told. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { denied, outOfReach, waitMs } from '../../src/core/backoff.ts';
+import { denied, outOfReach, passwordCheckWaitMs, waitMs } from '../../src/core/backoff.ts';
 import { noteFailure, type Outage } from '../../src/core/outage.ts';
 
 describe('backoff', () => {
@@ -12,6 +12,24 @@ describe('backoff', () => {
     );
     assert.equal(waitMs(outOfReach, 50, 0.999_999), 2000);
     assert.equal(waitMs(denied, 50, 0.999_999), 30_000);
+  });
+});
+
+describe('a password check', () => {
+  it('is asked for at once when etcd answers promptly', () => {
+    assert.equal(passwordCheckWaitMs(0, 1, 0), 0);
+    assert.equal(passwordCheckWaitMs(100, 1, 0.5), 0);
+  });
+
+  it('waits while etcd is slow, ever longer, and chance moves the upper half', () => {
+    const waits = [1, 2, 3, 4, 5, 6].map(attempt => passwordCheckWaitMs(1000, attempt, 0));
+    assert.deepEqual(waits, [500, 1000, 2000, 4000, 7500, 7500]);
+    assert.equal(passwordCheckWaitMs(3000, 20, 0.999_999), 15_000);
+  });
+
+  it('is asked for at last, however slow etcd is', () => {
+    assert.ok(passwordCheckWaitMs(1000, 9, 0) > 0);
+    assert.equal(passwordCheckWaitMs(1000, 10, 0), 0);
   });
 });
 

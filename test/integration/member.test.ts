@@ -1,0 +1,129 @@
+/**
+ * One member of a real etcd, as the session asks it: what becomes of password checks, and of a connection whose member
+ * is slow.
+ */
+import assert from 'node:assert/strict';
+import { afterEach, describe, it } from 'node:test';
+import { systemClock as clock } from '../../src/clock.ts';
+import { UnansweredError } from '../../src/etcd/errors.ts';
+import { connectMember, type Access } from '../../src/etcd/member.ts';
+import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/token.ts';
+import { enableAuth, user } from '../support/auth.ts';
+import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { eventually, stopwatch } from '../support/wait.ts';
+
+let etcd: EtcdCluster | undefined;
+let proxy: Proxy | undefined;
+
+afterEach(async () => {
+  proxy?.close();
+  await etcd?.stop();
+  [etcd, proxy] = [undefined, undefined];
+});
+
+/** etcd with users, behind a proxy. */
+async function start(): Promise<{
+  readonly endpoint: string;
+  readonly access: Access;
+  readonly tokens: TokenKeeper;
+}> {
+  // A password check takes half a second and more.
+  etcd = await startEtcd({ extraArgs: ['--bcrypt-cost', '13'] });
+  await enableAuth(etcd, '/service/');
+  proxy = await startProxy(etcd.members[0]!.port);
+  const tokens = createTokenKeeper({ name: user.name, password: { text: user.password } }, clock);
+  const tls = { ca: undefined, cert: undefined, key: undefined };
+  return {
+    endpoint: `http://127.0.0.1:${proxy.port}`,
+    access: { clock, chance: Math.random, tls, tokens },
+    tokens,
+  };
+}
+
+function passwordChecks(): Promise<number> {
+  return etcd!.metric(
+    'grpc_server_started_total{grpc_method="Authenticate",grpc_service="etcdserverpb.Auth",grpc_type="unary"}',
+  );
+}
+
+describe('a password check', () => {
+  it('that nobody waits for any more goes on, also when its connection was given up, and is used', async () => {
+    const { endpoint, access, tokens } = await start();
+    const member = await connectMember(endpoint, access);
+    await member.grant('1', 20, { ms: 10_000 });
+    tokens.drop(tokens.known());
+    const before = await passwordChecks();
+    const unwanted = new AbortController();
+    const grant = member.grant('2', 20, { ms: 30_000, signal: unwanted.signal });
+    await eventually('a password check', async () => (await passwordChecks()) > before, { everyMs: 5 });
+    unwanted.abort(new Error('no longer wanted'));
+    await assert.rejects(grant, /no longer wanted/);
+    member.close();
+    assert.equal(tokens.known(), undefined);
+    await eventually('the token', () => tokens.known() !== undefined, { timeoutMs: 30_000 });
+    assert.equal(await passwordChecks(), before + 1);
+  });
+
+  it('waits while etcd is slow to answer, which is no reason to give the connection up', async () => {
+    const { endpoint, access } = await start();
+    await proxy!.set({ delayMs: 200 });
+    const before = await passwordChecks();
+    const member = await connectMember(endpoint, access);
+    const elapsed = stopwatch();
+    await assert.rejects(member.grant('1', 20, { ms: 2000 }), {
+      name: 'UnansweredError',
+      message: 'authenticate: no answer in time',
+      isAlive: true,
+    });
+    await member.grant('1', 20, { ms: 60_000 });
+    // Answers in 400 ms are prompt enough for the fourth try, after waits of 0.5, 1 and 2 s at least.
+    assert.ok(elapsed() > 3500, `${elapsed()} ms`);
+    assert.equal(await passwordChecks(), before + 1);
+    member.close();
+  });
+});
+
+describe('a member that does not answer in time', () => {
+  it('is alive when its connection came up meanwhile, and not when nothing more is heard', async () => {
+    etcd = await startEtcd();
+    proxy = await startProxy(etcd.members[0]!.port);
+    const access: Access = {
+      clock,
+      chance: Math.random,
+      tls: { ca: undefined, cert: undefined, key: undefined },
+      tokens: createTokenKeeper(undefined, clock),
+    };
+    const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
+    const unanswered = async (id: string): Promise<UnansweredError> => {
+      const error: unknown = await member.grant(id, 20, { ms: 1500 }).catch((reason: unknown) => reason);
+      assert.ok(error instanceof UnansweredError, String(error));
+      return error;
+    };
+    await proxy.set({ delayMs: 500 });
+    const slow = await unanswered('1');
+    assert.deepEqual([slow.message, slow.isAlive], ['grant: no answer in time', true]);
+    await proxy.set('silent');
+    await unanswered('2');
+    const silent = await unanswered('3');
+    assert.deepEqual([silent.message, silent.isAlive], ['grant: no answer in time', false]);
+    member.close();
+  });
+
+  it('was not reached when there is no connection', async () => {
+    etcd = await startEtcd();
+    proxy = await startProxy(etcd.members[0]!.port);
+    await proxy.set('silent');
+    const member = await connectMember(`http://127.0.0.1:${proxy.port}`, {
+      clock,
+      chance: Math.random,
+      tls: { ca: undefined, cert: undefined, key: undefined },
+      tokens: createTokenKeeper(undefined, clock),
+    });
+    await assert.rejects(member.grant('1', 20, { ms: 300 }), {
+      message: 'grant: no connection in time',
+      isAlive: false,
+    });
+    member.close();
+  });
+});
