@@ -85,11 +85,14 @@ const listenMs = 3000;
 
 /**
  * gRPC obeys http_proxy by default, and a session must not leave by a proxy that was set for the app. It also keeps
- * connections in a pool of the process, from which a new client could get the deaf one back.
+ * connections in a pool of the process, from which a new client could get the deaf one back. And a client that is closed
+ * after a refused connection tries once more by itself after a wait, and keeps that connection for ever: with a short
+ * wait it is refused again.
  */
 const channelOptions = {
   'grpc.enable_http_proxy': 0,
   'grpc.use_local_subchannel_pool': 1,
+  'grpc.initial_reconnect_backoff_ms': 10,
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 20_000,
 } as const;

@@ -11,7 +11,7 @@ import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/token.ts';
 import { enableAuth, user } from '../support/auth.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
-import { eventually, stopwatch } from '../support/wait.ts';
+import { eventually, pause, stopwatch } from '../support/wait.ts';
 
 let etcd: EtcdCluster | undefined;
 let proxy: Proxy | undefined;
@@ -22,10 +22,18 @@ afterEach(async () => {
   [etcd, proxy] = [undefined, undefined];
 });
 
+/** Without a user. */
+const access: Access = {
+  clock,
+  chance: Math.random,
+  tls: { ca: undefined, cert: undefined, key: undefined },
+  tokens: createTokenKeeper(undefined, clock),
+};
+
 /** etcd with users, behind a proxy. */
 async function start(): Promise<{
   readonly endpoint: string;
-  readonly access: Access;
+  readonly named: Access;
   readonly tokens: TokenKeeper;
 }> {
   // A password check takes half a second and more.
@@ -33,12 +41,7 @@ async function start(): Promise<{
   await enableAuth(etcd, '/service/');
   proxy = await startProxy(etcd.members[0]!.port);
   const tokens = createTokenKeeper({ name: user.name, password: { text: user.password } }, clock);
-  const tls = { ca: undefined, cert: undefined, key: undefined };
-  return {
-    endpoint: `http://127.0.0.1:${proxy.port}`,
-    access: { clock, chance: Math.random, tls, tokens },
-    tokens,
-  };
+  return { endpoint: `http://127.0.0.1:${proxy.port}`, named: { ...access, tokens }, tokens };
 }
 
 function passwordChecks(): Promise<number> {
@@ -49,8 +52,8 @@ function passwordChecks(): Promise<number> {
 
 describe('a password check', () => {
   it('that nobody waits for any more goes on, also when its connection was given up, and is used', async () => {
-    const { endpoint, access, tokens } = await start();
-    const member = await connectMember(endpoint, access);
+    const { endpoint, named, tokens } = await start();
+    const member = await connectMember(endpoint, named);
     await member.grant('1', 20, { ms: 10_000 });
     tokens.drop(tokens.known());
     const before = await passwordChecks();
@@ -66,10 +69,10 @@ describe('a password check', () => {
   });
 
   it('waits while etcd is slow to answer, which is no reason to give the connection up', async () => {
-    const { endpoint, access } = await start();
+    const { endpoint, named } = await start();
     await proxy!.set({ delayMs: 200 });
     const before = await passwordChecks();
-    const member = await connectMember(endpoint, access);
+    const member = await connectMember(endpoint, named);
     const elapsed = stopwatch();
     await assert.rejects(member.grant('1', 20, { ms: 2000 }), {
       name: 'UnansweredError',
@@ -88,12 +91,6 @@ describe('a member that does not answer in time', () => {
   it('is alive when its connection came up meanwhile, and not when nothing more is heard', async () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
-    const access: Access = {
-      clock,
-      chance: Math.random,
-      tls: { ca: undefined, cert: undefined, key: undefined },
-      tokens: createTokenKeeper(undefined, clock),
-    };
     const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
     const unanswered = async (id: string): Promise<UnansweredError> => {
       const error: unknown = await member.grant(id, 20, { ms: 1500 }).catch((reason: unknown) => reason);
@@ -110,16 +107,27 @@ describe('a member that does not answer in time', () => {
     member.close();
   });
 
+  it('leaves no connection behind that comes up after it was given up', async () => {
+    etcd = await startEtcd();
+    proxy = await startProxy(etcd.members[0]!.port);
+    await proxy.set('refuse');
+    for (let time = 0; time < 5; time++) {
+      const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
+      await assert.rejects(member.grant('1', 20, { ms: 3000 }), /ECONNREFUSED/);
+      member.close();
+    }
+    // gRPC's own wait would be a second.
+    await pause(300);
+    await proxy.set('pass');
+    await pause(2000);
+    assert.equal(proxy.stats.seen, 0);
+  });
+
   it('was not reached when there is no connection', async () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('silent');
-    const member = await connectMember(`http://127.0.0.1:${proxy.port}`, {
-      clock,
-      chance: Math.random,
-      tls: { ca: undefined, cert: undefined, key: undefined },
-      tokens: createTokenKeeper(undefined, clock),
-    });
+    const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
     await assert.rejects(member.grant('1', 20, { ms: 300 }), {
       message: 'grant: no connection in time',
       isAlive: false,
