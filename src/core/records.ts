@@ -6,9 +6,9 @@
 /** A lease's id in decimal: 63 bits do not fit a number. */
 export type LeaseId = string;
 
-/** As etcdctl prints it: hexadecimal. */
+/** As etcdctl prints it: 16 hexadecimal digits. */
 export function formatLease(lease: LeaseId): string {
-  return BigInt(lease || '0').toString(16);
+  return BigInt(lease || '0').toString(16).padStart(16, '0');
 }
 
 /** One key of etcd and its value. */

@@ -51,7 +51,7 @@ describe('the status of a service', () => {
       registration: 'registered',
       registeredSince: 'T41000',
       records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
-      lease: { id: 'ff', remainingSeconds: 18 },
+      lease: { id: '00000000000000ff', remainingSeconds: 18 },
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
