@@ -5,6 +5,7 @@
 import { helpText, parseCommand, type Command } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type DrainOrders } from './commands/run.ts';
+import { knockSignal } from './control/knock.ts';
 import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
 import { NoAddressError } from './locating.ts';
 import { createLog } from './log.ts';
@@ -106,7 +107,8 @@ async function main(): Promise<ExitCode> {
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();
-        await run(command.config, version, log, { stop, orders });
+        const knock = new Promise<void>(resolve => process.once(knockSignal, () => resolve()));
+        await run(command.config, version, log, { stop, orders, knock });
         log.info('stopped', { by: messageOf(stop.reason) });
         return ExitCode.ok;
       }

@@ -44,5 +44,5 @@ async function* examine(config: Config | ConfigByLabels, version: string): Async
   }
   const reports = yield* examineEtcd(config, places);
   for (const place of places) yield of(place.service, examineRecords(place, reports));
-  yield* examineDrain(config.control);
+  yield* examineDrain(config.control?.path);
 }

@@ -38,13 +38,15 @@ export interface DrainOrders {
 export interface Signals {
   readonly stop: AbortSignal;
   readonly orders: DrainOrders;
+  /** When somebody looks for the control socket. */
+  readonly knock: Promise<void>;
 }
 
 export async function run(
   config: Config | ConfigByLabels,
   version: string,
   log: Log,
-  { stop, orders }: Signals,
+  { stop, orders, knock }: Signals,
 ): Promise<void> {
   const startedAt = systemClock.wall();
   const docker = createDocker(config);
@@ -71,7 +73,7 @@ export async function run(
   orders.listen(order => {
     for (const agent of agents) agent[order]();
   });
-  const closeDesk = openDesk(config, metrics, log, {
+  const closeDesk = openDesk(config, knock, metrics, log, {
     agents,
     clock: systemClock,
     status: chosen => ({

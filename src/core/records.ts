@@ -8,7 +8,9 @@ export type LeaseId = string;
 
 /** As etcdctl prints it: 16 hexadecimal digits. */
 export function formatLease(lease: LeaseId): string {
-  return BigInt(lease || '0').toString(16).padStart(16, '0');
+  return BigInt(lease || '0')
+    .toString(16)
+    .padStart(16, '0');
 }
 
 /** One key of etcd and its value. */

@@ -6,8 +6,8 @@ import { UnavailableError } from '../errors.ts';
 import { ill, type Finding } from './finding.ts';
 
 /** @param control the path of the control socket */
-export async function* examineDrain(control: string | null): AsyncGenerator<Finding> {
-  if (control === null) return;
+export async function* examineDrain(control: string | undefined): AsyncGenerator<Finding> {
+  if (control === undefined) return;
   const answer = await ask(control, 'status').catch((error: unknown) => {
     if (error instanceof UnavailableError) return null;
     throw error;

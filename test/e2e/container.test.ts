@@ -258,7 +258,9 @@ describe('a HEALTHCHECK that asks dockreg', () => {
   ] as const) {
     it(`${name} follows the health of the app`, async () => {
       const when = ['--health-interval', '1s', '--health-retries', '1', '--health-timeout', '10s'];
-      await start('web', { options: ['--health-cmd', command, ...when] });
+      await start('web', {
+        options: ['--env', 'DOCKREG_CONTROL=/run/dockreg.sock', '--health-cmd', command, ...when],
+      });
       const { key } = await watcher.next(({ type }) => type === 'put', 20_000);
       const app = `http://${key.slice('/service/'.length)}`;
       await eventually('healthy', async () => (await healthOf('web')) === 'healthy', { timeoutMs: 20_000 });

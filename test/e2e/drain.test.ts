@@ -41,8 +41,8 @@ function start(env: Readonly<Record<string, string>>, image?: string): Promise<E
 
 const put = (): Promise<WatchEvent> => watcher.next(({ type }) => type === 'put', 20_000);
 const deleted = (): Promise<WatchEvent> => watcher.next(({ type }) => type === 'delete', 20_000);
-const supervisorctl = (...words: string[]): Promise<string> =>
-  host.docker(['exec', 'web', 'supervisorctl', ...words]);
+const exec = (...words: string[]): Promise<string> => host.docker(['exec', 'web', ...words]);
+const supervisorctl = (...words: string[]): Promise<string> => exec('supervisorctl', ...words);
 
 /** How long the app went on after its key was gone, in ms, by etcd's watch and the app's own words. */
 async function appWentOn(web: Example, gone: WatchEvent): Promise<number> {
@@ -81,6 +81,18 @@ describe('--drain under supervisord', () => {
     const whole = await appWentOn(long, await deleted());
     await ended;
     assert.ok(whole >= 12_000 && whole < 15_000, `${whole} ms`);
+  });
+});
+
+describe('the control socket', () => {
+  it('is there as soon as somebody asks, and not before', async () => {
+    await start({});
+    await put();
+    const look = ['sh', '-c', 'ls /run/dockreg.sock 2>/dev/null || echo none'];
+    assert.equal((await exec(...look)).trim(), 'none');
+    assert.match(await exec('/opt/dockreg/bin/dockreg', 'status'), / up .* registered /);
+    assert.equal((await exec(...look)).trim(), '/run/dockreg.sock');
+    assert.match(await exec('/opt/dockreg/bin/dockreg', 'status'), / up .* registered /);
   });
 });
 

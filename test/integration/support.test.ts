@@ -482,7 +482,7 @@ describe('program', () => {
       msg: 'a "quoted" word',
       port: '8000',
     });
-    await program.waitForLine('variables=DOCKREG_PORT,HOME,PATH');
+    await program.waitForLine('variables=DOCKREG_CONTROL,DOCKREG_PORT,HOME,PATH');
     program.signal('SIGTERM');
     await program.waitForLine(/bye/, 5_000, json.index + 1);
     assert.deepEqual({ ...(await program.exited), afterMs: 0 }, { code: 3, signal: null, afterMs: 0 });

@@ -57,7 +57,7 @@ describe('configuration', () => {
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
       container: undefined,
       drainMs: 0,
-      control: '/run/dockreg.sock',
+      control: { path: '/run/dockreg.sock', atOnce: false },
       listen: undefined,
       logFormat: 'logfmt',
       services: [
@@ -398,6 +398,13 @@ describe('configuration', () => {
       json: false,
       watch: true,
     });
+  });
+
+  it('has the control socket from the start on where it is named, and else when somebody asks', () => {
+    const path = '/run/dockreg.sock';
+    assert.deepEqual(configOf(enough).control, { path, atOnce: false });
+    assert.deepEqual(configOf([...enough, `--control=${path}`]).control, { path, atOnce: true });
+    assert.equal(configOf([...enough, '--control=off']).control, null);
   });
 
   it('asks drain, resume and status for the control socket alone, also where a file says it', () => {
