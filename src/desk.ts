@@ -1,7 +1,7 @@
 /**
  * Where questions from outside are answered, whichever way they come: by the control socket or over HTTP.
  */
-import type { Agent } from './agent.ts';
+import type { Agent } from './agent/agent.ts';
 import type { Clock } from './clock.ts';
 import type { ProcessStatus } from './core/status.ts';
 

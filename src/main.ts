@@ -7,7 +7,7 @@ import { systemClock } from './clock.ts';
 import { run, type DrainOrders } from './commands/run.ts';
 import { knockSignal } from './control/knock.ts';
 import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
-import { NoAddressError } from './locating.ts';
+import { NoAddressError } from './agent/locating.ts';
 import { createLog } from './log.ts';
 import { version } from './version.ts';
 

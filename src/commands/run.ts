@@ -2,7 +2,7 @@
  * `dockreg` itself: builds the parts that this configuration needs, and no others, and runs an agent for each service.
  * What is heavy is loaded while the first check is under way.
  */
-import { startAgent, type Agent, type AgentParts } from '../agent.ts';
+import { startAgent, type Agent, type AgentParts } from '../agent/agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels, SharedConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/labels.ts';
@@ -16,7 +16,7 @@ import { openSession } from '../etcd/session.ts';
 import { withFields, type Fields, type Log } from '../log.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
 import { networkWatcher } from '../host-ip.ts';
-import type { Located, Locator } from '../locating.ts';
+import type { Located, Locator } from '../agent/locating.ts';
 import { openDesk } from '../open-desk.ts';
 import {
   appHost,

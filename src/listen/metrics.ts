@@ -3,7 +3,7 @@
  * those of https://prometheus.io/docs/practices/naming.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Agent, Observation } from '../agent.ts';
+import type { Agent, Observation } from '../agent/agent.ts';
 import type { Trouble } from '../core/health.ts';
 import type { ServiceStatus } from '../core/status.ts';
 

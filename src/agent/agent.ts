@@ -2,20 +2,20 @@
  * One service, wired: checks, addresses and what the app watch sees go into core/registration.ts as events, and what it
  * decides is done by the session and the log. When to check is core/pace.ts; the watch gives reasons to check sooner.
  */
-import { timerEarlyMs, type Clock } from './clock.ts';
-import type { ServiceConfig } from './config/service-config.ts';
-import { watchRole } from './core/check.ts';
-import type { Health, Verdict } from './core/health.ts';
-import { noteFailure, type Outage } from './core/outage.ts';
-import { doubt, paceAfter, startPace } from './core/pace.ts';
-import { initialRegistration, register, type RegistrationEvent } from './core/registration.ts';
-import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from './core/status.ts';
-import type { WatchNews } from './core/watch.ts';
-import type { Session, SessionEvent } from './etcd/session.ts';
-import type { AppWatch } from './kernel/app-watch.ts';
+import { timerEarlyMs, type Clock } from '../clock.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
+import { watchRole } from '../core/check.ts';
+import type { Health, Verdict } from '../core/health.ts';
+import { noteFailure, type Outage } from '../core/outage.ts';
+import { doubt, paceAfter, startPace } from '../core/pace.ts';
+import { initialRegistration, register, type RegistrationEvent } from '../core/registration.ts';
+import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/status.ts';
+import type { WatchNews } from '../core/watch.ts';
+import type { Session, SessionEvent } from '../etcd/session.ts';
+import type { AppWatch } from '../kernel/app-watch.ts';
 import { createLocating, type Locator } from './locating.ts';
-import type { Log } from './log.ts';
-import type { Probe } from './probe/probe.ts';
+import type { Log } from '../log.ts';
+import type { Probe } from '../probe/probe.ts';
 import { tellSession } from './session-log.ts';
 import { tellWatch } from './watch-log.ts';
 

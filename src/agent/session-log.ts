@@ -1,9 +1,9 @@
 /**
  * What the session tells, as lines of the log.
  */
-import { formatLease } from './core/records.ts';
-import type { SessionEvent } from './etcd/session.ts';
-import type { Log } from './log.ts';
+import { formatLease } from '../core/records.ts';
+import type { SessionEvent } from '../etcd/session.ts';
+import type { Log } from '../log.ts';
 
 export function tellSession(log: Log, event: SessionEvent): void {
   switch (event.kind) {

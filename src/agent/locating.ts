@@ -2,13 +2,13 @@
  * Keeps knowing where others reach the app: finds the address, and looks again on an interval and when our own network
  * has changed, because a restart or a reconnected network gives a new port.
  */
-import type { Clock } from './clock.ts';
-import { formatAddress, type Address } from './core/address.ts';
-import { outOfReach, waitMs } from './core/backoff.ts';
-import { noteFailure, type Outage } from './core/outage.ts';
-import type { ServiceRecord } from './core/records.ts';
-import { messageOf, UnavailableError } from './errors.ts';
-import type { Log } from './log.ts';
+import type { Clock } from '../clock.ts';
+import { formatAddress, type Address } from '../core/address.ts';
+import { outOfReach, waitMs } from '../core/backoff.ts';
+import { noteFailure, type Outage } from '../core/outage.ts';
+import type { ServiceRecord } from '../core/records.ts';
+import { messageOf, UnavailableError } from '../errors.ts';
+import type { Log } from '../log.ts';
 
 export type Located =
   | {
