@@ -19,7 +19,8 @@ failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 
-# run_suite NAME FOLDER [COMMAND THAT RUNS A COMMAND...]: all files of the folder but those that `except` names
+# run_suite NAME FOLDER [COMMAND THAT RUNS A COMMAND...]: all files of the folder but those that `except` names,
+# `concurrency` at a time; most of their time is waiting
 run_suite() {
   suite=$1 folder=$2 files=
   shift 2
@@ -66,7 +67,7 @@ for suite in "$@"; do
       ;;
     unit) run_suite unit unit ;;
     integration)
-      if sh scripts/setup.sh packages; then run_suite integration integration; else skip integration "etcd is missing"; fi
+      if sh scripts/setup.sh packages; then concurrency=4 run_suite integration integration; else skip integration "etcd is missing"; fi
       ;;
     chaos)
       if sh scripts/setup.sh packages; then run_suite chaos chaos; else skip chaos "etcd is missing"; fi
@@ -74,8 +75,8 @@ for suite in "$@"; do
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
         # Nothing in these depends on the version of etcd.
-        except='app-watch check-kinds checks engine load-balancers socket-proxy support usage' \
-          run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
+        except='app-watch check-kinds checks control drain engine listen load-balancers services socket-proxy support usage' \
+          concurrency=4 run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       else
         skip integration-next "the etcd of Debian 13 is missing"
       fi
@@ -97,8 +98,8 @@ for suite in "$@"; do
       ;;
     e2e-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh image-base && sh scripts/setup.sh docker-next; then
-        # One is about another engine, the other about the network between hosts, where it is all one to Docker.
-        except='podman two-hosts' concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
+        # About another engine, the network between hosts, and supervisord: it is all one to Docker.
+        except='drain podman two-hosts' concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
       else
         skip e2e-next "Docker, the Docker of Debian 13 or the base image is missing"
       fi
