@@ -1,6 +1,6 @@
 /**
  * The app of the demo: a web server that knows nothing of dockreg, and that can be told to misbehave.
- * Whatever ails it, the paths under /play are answered, so that it can be healed.
+ * Whatever ails it, the paths under /play are answered, so that it can be healed; only while it is busy nothing is.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -21,6 +21,7 @@ const play = {
     what: 'take requests and never answer them, until healed',
     act: () => void (state = 'hanging'),
   },
+  '/play/busy': { what: 'compute and answer nobody; ?seconds=10', act: compute },
   '/play/heal': { what: 'answer again', act: () => void (state = 'well') },
   '/play/stop': { what: 'stop listening; ?seconds=10', act: stopListening },
   '/play/crash': { what: 'exit with code 1; ?seconds=8 to start slowly after it', act: crash },
@@ -48,6 +49,11 @@ const server = createServer((request, response) => {
       return response.end(`Hello from ${hostname()}\n`);
   }
 });
+
+function compute(searchParams) {
+  const until = Date.now() + (Number(searchParams.get('seconds')) || 10) * 1000;
+  while (Date.now() < until);
+}
 
 function stopListening(searchParams) {
   const seconds = Number(searchParams.get('seconds')) || 10;

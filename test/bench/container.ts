@@ -5,6 +5,7 @@
  *        --settle, --seconds   how long the cost is let settle, and then measured, in seconds
  */
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
 import { startEtcd } from '../support/etcd.ts';
 import { listeningIn, startExample } from '../support/example.ts';
@@ -129,14 +130,21 @@ async function measureTimes(): Promise<void> {
     return gone - since;
   });
 
-  await repeat('app hangs, no traffic → key gone', async () => {
-    await settled();
-    const since = performance.now();
-    await get('/play/hang');
-    const gone = await changed('delete', key, since);
-    await get('/play/heal');
-    return gone - since;
-  });
+  const [ip, port] = key.slice('/service/'.length).split(':');
+  for (const [traffic, clients] of [
+    ['no traffic', 0],
+    ['three clients waiting', 3],
+  ] as const) {
+    await repeat(`app hangs in a busy loop, ${traffic} → key gone`, async () => {
+      await settled();
+      const since = performance.now();
+      await get('/play/busy?seconds=12');
+      const waiting = Array.from({ length: clients }, () => connect(Number(port), ip).on('error', () => {}));
+      const gone = await changed('delete', key, since);
+      for (const client of waiting) client.destroy();
+      return gone - since;
+    });
+  }
 
   await repeat('SIGTERM to dockreg → key gone', async () => {
     await settled();
