@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Child, cleanEnvironment } from '../support/children.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
-import { startProgram, type Program, type ProgramOptions } from '../support/program.ts';
+import { startProgram, type Program, type ProgramOptions, readableEntry } from '../support/program.ts';
 import { eventually, freePort } from '../support/wait.ts';
 
 const key = '/service/10.1.0.101:49155';
@@ -274,6 +274,7 @@ describe('the app watch', () => {
 
 /** Makes the program another user's once it has begun. */
 const asUser = (uid: number): ProgramOptions => ({
+  entry: readableEntry(),
   nodeFlags: [
     '--import',
     `data:text/javascript,process.setgid(${uid});process.setgroups([]);process.setuid(${uid})`,

@@ -1,6 +1,9 @@
 /**
  * Runs the program that users get, as a process of its own in a clean environment, and reads its log line by line.
  */
+import { chmodSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +36,19 @@ export interface Line {
 export type LinePattern = string | RegExp | ((line: Line) => boolean);
 
 const defaultEntry = fileURLToPath(new URL('../../../dist/dockreg.js', import.meta.url));
+let readable: string | undefined;
+
+/** A copy of the program for other users: the checkout may lie where they cannot go, such as in /root. */
+export function readableEntry(): string {
+  if (readable !== undefined) return readable;
+  const folder = mkdtempSync(join(tmpdir(), 'dockreg-program-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  cpSync(dirname(defaultEntry), folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  readable = join(folder, 'dockreg.js');
+  return readable;
+}
+
 const crashMarks = /unhandled|uncaught|^\s+at .+:\d+:\d+\)?$|\(node:\d+\)|FATAL ERROR/im;
 
 export class Program {
@@ -138,7 +154,8 @@ export class Program {
 
 /** Starts the program. Resolves when its process exists, which says nothing of its being ready. */
 export async function startProgram(options: ProgramOptions = {}): Promise<Program> {
-  const { args = [], env = {}, nodeFlags = [], entry = defaultEntry, cwd, uid } = options;
+  const { args = [], env = {}, nodeFlags = [], cwd, uid } = options;
+  const { entry = uid === undefined ? defaultEntry : readableEntry() } = options;
   const child = await Child.spawn(process.execPath, [...nodeFlags, entry, ...args], {
     // Several run at once here, in one file system.
     env: { ...cleanEnvironment(), DOCKREG_CONTROL: 'off', ...env },
