@@ -141,24 +141,22 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     },
   });
 
-  const check = async (): Promise<{ verdict: Verdict; startedAt: number }> => {
+  const check = async (): Promise<{ verdict: Verdict; startedAt: number; tookMs: number }> => {
     const startedAt = clock.now();
     const verdict = await parts.probe(ending);
     const tookMs = clock.now() - startedAt;
-    if (tookMs <= config.timeoutMs + ownPauseMs) return { verdict, startedAt };
-    return {
-      verdict: { kind: 'unknown', reason: `dockreg itself did not run for ${Math.round(tookMs)} ms` },
-      startedAt,
-    };
+    if (tookMs <= config.timeoutMs + ownPauseMs) return { verdict, startedAt, tookMs };
+    const reason = `dockreg itself did not run for ${Math.round(tookMs)} ms`;
+    return { verdict: { kind: 'unknown', reason }, startedAt, tookMs };
   };
 
   const checkOnce = async (): Promise<void> => {
-    const { verdict, startedAt } = await check();
+    const lastCheck = await check();
     if (ending.aborted) return;
-    const tookMs = clock.now() - startedAt;
-    picture = { ...picture, lastCheck: { startedAt, tookMs, verdict } };
+    const { verdict, startedAt, tookMs } = lastCheck;
+    const why = verdict.kind === 'unknown' ? picture.why : detailOf(verdict);
+    picture = { ...picture, lastCheck, why };
     observe?.({ kind: 'checked', verdict, tookMs });
-    if (verdict.kind !== 'unknown') picture = { ...picture, why: detailOf(verdict) };
     dispatch({ kind: 'checked', verdict, startedAt });
     if (verdict.kind === 'unknown') {
       const noted = noteFailure(unchecked, verdict.reason, clock.now());

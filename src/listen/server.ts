@@ -40,10 +40,18 @@ export async function listen(at: Address, parts: Listening, stop: AbortSignal): 
       continue;
     }
     log.info(`listening on http://${formatAddress(at)}`, { paths: Object.keys(routes).join(',') });
-    await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }));
+    await aborted(stop);
     server.close();
     server.closeAllConnections();
   }
+}
+
+/** It may be so already: to listen took its time. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
 }
 
 interface Page {

@@ -25,6 +25,7 @@ import { connectEngine } from '../../src/docker/engine.ts';
 import { findSelf } from '../../src/docker/locate.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { openProbe } from '../../src/probe/open.ts';
+import { checkMethod } from '../support/grpc-app.ts';
 import { atProcessEnd, Child, cleanEnvironment } from '../support/children.ts';
 import { healthAnswer, inspectAnswer, startDockerSocket } from '../support/docker-socket.ts';
 import { startRawServer, type RawServer, type RawServerOptions } from '../support/raw-server.ts';
@@ -744,15 +745,6 @@ describe('grpc', () => {
   ): Promise<number> {
     const server = new GrpcServer();
     servers.push(server);
-    const method = {
-      path: '/grpc.health.v1.Health/Check',
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: (value: Buffer) => value,
-      requestDeserialize: (bytes: Buffer) => bytes,
-      responseSerialize: (bytes: Buffer) => bytes,
-      responseDeserialize: (bytes: Buffer) => bytes,
-    } as const;
     const handle = async (
       call: ServerUnaryCall<Buffer, Buffer>,
       reply: sendUnaryData<Buffer>,
@@ -765,7 +757,7 @@ describe('grpc', () => {
       return typeof answer === 'number' ? reply(null, answerOf(1)) : reply(answer);
     };
     server.addService(
-      { Check: method },
+      { Check: checkMethod },
       {
         Check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) =>
           void handle(call, reply),

@@ -9,12 +9,11 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type { ProcessStatus } from '../../src/core/status.ts';
 import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
-import { startProgram, type Program } from '../support/program.ts';
+import { literal, literalKey as key, startProgram, type Program } from '../support/program.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { startRawServer } from '../support/raw-server.ts';
 import { eventually } from '../support/wait.ts';
 
-const key = '/service/10.1.0.101:49155';
 const nobody = 65_534;
 const isRoot = process.getuid?.() === 0;
 
@@ -46,12 +45,7 @@ afterEach(async () => {
 async function start(env: Readonly<Record<string, string>> = {}, uid?: number): Promise<Program> {
   const program = await startProgram({
     env: {
-      DOCKREG_ETCD: `http://${proxy.address}`,
-      DOCKREG_PORT: String(web.port),
-      DOCKREG_ADVERTISE: '10.1.0.101:49155',
-      DOCKREG_INTERVAL: '500ms',
-      DOCKREG_TIMEOUT: '300ms',
-      DOCKREG_TTL: '5s',
+      ...literal(`http://${proxy.address}`, web.port),
       DOCKREG_NAME: 'web',
       DOCKREG_CONTROL: path,
       ...env,
@@ -271,6 +265,13 @@ describe('the control socket', () => {
     const program = await start({}, nobody);
     await program.waitForLine(/no control socket: listen EACCES/);
     program.assertClean();
+  });
+
+  it('is not to be asked for by others', { skip: !isRoot && 'needs root' }, async () => {
+    await start({ DOCKREG_CONTROL: 'off' });
+    const { code, errors } = await dockreg(['status'], nobody);
+    assert.equal(code, 69);
+    assert.match(errors, /is for the user that dockreg runs as, and for root/);
   });
 
   it('is not made when it is switched off', async () => {

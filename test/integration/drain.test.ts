@@ -6,11 +6,9 @@ import { startApp, type App } from '../support/app.ts';
 import { inspectAnswer, published, startDockerSocket } from '../support/docker-socket.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
-import { startProgram, type Program } from '../support/program.ts';
+import { literal, literalKey as key, startProgram, type Program } from '../support/program.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { eventually, stopwatch } from '../support/wait.ts';
-
-const key = '/service/10.1.0.101:49155';
 
 let etcd: EtcdCluster;
 let watcher: Watcher;
@@ -39,12 +37,7 @@ async function start(env: Readonly<Record<string, string>> = {}): Promise<void> 
   proxy = await startProxy(etcd.members[0]!.port);
   program = await startProgram({
     env: {
-      DOCKREG_ETCD: `http://${proxy.address}`,
-      DOCKREG_PORT: String(web.port),
-      DOCKREG_ADVERTISE: '10.1.0.101:49155',
-      DOCKREG_INTERVAL: '500ms',
-      DOCKREG_TIMEOUT: '300ms',
-      DOCKREG_TTL: '5s',
+      ...literal(`http://${proxy.address}`, web.port),
       ...env,
     },
   });

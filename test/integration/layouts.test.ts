@@ -8,7 +8,7 @@ import { startApp, type App } from '../support/app.ts';
 import { inspectAnswer, published, startDockerSocket, type DockerSocket } from '../support/docker-socket.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { ask, encode } from '../support/etcd-gateway.ts';
-import { startProgram, type Program } from '../support/program.ts';
+import { quick, startProgram, type Program } from '../support/program.ts';
 import { eventually } from '../support/wait.ts';
 
 const id = 'c0ffee00'.repeat(8);
@@ -55,9 +55,7 @@ async function dockreg(env: Record<string, string>): Promise<Program> {
       DOCKREG_DOCKER: docker.socketPath,
       DOCKREG_CONTAINER: id,
       DOCKREG_IP: '10.1.0.101',
-      DOCKREG_INTERVAL: '500ms',
-      DOCKREG_TIMEOUT: '300ms',
-      DOCKREG_TTL: '5s',
+      ...quick,
       ...env,
     },
   });

@@ -10,9 +10,9 @@ import { listen } from '../../src/listen/server.ts';
 import { createLog } from '../../src/log.ts';
 import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
-import { startProgram, type Program } from '../support/program.ts';
+import { literal, startProgram, type Program } from '../support/program.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
-import { eventually, freePort, stopwatch } from '../support/wait.ts';
+import { eventually, freePort, inTime, stopwatch } from '../support/wait.ts';
 
 let etcd: EtcdCluster;
 let proxy: Proxy;
@@ -39,12 +39,7 @@ afterEach(async () => {
 async function start(): Promise<void> {
   program = await startProgram({
     env: {
-      DOCKREG_ETCD: `http://${proxy.address}`,
-      DOCKREG_PORT: String(web.port),
-      DOCKREG_ADVERTISE: '10.1.0.101:49155',
-      DOCKREG_INTERVAL: '500ms',
-      DOCKREG_TIMEOUT: '300ms',
-      DOCKREG_TTL: '5s',
+      ...literal(`http://${proxy.address}`, web.port),
       DOCKREG_NAME: 'web',
       DOCKREG_LISTEN: `127.0.0.1:${port}`,
     },
@@ -147,30 +142,36 @@ describe('/status and /healthz', () => {
   });
 });
 
-describe('/healthz of a dockreg that does not check', () => {
-  it('is 503', async () => {
+describe('the server by itself', () => {
+  const parts = {
+    agents: [],
+    metrics: createMetrics('1', 0),
+    clock: systemClock,
+    chance: Math.random,
+    log: createLog('logfmt', systemClock, () => undefined),
+  };
+
+  it('says 503 at /healthz where no check is made', async () => {
     await start();
     const status = (await (await get('/status')).json()) as ProcessStatus;
     const stuck = status.services.map(service => ({ ...service, isLate: true }));
     const stop = new AbortController();
-    const log = createLog('logfmt', systemClock, () => undefined);
     const at = { ip: '127.0.0.1', port: await freePort() };
-    const listening = listen(
-      at,
-      {
-        agents: [],
-        status: () => ({ ...status, services: stuck }),
-        metrics: createMetrics('1', 0),
-        clock: systemClock,
-        chance: Math.random,
-        log,
-      },
-      stop.signal,
-    );
+    const listening = listen(at, { ...parts, status: () => ({ ...status, services: stuck }) }, stop.signal);
     const response = await eventually('an answer', () => fetch(`http://127.0.0.1:${at.port}/healthz`));
     assert.deepEqual([response.status, await response.text()], [503, 'no check was made in time: web\n']);
     stop.abort();
     await listening;
+  });
+
+  it('ends when it is stopped while it begins to listen', async () => {
+    await start();
+    const stop = new AbortController();
+    const status = { version: '1', startedAt: '', services: [] };
+    const at = { ip: '127.0.0.1', port: await freePort() };
+    const listening = listen(at, { ...parts, status: () => status }, stop.signal);
+    stop.abort();
+    await inTime(listening, 2000, 'the end');
   });
 });
 

@@ -10,12 +10,11 @@ import {
   type DockerSocketOptions,
 } from '../support/docker-socket.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
-import { startProgram, type Program, type ProgramOptions } from '../support/program.ts';
+import { quick, startProgram, type Program, type ProgramOptions } from '../support/program.ts';
 import { startProxy } from '../support/proxy.ts';
 import { eventually, freePort, pause, stopwatch } from '../support/wait.ts';
 
 const id = 'c0ffee00'.repeat(8);
-const quick = { DOCKREG_INTERVAL: '500ms', DOCKREG_TIMEOUT: '300ms', DOCKREG_TTL: '5s' };
 const key = '/service/10.1.0.101:49155';
 
 let etcd: EtcdCluster;

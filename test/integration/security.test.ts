@@ -7,18 +7,10 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster, type EtcdOptions } from '../support/etcd.ts';
-import { startProgram, type Program } from '../support/program.ts';
+import { literal, literalKey as key, startProgram, type Program } from '../support/program.ts';
 import { makeTls } from '../support/tls.ts';
 import { startProxy } from '../support/proxy.ts';
 import { eventually, stopwatch } from '../support/wait.ts';
-
-const key = '/service/10.1.0.101:49155';
-const quick = {
-  DOCKREG_INTERVAL: '500ms',
-  DOCKREG_TIMEOUT: '300ms',
-  DOCKREG_TTL: '5s',
-  DOCKREG_ADVERTISE: '10.1.0.101:49155',
-};
 
 let web: App;
 let folder: string;
@@ -42,7 +34,7 @@ afterEach(async () => {
 });
 
 async function dockreg(env: Record<string, string>): Promise<Program> {
-  const common = { DOCKREG_ETCD: etcd!.endpoints.join(','), DOCKREG_PORT: String(web.port), ...quick };
+  const common = literal(etcd!.endpoints.join(','), web.port);
   const program = await startProgram({ env: { ...common, ...env } });
   programs.push(program);
   return program;

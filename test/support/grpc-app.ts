@@ -9,7 +9,8 @@ export interface GrpcApp {
   close(): void;
 }
 
-const checkMethod = {
+/** The health service's only method that we ask, with its messages as bytes. */
+export const checkMethod = {
   path: '/grpc.health.v1.Health/Check',
   requestStream: false,
   responseStream: false,

@@ -33,6 +33,22 @@ export interface Line {
   readonly fields: Readonly<Record<string, string>>;
 }
 
+/** Times for a test that waits for several checks. */
+export const quick = { DOCKREG_INTERVAL: '500ms', DOCKREG_TIMEOUT: '300ms', DOCKREG_TTL: '5s' } as const;
+
+/** The key of a program that is started with `literal`. */
+export const literalKey = '/service/10.1.0.101:49155';
+
+/** Quick, and with its address said, so that Docker is not asked. */
+export function literal(etcd: string, port: number): Record<string, string> {
+  return {
+    DOCKREG_ETCD: etcd,
+    DOCKREG_PORT: String(port),
+    DOCKREG_ADVERTISE: '10.1.0.101:49155',
+    ...quick,
+  };
+}
+
 export type LinePattern = string | RegExp | ((line: Line) => boolean);
 
 const defaultEntry = fileURLToPath(new URL('../../../dist/dockreg.js', import.meta.url));

@@ -1,25 +1,11 @@
 /** The notation of checks: what each text means, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseCommand } from '../../src/cli.ts';
-import type { Config } from '../../src/config/config.ts';
 import { notation, watchRole, type Check } from '../../src/core/check.ts';
-import { ConfigError } from '../../src/errors.ts';
+import { enough, problemsOf, serviceOf } from '../support/config.ts';
 
-function commandOf(argv: string[], env: NodeJS.ProcessEnv = {}): Check {
-  const command = parseCommand(['--etcd', 'http://h1:2379', '--port', '8000', ...argv], env);
-  assert.equal(command.kind, 'run');
-  return (command as { config: Config }).config.services[0]!.check;
-}
-
-function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
-  try {
-    commandOf(argv, env);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
-  return [];
+function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Check {
+  return serviceOf([...enough, ...argv], env).check;
 }
 
 const http = {
@@ -96,9 +82,7 @@ describe('a check', () => {
     [['--check', 'docker'], { kind: 'docker' }],
   ];
   for (const [argv, check] of meant) {
-    it(argv.join(' ') || 'is an HTTP check when none is named', () =>
-      assert.deepEqual(commandOf(argv), check),
-    );
+    it(argv.join(' ') || 'is an HTTP check when none is named', () => assert.deepEqual(checkOf(argv), check));
   }
 
   it('is the same from variables, with a header a line', () => {
@@ -110,7 +94,7 @@ describe('a check', () => {
       DOCKREG_CHECK_INSECURE: 'on',
       DOCKREG_CHECK_SOCKET: '/run/app.sock',
     };
-    assert.deepEqual(commandOf([], env), {
+    assert.deepEqual(checkOf([], env), {
       ...http,
       path: '/healthz',
       method: 'POST',
@@ -133,7 +117,7 @@ describe('a check', () => {
     'grpcs:my.Service',
     'docker',
   ]) {
-    it(`${text} is written as it was read`, () => assert.equal(notation(commandOf(['--check', text])), text));
+    it(`${text} is written as it was read`, () => assert.equal(notation(checkOf(['--check', text])), text));
   }
 
   const roles: [argv: string[], role: ReturnType<typeof watchRole>, onUdp?: ReturnType<typeof watchRole>][] =
@@ -148,8 +132,8 @@ describe('a check', () => {
     ];
   for (const [argv, role, onUdp = role] of roles) {
     it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, () => {
-      assert.equal(watchRole(commandOf(argv), 'tcp'), role);
-      assert.equal(watchRole(commandOf(argv), 'udp'), onUdp);
+      assert.equal(watchRole(checkOf(argv), 'tcp'), role);
+      assert.equal(watchRole(checkOf(argv), 'udp'), onUdp);
     });
   }
 
@@ -204,14 +188,14 @@ describe('a check', () => {
   for (const [argv, text] of refused) {
     it(`refuses ${argv.join(' ').slice(0, 60)}`, () => {
       assert.ok(
-        problemsOf(argv).some(problem => text.test(problem)),
-        problemsOf(argv).join('\n') || 'it was accepted',
+        problemsOf([...enough, ...argv]).some(problem => text.test(problem)),
+        problemsOf([...enough, ...argv]).join('\n') || 'it was accepted',
       );
     });
   }
 
   it('names the variable that is of no use to this check', () => {
-    assert.deepEqual(problemsOf(['--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [
+    assert.deepEqual(problemsOf([...enough, '--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [
       'DOCKREG_CHECK_STATUS is for http, https checks, and the check is tcp; leave it out',
     ]);
   });

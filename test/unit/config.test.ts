@@ -5,35 +5,8 @@ import type { Advertise } from '../../src/core/advertise.ts';
 import type { HostName } from '../../src/config/values.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
 import { nothingSaid } from '../../src/config/services.ts';
-import type { Config } from '../../src/config/config.ts';
-import type { ServiceConfig } from '../../src/config/service-config.ts';
 import { optionNames } from '../../src/config/options.ts';
-import { ConfigError } from '../../src/errors.ts';
-
-const enough = ['--etcd', 'http://h1:2379', '--port', '8000'];
-
-function configOf(argv: string[], env: NodeJS.ProcessEnv = {}): Config {
-  const command = parseCommand(argv, env);
-  assert.equal(command.kind, 'run');
-  return (command as { config: Config }).config;
-}
-
-/** The only service. */
-function serviceOf(argv: string[], env: NodeJS.ProcessEnv = {}): ServiceConfig {
-  const { services } = configOf(argv, env);
-  assert.equal(services.length, 1);
-  return services[0]!;
-}
-
-function problemsOf(argv: string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
-  try {
-    parseCommand(argv, env);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
-  return [];
-}
+import { configOf, enough, problemsOf, serviceOf } from '../support/config.ts';
 
 function allowed(...argv: string[]): boolean {
   return serviceOf([...enough, ...argv]).allowLoopback;

@@ -1,0 +1,32 @@
+/** What the command line and the environment make of the program, for tests of the configuration. */
+import assert from 'node:assert/strict';
+import { parseCommand } from '../../src/cli.ts';
+import type { Config } from '../../src/config/config.ts';
+import type { ServiceConfig } from '../../src/config/service-config.ts';
+import { ConfigError } from '../../src/errors.ts';
+
+/** The least that must be given. */
+export const enough = ['--etcd', 'http://h1:2379', '--port', '8000'];
+
+export function configOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Config {
+  const command = parseCommand(argv, env);
+  assert.equal(command.kind, 'run');
+  return (command as { config: Config }).config;
+}
+
+/** The only service. */
+export function serviceOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ServiceConfig {
+  const { services } = configOf(argv, env);
+  assert.equal(services.length, 1);
+  return services[0]!;
+}
+
+export function problemsOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
+  try {
+    parseCommand(argv, env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
