@@ -3,7 +3,7 @@
  */
 import type { Agent } from './agent/agent.ts';
 import type { Clock } from './clock.ts';
-import type { ProcessStatus } from './core/status.ts';
+import type { ProcessStatus } from './core/registration/status.ts';
 
 export interface Desk {
   readonly agents: readonly Agent[];

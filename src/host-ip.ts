@@ -6,8 +6,8 @@ import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { HostName } from './config/values.ts';
-import { canonicalIp, isSix, reservedRange } from './core/address.ts';
-import type { HostIp } from './core/advertise.ts';
+import { canonicalIp, isSix, reservedRange } from './core/address/ip.ts';
+import type { HostIp } from './core/address/advertise.ts';
 import { messageOf, UnavailableError } from './errors.ts';
 
 /**

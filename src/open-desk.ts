@@ -3,7 +3,7 @@
  */
 import type { SharedConfig } from './config/config.ts';
 import type { ControlSocket } from './control/socket.ts';
-import type { Address } from './core/address.ts';
+import type { Address } from './core/address/ip.ts';
 import type { Desk } from './desk.ts';
 import type { Metrics } from './listen/metrics.ts';
 import type { Listening } from './listen/server.ts';

@@ -2,8 +2,7 @@
  * Reads the labels of our container, for as long as it takes.
  */
 import type { Clock } from './clock.ts';
-import { outOfReach, waitMs } from './core/backoff.ts';
-import { noteFailure, type Outage } from './core/outage.ts';
+import { outOfReach, backoffMs, noteFailure, type Outage } from './core/retry.ts';
 import { messageOf, UnavailableError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { DockerQuestions } from './parts.ts';
@@ -29,11 +28,11 @@ export async function readLabels(
       if (!(error instanceof UnavailableError)) throw error;
       const noted = noteFailure(outage, messageOf(error), clock.now());
       outage = noted.outage;
-      if (noted.say)
+      if (noted.report)
         log.warn(
           `waiting for the labels of this container, as no --port, --service or --config is given: ${messageOf(error)}`,
         );
-      await clock.sleep(waitMs(outOfReach, outage.tries, chance()), stop);
+      await clock.sleep(backoffMs(outOfReach, outage.attempts, chance()), stop);
     }
   }
   return null;

@@ -4,13 +4,13 @@
  */
 import { timerEarlyMs, type Clock } from '../clock.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
-import { watchRole } from '../core/check.ts';
-import type { Health, Verdict } from '../core/health.ts';
-import { noteFailure, type Outage } from '../core/outage.ts';
-import { doubt, paceAfter, startPace } from '../core/pace.ts';
-import { initialRegistration, register, type RegistrationEvent } from '../core/registration.ts';
-import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/status.ts';
-import type { WatchNews } from '../core/watch.ts';
+import { watchRole } from '../core/settings/check.ts';
+import type { Health, Verdict } from '../core/registration/health.ts';
+import { noteFailure, type Outage } from '../core/retry.ts';
+import { doubt, paceAfter, startPace } from '../core/registration/schedule.ts';
+import { initialRegistration, register, type RegistrationEvent } from '../core/registration/registration.ts';
+import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/registration/status.ts';
+import type { WatchNews } from '../core/watch/watch.ts';
 import type { Session, SessionEvent } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import { createLocating, type Locator } from './locating.ts';
@@ -161,7 +161,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     if (verdict.kind === 'unknown') {
       const noted = noteFailure(unchecked, verdict.reason, clock.now());
       unchecked = noted.outage;
-      if (noted.say) log.warn(`app could not be checked: ${verdict.reason}`);
+      if (noted.report) log.warn(`app could not be checked: ${verdict.reason}`);
     } else {
       unchecked = null;
       if (sharesPort) watch?.checked(verdict.kind === 'pass');
@@ -246,7 +246,7 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
         name: config.handle,
         ...{ ttlSeconds, intervalMs, timeoutMs, startedAt: begunAt },
         ...{ registration, lease, ...picture },
-        etcdError: outage?.told.at(-1) ?? null,
+        etcdError: outage?.causes.at(-1) ?? null,
         etcdErrors: failures,
       };
       return statusOf(facts, now, moment => new Date(clock.wall() - (now - moment)).toISOString());

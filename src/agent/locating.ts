@@ -3,10 +3,9 @@
  * has changed, because a restart or a reconnected network gives a new port.
  */
 import type { Clock } from '../clock.ts';
-import { formatAddress, type Address } from '../core/address.ts';
-import { outOfReach, waitMs } from '../core/backoff.ts';
-import { noteFailure, type Outage } from '../core/outage.ts';
-import type { ServiceRecord } from '../core/records.ts';
+import { formatAddress, type Address } from '../core/address/ip.ts';
+import { outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
+import type { ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import type { Log } from '../log.ts';
 
@@ -78,7 +77,7 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
     const text = formatAddress(address);
     const content = JSON.stringify(records);
     if (text !== known) log.info(`address ${text}`, { found: how, was: known ?? undefined });
-    else if (outage) log.info(`address ${text} still holds`, { tries: outage.tries });
+    else if (outage) log.info(`address ${text} still holds`, { tries: outage.attempts });
     if (text !== known || content !== written) hooks.located(records, address);
     known = text;
     written = content;
@@ -88,9 +87,9 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
   const miss = (cause: string): number => {
     const noted = noteFailure(outage, cause, clock.now());
     outage = noted.outage;
-    if (noted.say)
+    if (noted.report)
       log.warn(`${known ? `address ${known} could not be confirmed` : 'waiting for the address'}: ${cause}`);
-    return waitMs(outOfReach, outage.tries, chance());
+    return backoffMs(outOfReach, outage.attempts, chance());
   };
 
   /** Looks once, and gives the time until the next look, in ms. */

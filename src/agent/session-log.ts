@@ -1,7 +1,7 @@
 /**
  * What the session tells, as lines of the log.
  */
-import { formatLease } from '../core/records.ts';
+import { formatLease } from '../core/lease/writes.ts';
 import type { SessionEvent } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 

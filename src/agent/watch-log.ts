@@ -1,8 +1,8 @@
 /**
  * What the app watch sees, as lines of the log. What only leads to a check is not told: the check tells.
  */
-import { formatAddress } from '../core/address.ts';
-import { describeOwner, type Survey, type WatchNews } from '../core/watch.ts';
+import { formatAddress } from '../core/address/ip.ts';
+import { describeOwner, type Survey, type WatchNews } from '../core/watch/watch.ts';
 import type { Log } from '../log.ts';
 
 export function tellWatch(log: Log, news: WatchNews): void {

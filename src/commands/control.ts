@@ -3,7 +3,7 @@
  */
 import { systemClock } from '../clock.ts';
 import { ask } from '../control/ask.ts';
-import type { ServiceStatus } from '../core/status.ts';
+import type { ServiceStatus } from '../core/registration/status.ts';
 import { UnavailableError } from '../errors.ts';
 import { alignColumns, formatAge } from './table.ts';
 

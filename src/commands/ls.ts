@@ -3,7 +3,7 @@
  */
 import { systemClock } from '../clock.ts';
 import type { ListConfig } from '../config/config.ts';
-import { prefixOf, readInstance, type ListedInstance } from '../core/listing.ts';
+import { prefixOf, readInstance, type ListedInstance } from '../core/layouts/listing.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import { DeniedError, MemberError } from '../etcd/errors.ts';
 import type { ListedKey, Member } from '../etcd/member.ts';

@@ -1,7 +1,7 @@
 /**
  * From the texts of --check and its further options to their values, as in values.ts.
  */
-import type { Expectation, StatusRange } from '../core/check.ts';
+import type { Expectation, StatusRange } from '../core/settings/check.ts';
 import { ValueProblem } from './values.ts';
 
 const schemes = ['http', 'https', 'tcp', 'exec', 'grpc', 'grpcs', 'docker'] as const;

@@ -1,7 +1,7 @@
 /**
  * From what was given of a check to the check, or to the list of everything that is wrong with it.
  */
-import type { Check, CheckTls } from '../core/check.ts';
+import type { Check, CheckTls } from '../core/settings/check.ts';
 import type { CheckScheme } from './check-values.ts';
 import { readerOf, type GivenOptions } from './given.ts';
 import type { OptionName } from './options.ts';

@@ -1,11 +1,11 @@
 /**
  * From the texts of flags and variables to one checked configuration, or to the list of everything that is wrong.
  */
-import type { Address } from '../core/address.ts';
-import type { EngineEndpoint } from '../core/engine.ts';
-import type { ServiceSpec } from '../core/instance.ts';
-import type { Layout } from '../core/layouts.ts';
-import type { Security } from '../core/security.ts';
+import type { Address } from '../core/address/ip.ts';
+import type { EngineEndpoint } from '../core/settings/engine.ts';
+import type { ServiceSpec } from '../core/layouts/instance.ts';
+import type { Layout } from '../core/layouts/layouts.ts';
+import type { Security } from '../core/settings/security.ts';
 import type { LogFormat } from '../log.ts';
 import { readerOf, type Given, type GivenOptions, type Read } from './given.ts';
 import {

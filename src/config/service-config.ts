@@ -1,11 +1,16 @@
 /**
  * From what was given of one service to its configuration, or to the list of everything that is wrong with it.
  */
-import { reservedRange, type Protocol } from '../core/address.ts';
-import { unreachable, type Advertise } from '../core/advertise.ts';
-import type { Check } from '../core/check.ts';
-import { instanceOf, type ContainerFacts, type Instance, type ServiceSpec } from '../core/instance.ts';
-import { recordsOf, type Publication } from '../core/layouts.ts';
+import { reservedRange, type Protocol } from '../core/address/ip.ts';
+import { unreachable, type Advertise } from '../core/address/advertise.ts';
+import type { Check } from '../core/settings/check.ts';
+import {
+  instanceOf,
+  type ContainerFacts,
+  type Instance,
+  type ServiceSpec,
+} from '../core/layouts/instance.ts';
+import { recordsOf, type Publication } from '../core/layouts/layouts.ts';
 import { readCheck } from './check.ts';
 import { readerOf, type GivenOptions, type Read } from './given.ts';
 import type { LayoutChoice } from './service.ts';

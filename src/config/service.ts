@@ -2,9 +2,9 @@
  * The options that say as what a service is written: its name, its layouts, its metadata. As in values.ts each parser
  * gives the value or throws a problem that says the rule and the way out.
  */
-import { isName, schemes, type Scheme } from '../core/instance.ts';
-import { isDnsLabel, layoutNames, type LayoutName, type OwnRecord } from '../core/layouts.ts';
-import { isDistinctive, parseTemplate, type Template } from '../core/template.ts';
+import { isName, schemes, type Scheme } from '../core/layouts/instance.ts';
+import { isDnsLabel, layoutNames, type LayoutName, type OwnRecord } from '../core/layouts/layouts.ts';
+import { isDistinctive, parseTemplate, type Template } from '../core/layouts/template.ts';
 import { parseKey, ValueProblem } from './values.ts';
 
 /** A layout as it was asked for: `skydns:cluster.local`. */

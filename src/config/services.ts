@@ -3,8 +3,8 @@
  * given for all of them. Every notation ends in the same texts, which the same parsers read.
  */
 import { closest } from 'fastest-levenshtein';
-import type { ServiceSpec } from '../core/instance.ts';
-import { conflictAmong } from '../core/layouts.ts';
+import type { ServiceSpec } from '../core/layouts/instance.ts';
+import { conflictAmong } from '../core/layouts/layouts.ts';
 import { isOfUse } from './check.ts';
 import { collector, readerOf, type Given, type GivenOptions, type Notation } from './given.ts';
 import { optionNames, options, variableOf, type Option, type OptionName } from './options.ts';

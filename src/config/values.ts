@@ -3,9 +3,9 @@
  * says the rule and the way out; who calls knows the flag.
  */
 import { isIP } from 'node:net';
-import { canonicalIp, type Address, type Protocol } from '../core/address.ts';
-import type { Advertise } from '../core/advertise.ts';
-import type { EngineEndpoint } from '../core/engine.ts';
+import { canonicalIp, type Address, type Protocol } from '../core/address/ip.ts';
+import type { Advertise } from '../core/address/advertise.ts';
+import type { EngineEndpoint } from '../core/settings/engine.ts';
 
 /** The value breaks a rule. The message continues "<flag> <value>: …". */
 export class ValueProblem extends Error {

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { TimeLimitError, within } from '../clock.ts';
-import type { ProcessStatus } from '../core/status.ts';
+import type { ProcessStatus } from '../core/registration/status.ts';
 import type { Desk } from '../desk.ts';
 
 export type ControlAnswer = ProcessStatus | { readonly error: string };

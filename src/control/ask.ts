@@ -3,7 +3,7 @@
  */
 import { connect } from 'node:net';
 import { systemClock, within } from '../clock.ts';
-import type { ProcessStatus } from '../core/status.ts';
+import type { ProcessStatus } from '../core/registration/status.ts';
 import { ConfigError, ExitCode, messageOf, UnavailableError } from '../errors.ts';
 import type { ControlAnswer } from './answer.ts';
 import { knock } from './knock.ts';

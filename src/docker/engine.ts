@@ -5,8 +5,14 @@
  */
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
-import type { Binding, ContainerHealth, ContainerView, IngressPort, NetworkView } from '../core/container.ts';
-import { formatEngineEndpoint, type EngineEndpoint } from '../core/engine.ts';
+import type {
+  Binding,
+  ContainerHealth,
+  ContainerView,
+  IngressPort,
+  NetworkView,
+} from '../core/address/container.ts';
+import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/engine.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import { PemFileError } from '../pem.ts';
 

@@ -9,9 +9,9 @@ import {
   type AddressAnswer,
   type AddressQuestion,
   type SwarmFacts,
-} from '../core/advertise.ts';
-import type { ContainerView } from '../core/container.ts';
-import { candidates, type Candidate, type Surroundings } from '../core/identity.ts';
+} from '../core/address/advertise.ts';
+import type { ContainerView } from '../core/address/container.ts';
+import { candidates, type Candidate, type Surroundings } from '../core/address/identity.ts';
 import { UnavailableError } from '../errors.ts';
 import type { Engine } from './engine.ts';
 

@@ -4,10 +4,10 @@
 import { connect } from 'node:net';
 import { systemClock, within } from '../clock.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
-import { formatAddress, type Address } from '../core/address.ts';
-import { notation } from '../core/check.ts';
-import { isLoopback } from '../core/socket-table.ts';
-import { describeOwner } from '../core/watch.ts';
+import { formatAddress, type Address } from '../core/address/ip.ts';
+import { notation } from '../core/settings/check.ts';
+import { isLoopback } from '../core/watch/proc-net.ts';
+import { describeOwner } from '../core/watch/watch.ts';
 import { messageOf } from '../errors.ts';
 import { survey } from '../kernel/holder.ts';
 import { readSockets } from '../kernel/sockets.ts';

@@ -5,8 +5,8 @@
 import { systemClock } from '../clock.ts';
 import type { SharedConfig } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
-import type { RecordsAnswer } from '../core/layouts.ts';
-import type { Seen, ServiceRecord } from '../core/records.ts';
+import type { RecordsAnswer } from '../core/layouts/layouts.ts';
+import type { Seen, ServiceRecord } from '../core/lease/writes.ts';
 import type { MemberStatus } from '../etcd/member.ts';
 import { messageOf } from '../errors.ts';
 import { connector, recordsAt } from '../parts.ts';

@@ -8,9 +8,9 @@ import { Channel, connectivityState, type ClientOptions, type Interceptor } from
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
-import { passwordCheckWaitMs } from '../core/backoff.ts';
-import type { LeaseId, Seen, ServiceRecord, Stored, Write } from '../core/records.ts';
-import type { TlsFiles } from '../core/security.ts';
+import { passwordCheckWaitMs } from '../core/lease/password-check.ts';
+import type { LeaseId, Seen, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
+import type { TlsFiles } from '../core/settings/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import { readTls } from './tls.ts';

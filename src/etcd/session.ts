@@ -6,8 +6,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { denied, outOfReach, waitMs } from '../core/backoff.ts';
-import { shuffle } from '../core/endpoints.ts';
+import { denied, outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
+import { shuffle } from '../core/lease/failover.ts';
 import {
   advance,
   nextStep,
@@ -17,9 +17,8 @@ import {
   type LeaseRules,
   type Step,
   type Want,
-} from '../core/lease.ts';
-import { contestedKeys, isUpdate, type LeaseId, type ServiceRecord } from '../core/records.ts';
-import { noteFailure, type Outage } from '../core/outage.ts';
+} from '../core/lease/lease.ts';
+import { contestedKeys, isUpdate, type LeaseId, type ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import type { Limit, Member } from './member.ts';
@@ -187,7 +186,7 @@ export function openSession(options: SessionOptions): Session {
       tell({
         kind: 'recovered',
         endpoint: endpoint(),
-        tries: outage.tries,
+        tries: outage.attempts,
         forMs: clock.now() - outage.since,
       });
     outage = null;
@@ -201,8 +200,8 @@ export function openSession(options: SessionOptions): Session {
     const noted = noteFailure(outage, cause, clock.now());
     outage = noted.outage;
     failures += 1;
-    const { tries } = outage;
-    if (noted.say)
+    const { attempts: tries } = outage;
+    if (noted.report)
       tell({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
     const isRoundOver = tries % endpoints.length === 0;
     // To connect anew would only add to the work of one that has more than it can do.
@@ -214,7 +213,7 @@ export function openSession(options: SessionOptions): Session {
     }
     if (!isRoundOver) return nextMemberMs;
     const isDenied = error instanceof DeniedError;
-    const wait = waitMs(isDenied ? denied : outOfReach, tries / endpoints.length, options.chance());
+    const wait = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, options.chance());
     // A lease asks for no rights to be kept alive.
     return isDenied && lease.kind === 'held' ? Math.min(wait, rules.renewGapMs) : wait;
   };
@@ -230,7 +229,8 @@ export function openSession(options: SessionOptions): Session {
   const turn = async (step: Exclude<Step, { kind: 'idle' | 'check' }>): Promise<void> => {
     request = new AbortController();
     const { signal } = request;
-    const limitMs = step.kind === 'revoke' ? (revokeMs[Math.min(outage?.tries ?? 0, 2)] ?? callMs) : callMs;
+    const limitMs =
+      step.kind === 'revoke' ? (revokeMs[Math.min(outage?.attempts ?? 0, 2)] ?? callMs) : callMs;
     try {
       await perform(step, { ms: limitMs, signal });
       // A lease that was renewed between two tries to write does not make the writing succeed.

@@ -10,8 +10,8 @@
 import { readFile } from 'node:fs/promises';
 import { InterceptingCall, ListenerBuilder, type Interceptor } from '@grpc/grpc-js';
 import type { Clock } from '../clock.ts';
-import { denied, waitMs } from '../core/backoff.ts';
-import type { User } from '../core/security.ts';
+import { denied, backoffMs } from '../core/retry.ts';
+import type { User } from '../core/settings/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError } from './errors.ts';
 
@@ -44,7 +44,7 @@ export function createTokenKeeper(user: User | undefined, clock: Clock): TokenKe
     } catch (error) {
       if (error instanceof DeniedError) {
         const times = (refusal?.times ?? 0) + 1;
-        refusal = { error, times, until: clock.now() + waitMs(denied, times, 0) };
+        refusal = { error, times, until: clock.now() + backoffMs(denied, times, 0) };
       }
       throw error;
     }

@@ -17,7 +17,7 @@ import {
   startWatch,
   type Sight,
   type WatchNews,
-} from '../core/watch.ts';
+} from '../core/watch/watch.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
 import { readSockets } from './sockets.ts';
 

@@ -4,8 +4,8 @@
  * number, so a successor with the same number is never taken for it.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
-import type { ListeningSocket } from '../core/socket-table.ts';
-import type { Owner, Sight, Survey } from '../core/watch.ts';
+import type { ListeningSocket } from '../core/watch/proc-net.ts';
+import type { Owner, Sight, Survey } from '../core/watch/watch.ts';
 import { messageOf } from '../errors.ts';
 import type { SocketTable } from './sockets.ts';
 

@@ -4,7 +4,7 @@
  * A read costs the kernel a walk through all connections of the machine, up to milliseconds, so callers do it seldom.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { byReach, readTable, type ListeningSocket } from '../core/socket-table.ts';
+import { byReach, readTable, type ListeningSocket } from '../core/watch/proc-net.ts';
 import { messageOf } from '../errors.ts';
 
 export interface SocketTable {

@@ -4,8 +4,8 @@
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Agent, Observation } from '../agent/agent.ts';
-import type { Trouble } from '../core/health.ts';
-import type { ServiceStatus } from '../core/status.ts';
+import type { Trouble } from '../core/registration/health.ts';
+import type { ServiceStatus } from '../core/registration/status.ts';
 
 export interface Metrics {
   readonly contentType: string;

@@ -3,9 +3,8 @@
  * dockreg itself works. Nothing can be changed here. Whoever asks slowly, much or often costs little.
  */
 import { createServer, type Server } from 'node:http';
-import { formatAddress, type Address } from '../core/address.ts';
-import { outOfReach, waitMs } from '../core/backoff.ts';
-import { noteFailure, type Outage } from '../core/outage.ts';
+import { formatAddress, type Address } from '../core/address/ip.ts';
+import { outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
 import type { Desk } from '../desk.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -35,8 +34,8 @@ export async function listen(at: Address, parts: Listening, stop: AbortSignal): 
     } catch (error) {
       const noted = noteFailure(outage, messageOf(error), clock.now());
       outage = noted.outage;
-      if (noted.say) log.warn(`--listen ${formatAddress(at)}: ${messageOf(error)}; trying on`);
-      await clock.sleep(waitMs(outOfReach, outage.tries, chance()), stop);
+      if (noted.report) log.warn(`--listen ${formatAddress(at)}: ${messageOf(error)}; trying on`);
+      await clock.sleep(backoffMs(outOfReach, outage.attempts, chance()), stop);
       continue;
     }
     log.info(`listening on http://${formatAddress(at)}`, { paths: Object.keys(routes).join(',') });

@@ -1,8 +1,8 @@
 /**
  * What an answer of HTTP says of the app, whatever way it came.
  */
-import type { HttpCheck } from '../core/check.ts';
-import type { Verdict } from '../core/health.ts';
+import type { HttpCheck } from '../core/settings/check.ts';
+import type { Verdict } from '../core/registration/health.ts';
 import type { Matcher } from './expectation.ts';
 import { formatPlace, type Place } from './place.ts';
 import { fail, mostBytes, pass } from './probe.ts';

@@ -3,7 +3,7 @@
  * the answer is as old as that; while Docker does not answer there is no verdict.
  */
 import { within } from '../clock.ts';
-import type { ContainerView } from '../core/container.ts';
+import type { ContainerView } from '../core/address/container.ts';
 import { ConfigError, ExitCode, messageOf } from '../errors.ts';
 import { fail, pass, unknown, type Limits, type Probe } from './probe.ts';
 

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import type { ExecCheck } from '../core/check.ts';
+import type { ExecCheck } from '../core/settings/check.ts';
 import { messageOf } from '../errors.ts';
 import { attempt, fail, pass, unknown, type Limits, type Probe } from './probe.ts';
 

@@ -3,7 +3,7 @@
  * chose well, so it gets a little time and no more.
  */
 import { createContext, Script } from 'node:vm';
-import type { Expectation } from '../core/check.ts';
+import type { Expectation } from '../core/settings/check.ts';
 
 export type Matcher = (answer: Buffer) => boolean;
 

@@ -6,8 +6,8 @@
  * Sources: health-checking.md and PROTOCOL-HTTP2.md in https://github.com/grpc/grpc/tree/master/doc, and health.proto.
  */
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
-import type { GrpcCheck } from '../core/check.ts';
-import type { Verdict } from '../core/health.ts';
+import type { GrpcCheck } from '../core/settings/check.ts';
+import type { Verdict } from '../core/registration/health.ts';
 import { dial, formatPlace, type Place } from './place.ts';
 import { attempt, fail, pass, type Limits, type Probe } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';

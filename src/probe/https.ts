@@ -2,7 +2,7 @@
  * The check over HTTPS: that of http.ts over TLS, by got.
  */
 import got from 'got';
-import type { CheckTls } from '../core/check.ts';
+import type { CheckTls } from '../core/settings/check.ts';
 import { describeQuestion, headersOf, judgeAnswer, type HttpQuestion } from './answer.ts';
 import { formatPlace } from './place.ts';
 import { attempt, type Limits, type Probe } from './probe.ts';

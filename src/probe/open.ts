@@ -1,8 +1,8 @@
 /**
  * From a check to its probe. Each kind is loaded only when it is the one that is wanted.
  */
-import type { ContainerView } from '../core/container.ts';
-import type { Check, Expectation } from '../core/check.ts';
+import type { ContainerView } from '../core/address/container.ts';
+import type { Check, Expectation } from '../core/settings/check.ts';
 import type { Matcher } from './expectation.ts';
 import type { Place } from './place.ts';
 import type { Limits, Probe } from './probe.ts';

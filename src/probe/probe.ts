@@ -2,7 +2,7 @@
  * What every kind of check has in common. A probe asks once and knows nothing of thresholds.
  */
 import { TimeLimitError, within, type Clock } from '../clock.ts';
-import type { Trouble, Verdict } from '../core/health.ts';
+import type { Trouble, Verdict } from '../core/registration/health.ts';
 import { ConfigError, messageOf } from '../errors.ts';
 
 /**

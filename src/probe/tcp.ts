@@ -3,7 +3,7 @@
  * for the app, which it also does for one that hangs.
  */
 import { once } from 'node:events';
-import type { TcpCheck } from '../core/check.ts';
+import type { TcpCheck } from '../core/settings/check.ts';
 import type { Matcher } from './expectation.ts';
 import { dial, formatPlace, type Place } from './place.ts';
 import { attempt, fail, pass, type Limits, type Probe } from './probe.ts';

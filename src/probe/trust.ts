@@ -2,8 +2,8 @@
  * A check over TLS: the connection, whom it trusts, and what to do when that is not the app.
  */
 import { connect, type TLSSocket } from 'node:tls';
-import type { CheckTls } from '../core/check.ts';
-import type { Verdict } from '../core/health.ts';
+import type { CheckTls } from '../core/settings/check.ts';
+import type { Verdict } from '../core/registration/health.ts';
 import { messageOf } from '../errors.ts';
 import { readPem } from '../pem.ts';
 import type { Place } from './place.ts';

@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { systemClock as clock } from '../../src/clock.ts';
-import type { Security } from '../../src/core/security.ts';
+import type { Security } from '../../src/core/settings/security.ts';
 import { connectMember } from '../../src/etcd/member.ts';
 import { openSession, type Session } from '../../src/etcd/session.ts';
 import { createTokenKeeper } from '../../src/etcd/token.ts';

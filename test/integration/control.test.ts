@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import type { ProcessStatus } from '../../src/core/status.ts';
+import type { ProcessStatus } from '../../src/core/registration/status.ts';
 import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { literal, literalKey as key, startProgram, type Program } from '../support/program.ts';

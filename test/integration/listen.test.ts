@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
-import type { ProcessStatus } from '../../src/core/status.ts';
+import type { ProcessStatus } from '../../src/core/registration/status.ts';
 import { createMetrics } from '../../src/listen/metrics.ts';
 import { listen } from '../../src/listen/server.ts';
 import { createLog } from '../../src/log.ts';

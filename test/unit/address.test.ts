@@ -1,7 +1,7 @@
 /** Addresses: one way to write each, and which of them others can be sent to. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { canonicalIp, formatAddress, reservedRange, type ReservedRange } from '../../src/core/address.ts';
+import { canonicalIp, formatAddress, reservedRange, type ReservedRange } from '../../src/core/address/ip.ts';
 
 describe('an address', () => {
   it('is written with brackets when it is IPv6', () => {

@@ -1,15 +1,15 @@
 /** From what Docker says of a container to the address, or to the reason why there is none. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatAddress } from '../../src/core/address.ts';
+import { formatAddress } from '../../src/core/address/ip.ts';
 import {
   addressOf,
   serviceIdLabel,
   type AddressQuestion,
   type HostIp,
   type SwarmFacts,
-} from '../../src/core/advertise.ts';
-import type { Binding, ContainerView, NetworkView } from '../../src/core/container.ts';
+} from '../../src/core/address/advertise.ts';
+import type { Binding, ContainerView, NetworkView } from '../../src/core/address/container.ts';
 
 type Ports = Record<string, Binding[]>;
 

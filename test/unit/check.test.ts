@@ -1,7 +1,7 @@
 /** The notation of checks: what each text means, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { notation, watchRole, type Check } from '../../src/core/check.ts';
+import { notation, watchRole, type Check } from '../../src/core/settings/check.ts';
 import { enough, problemsOf, serviceOf } from '../support/config.ts';
 
 function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Check {

@@ -1,7 +1,7 @@
 /** The command line and the environment: what holds, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Advertise } from '../../src/core/advertise.ts';
+import type { Advertise } from '../../src/core/address/advertise.ts';
 import type { HostName } from '../../src/config/values.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
 import { nothingSaid } from '../../src/config/services.ts';

@@ -1,7 +1,7 @@
 /** The order in which instances try the members of etcd. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { shuffle } from '../../src/core/endpoints.ts';
+import { shuffle } from '../../src/core/lease/failover.ts';
 
 describe('the order of the endpoints', () => {
   const endpoints = ['a', 'b', 'c'];

@@ -1,7 +1,13 @@
 /** The health reducer: rise, fall, and checks that could not be made. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { describeHealth, judge, unknownHealth, type Health, type Verdict } from '../../src/core/health.ts';
+import {
+  describeHealth,
+  judge,
+  unknownHealth,
+  type Health,
+  type Verdict,
+} from '../../src/core/registration/health.ts';
 
 const verdicts: Record<string, Verdict> = {
   p: { kind: 'pass', detail: 'HTTP 200' },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { candidates, type Candidate, type Surroundings } from '../../src/core/identity.ts';
+import { candidates, type Candidate, type Surroundings } from '../../src/core/address/identity.ts';
 
 const own = 'a1b2c3d4'.repeat(8);
 const other = '0f'.repeat(32);

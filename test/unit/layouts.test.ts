@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatTable } from '../../src/commands/table.ts';
 import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/service.ts';
-import type { Address } from '../../src/core/address.ts';
-import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/instance.ts';
-import { recordsOf, type Publication } from '../../src/core/layouts.ts';
-import { prefixOf, readInstance } from '../../src/core/listing.ts';
-import { isUpdate, planWrite, recordsUnder, type Stored } from '../../src/core/records.ts';
+import type { Address } from '../../src/core/address/ip.ts';
+import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/layouts/instance.ts';
+import { recordsOf, type Publication } from '../../src/core/layouts/layouts.ts';
+import { prefixOf, readInstance } from '../../src/core/layouts/listing.ts';
+import { isUpdate, planWrite, recordsUnder, type Stored } from '../../src/core/lease/writes.ts';
 
 const four: Address = { ip: '10.0.0.5', port: 49155 };
 const six: Address = { ip: '2001:db8::1', port: 49155 };

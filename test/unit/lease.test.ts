@@ -1,8 +1,15 @@
 /** The life of the lease as data: what is done next in each state, and what each answer changes. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { advance, nextStep, noLease, type HeldLease, type Lease, type Want } from '../../src/core/lease.ts';
-import type { Seen, Stored, Write } from '../../src/core/records.ts';
+import {
+  advance,
+  nextStep,
+  noLease,
+  type HeldLease,
+  type Lease,
+  type Want,
+} from '../../src/core/lease/lease.ts';
+import type { Seen, Stored, Write } from '../../src/core/lease/writes.ts';
 
 const rules = { renewGapMs: 4000, freshForMs: 10_000 };
 const key = '/service/10.1.0.101:49155';

@@ -1,8 +1,14 @@
 /** When the next check is due. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Health, Verdict } from '../../src/core/health.ts';
-import { doubt, paceAfter, startPace, type CheckOutcome, type Pace } from '../../src/core/pace.ts';
+import type { Health, Verdict } from '../../src/core/registration/health.ts';
+import {
+  doubt,
+  paceAfter,
+  startPace,
+  type CheckOutcome,
+  type Pace,
+} from '../../src/core/registration/schedule.ts';
 
 const up: Health = { status: 'up', fails: 0 };
 const failing: Health = { status: 'up', fails: 1 };

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { formatAddress, type Protocol } from '../../src/core/address.ts';
-import { addressOf, type Advertise, type SwarmFacts } from '../../src/core/advertise.ts';
+import { formatAddress, type Protocol } from '../../src/core/address/ip.ts';
+import { addressOf, type Advertise, type SwarmFacts } from '../../src/core/address/advertise.ts';
 import { ingressOf, nodeIpOf, viewOf, type InspectAnswer } from '../../src/docker/engine.ts';
 
 interface Recorded {

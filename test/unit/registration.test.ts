@@ -1,7 +1,11 @@
 /** Events of one service and what must be done about them. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { initialRegistration, register, type RegistrationEvent } from '../../src/core/registration.ts';
+import {
+  initialRegistration,
+  register,
+  type RegistrationEvent,
+} from '../../src/core/registration/registration.ts';
 
 const rules = { rise: 1, fall: 2, startUntil: 0 };
 const pass = (startedAt: number): RegistrationEvent => ({

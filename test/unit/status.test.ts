@@ -1,9 +1,9 @@
 /** What a service looks like from outside. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { noLease, type Lease } from '../../src/core/lease.ts';
-import { initialRegistration, type Registration } from '../../src/core/registration.ts';
-import { statusOf, type RegistrationStatus, type ServiceFacts } from '../../src/core/status.ts';
+import { noLease, type Lease } from '../../src/core/lease/lease.ts';
+import { initialRegistration, type Registration } from '../../src/core/registration/registration.ts';
+import { statusOf, type RegistrationStatus, type ServiceFacts } from '../../src/core/registration/status.ts';
 
 const up: Registration = {
   ...initialRegistration,

@@ -1,17 +1,17 @@
 /** Waits before the next try, and how often a lasting failure is told. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { denied, outOfReach, passwordCheckWaitMs, waitMs } from '../../src/core/backoff.ts';
-import { noteFailure, type Outage } from '../../src/core/outage.ts';
+import { passwordCheckWaitMs } from '../../src/core/lease/password-check.ts';
+import { backoffMs, denied, noteFailure, outOfReach, type Outage } from '../../src/core/retry.ts';
 
 describe('backoff', () => {
   it('doubles up to the most, and chance moves the upper half', () => {
     assert.deepEqual(
-      [1, 2, 3, 4, 1000].map(attempt => waitMs(outOfReach, attempt, 0)),
+      [1, 2, 3, 4, 1000].map(attempt => backoffMs(outOfReach, attempt, 0)),
       [300, 600, 1000, 1000, 1000],
     );
-    assert.equal(waitMs(outOfReach, 50, 0.999_999), 2000);
-    assert.equal(waitMs(denied, 50, 0.999_999), 30_000);
+    assert.equal(backoffMs(outOfReach, 50, 0.999_999), 2000);
+    assert.equal(backoffMs(denied, 50, 0.999_999), 30_000);
   });
 });
 
@@ -40,10 +40,10 @@ describe('a repeated failure', () => {
     for (let second = 0; second <= 3600; second++) {
       const noted = noteFailure(outage, 'refused', second * 1000);
       outage = noted.outage;
-      if (noted.say) told.push(second);
+      if (noted.report) told.push(second);
     }
     assert.deepEqual(told, [0, 60, 120, 240, 480, 960, 1920]);
-    assert.equal(outage?.tries, 3601);
+    assert.equal(outage?.attempts, 3601);
   });
 
   it('tells a new cause once', () => {
@@ -51,7 +51,7 @@ describe('a repeated failure', () => {
     const told = ['a', 'b', 'a', 'b', 'c'].map(cause => {
       const noted = noteFailure(outage, cause, 0);
       outage = noted.outage;
-      return noted.say;
+      return noted.report;
     });
     assert.deepEqual(told, [true, true, false, false, true]);
   });

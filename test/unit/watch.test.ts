@@ -1,7 +1,7 @@
 /** What the kernel's tables say, what to look at next, and which looks are a reason to act. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { byReach, isLoopback, readTable, type ListeningSocket } from '../../src/core/socket-table.ts';
+import { byReach, isLoopback, readTable, type ListeningSocket } from '../../src/core/watch/proc-net.ts';
 import {
   isUnsettled,
   lookGapMs,
@@ -13,7 +13,7 @@ import {
   type Survey,
   type Watch,
   type WatchNews,
-} from '../../src/core/watch.ts';
+} from '../../src/core/watch/watch.ts';
 
 const header =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode';

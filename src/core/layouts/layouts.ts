@@ -2,7 +2,7 @@
  * Which keys and values a healthy instance becomes, for each consumer that reads etcd. What breaks a consumer is
  * refused here: an illegal name, two records under one key, and another format under a path that a consumer lists.
  */
-import { formatAddress, isSix, type Address } from './address.ts';
+import { formatAddress, isSix, type Address } from '../address/ip.ts';
 import {
   isName,
   LayoutProblem,
@@ -12,7 +12,7 @@ import {
   type Instance,
   type Metadata,
 } from './instance.ts';
-import type { ServiceRecord } from './records.ts';
+import type { ServiceRecord } from '../lease/writes.ts';
 import { expand, type Template } from './template.ts';
 
 export interface Layout {

@@ -6,7 +6,7 @@
  * It keeps dear looks rare: in the steady state the owner is looked at, which costs microseconds; the kernel's table of
  * sockets, which costs milliseconds, only as often as a fixed share of the time allows, and at changes.
  */
-import { isLoopback, type ListeningSocket } from './socket-table.ts';
+import { isLoopback, type ListeningSocket } from './proc-net.ts';
 
 /** The process that holds the listening socket. */
 export interface Owner {

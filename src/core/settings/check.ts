@@ -1,7 +1,7 @@
 /**
  * How the app is asked whether it is well: one kind of check, with all that it needs to know.
  */
-import type { Protocol } from './address.ts';
+import type { Protocol } from '../address/ip.ts';
 
 export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | DockerCheck;
 

@@ -10,7 +10,7 @@ import {
   type Address,
   type Protocol,
   type ReservedRange,
-} from './address.ts';
+} from './ip.ts';
 import type { Binding, ContainerView, IngressPort, NetworkView } from './container.ts';
 
 /** Which of the addresses that reach the app is registered. */

@@ -1,10 +1,10 @@
 /**
  * What a service looks like from outside, as one picture for people and machines. Pure: what is known goes in.
  */
-import { formatAddress, type Address } from './address.ts';
+import { formatAddress, type Address } from '../address/ip.ts';
 import type { Health, Verdict } from './health.ts';
-import type { Lease } from './lease.ts';
-import { formatLease, recordsUnder } from './records.ts';
+import type { Lease } from '../lease/lease.ts';
+import { formatLease, recordsUnder } from '../lease/writes.ts';
 import { wantedRecords, type Registration } from './registration.ts';
 
 export interface ProcessStatus {

@@ -15,7 +15,7 @@ import {
   type ServiceRecord,
   type Stored,
   type Write,
-} from './records.ts';
+} from './writes.ts';
 
 export type Lease =
   /** None. The next is asked for only on behalf of a check that began after `notBefore` (monotonic ms). */

@@ -2,8 +2,8 @@
  * One instance of a service as the layouts need it: its address, its names and its metadata, out of what the user said
  * and what the engine knows of our container. What is not known is undefined; who needs it says so.
  */
-import { formatAddress, type Address, type Protocol } from './address.ts';
-import type { ContainerView } from './container.ts';
+import { formatAddress, type Address, type Protocol } from '../address/ip.ts';
+import type { ContainerView } from '../address/container.ts';
 import { expand, type Placeholder, type Template } from './template.ts';
 
 /** What the user says of a service. */

@@ -11,7 +11,7 @@ import {
   type Thresholds,
   type Verdict,
 } from './health.ts';
-import type { ServiceRecord } from './records.ts';
+import type { ServiceRecord } from '../lease/writes.ts';
 
 export interface Registration {
   readonly health: Health;
