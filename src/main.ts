@@ -5,9 +5,8 @@
 import { helpText, parseCommand, type Command } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type DrainOrders } from './commands/run.ts';
-import { knockSignal } from './control/knock.ts';
 import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
-import { NoAddressError } from './agent/locating.ts';
+import { NoAddressError } from './agent/address-loop.ts';
 import { createLog } from './log.ts';
 import { version } from './version.ts';
 
@@ -90,12 +89,12 @@ async function main(): Promise<ExitCode> {
         process.stdout.write(`${version}\n`);
         return ExitCode.ok;
       case 'doctor': {
-        const { doctor } = await import('./commands/doctor.ts');
+        const { doctor } = await import('./commands/doctor/doctor.ts');
         const isWell = await doctor(command.config, version, command, text => process.stdout.write(text));
         return isWell ? ExitCode.ok : ExitCode.unwell;
       }
       case 'ls': {
-        const { list } = await import('./commands/ls.ts');
+        const { list } = await import('./commands/ls/ls.ts');
         await list({ ...command, output: process.stdout, errors: process.stderr }, stopOnSignals());
         return ExitCode.ok;
       }
@@ -107,8 +106,7 @@ async function main(): Promise<ExitCode> {
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();
-        const knock = new Promise<void>(resolve => process.once(knockSignal, () => resolve()));
-        await run(command.config, version, log, { stop, orders, knock });
+        await run(command.config, version, log, { stop, orders });
         log.info('stopped', { by: messageOf(stop.reason) });
         return ExitCode.ok;
       }

@@ -13,7 +13,7 @@ import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../co
 import type { WatchNews } from '../core/watch/watch.ts';
 import type { Session, SessionEvent } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
-import { createLocating, type Locator } from './locating.ts';
+import { createLocating, type Locator } from './address-loop.ts';
 import type { Log } from '../log.ts';
 import type { Probe } from '../probe/probe.ts';
 import { tellSession } from './session-log.ts';

@@ -2,10 +2,10 @@
  * `dockreg drain`, `resume` and `status`: asks the dockreg that runs in this container.
  */
 import { systemClock } from '../clock.ts';
-import { ask } from '../control/ask.ts';
+import { requestControl } from '../admin/control-client.ts';
 import type { ServiceStatus } from '../core/registration/status.ts';
 import { UnavailableError } from '../errors.ts';
-import { alignColumns, formatAge } from './table.ts';
+import { alignColumns, formatAge } from './ls/table.ts';
 
 export interface ControlOptions {
   readonly word: 'drain' | 'resume' | 'status';
@@ -27,13 +27,13 @@ const pollMs = 100;
 export async function control(options: ControlOptions, write: (text: string) => void): Promise<boolean> {
   const { word, service, path, json } = options;
   const about = (asked: string): string => (service === undefined ? asked : `${asked} ${service}`);
-  let answer = await ask(path, about(word));
+  let answer = await requestControl(path, about(word));
   switch (word) {
     case 'drain': {
       const until = systemClock.now() + confirmMs;
       while (!answer.services.every(isAbsent) && systemClock.now() < until) {
         await systemClock.sleep(pollMs);
-        answer = await ask(path, about('status'));
+        answer = await requestControl(path, about('status'));
       }
       for (const each of answer.services) {
         if (isAbsent(each)) write(`${each.name} is drained, and nothing of it is left in etcd\n`);

@@ -38,17 +38,11 @@ export interface SharedConfig {
   readonly container: string | undefined;
   /** From the end of the keys to our own, at a stop. */
   readonly drainMs: number;
-  /** The control socket, if there is to be one. */
-  readonly control: ControlEndpoint | null;
+  /** The path of the control socket; null for none. */
+  readonly control: string | null;
   /** Where to show what is, if anywhere. */
   readonly listen: Address | undefined;
   readonly logFormat: LogFormat;
-}
-
-export interface ControlEndpoint {
-  readonly path: string;
-  /** Open from the start on; otherwise when somebody asks for the first time. */
-  readonly atOnce: boolean;
 }
 
 export interface Config extends SharedConfig {
@@ -109,7 +103,7 @@ export function checkConfig(
     engine: secured(read('docker'), docker, problems),
     container: read('container'),
     drainMs: read('drain'),
-    control: controlOf(read('control'), defaults.has('control')),
+    control: read('control'),
     listen: read('listen'),
     logFormat: read('log'),
   } as SharedConfig;
@@ -136,11 +130,6 @@ export function checkConfig(
       },
     },
   };
-}
-
-/** A socket costs a third of a MiB, so nobody has it who has not named it or asked. */
-function controlOf(path: string | null | undefined, isSaid: boolean): ControlEndpoint | null {
-  return typeof path === 'string' ? { path, atOnce: isSaid } : null;
 }
 
 const nothingSaysAService =

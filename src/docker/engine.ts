@@ -14,7 +14,7 @@ import type {
 } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/engine.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
-import { PemFileError } from '../pem.ts';
+import { PemFileError } from '../tls/pem.ts';
 
 export interface Engine {
   /**

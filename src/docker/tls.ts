@@ -3,7 +3,7 @@
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readPem, type Pem } from '../pem.ts';
+import { readPem, type Pem } from '../tls/pem.ts';
 
 /**
  * `ca.pem`, which the engine's certificate must be of, and `cert.pem` and `key.pem`, ours, which may both be missing

@@ -14,7 +14,7 @@ import type { TlsFiles } from '../core/settings/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import { readTls } from './tls.ts';
-import { isTokenRefused, withToken, type TokenKeeper } from './token.ts';
+import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
 
 export interface Member {
   /** @throws LeaseExistsError when the id is taken, by an earlier try of ours. */

@@ -3,7 +3,7 @@
  */
 import type { IOptions } from 'etcd3';
 import type { TlsFiles } from '../core/settings/security.ts';
-import { readPem } from '../pem.ts';
+import { readPem } from '../tls/pem.ts';
 
 export type TlsCredentials = NonNullable<IOptions['credentials']>;
 

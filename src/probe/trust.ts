@@ -5,7 +5,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import type { CheckTls } from '../core/settings/check.ts';
 import type { Verdict } from '../core/registration/health.ts';
 import { messageOf } from '../errors.ts';
-import { readPem } from '../pem.ts';
+import { readPem } from '../tls/pem.ts';
 import type { Place } from './place.ts';
 import { fail } from './probe.ts';
 

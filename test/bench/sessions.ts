@@ -8,7 +8,7 @@ import { systemClock as clock } from '../../src/clock.ts';
 import type { Security } from '../../src/core/settings/security.ts';
 import { connectMember } from '../../src/etcd/member.ts';
 import { openSession, type Session } from '../../src/etcd/session.ts';
-import { createTokenKeeper } from '../../src/etcd/token.ts';
+import { createTokenKeeper } from '../../src/etcd/auth.ts';
 import { pause } from '../support/wait.ts';
 
 /** What the parent gives as the first argument, in JSON. */

@@ -22,7 +22,7 @@ import type { Config } from '../../src/config/config.ts';
 import type { ContainerView } from '../../src/core/address/container.ts';
 import type { Verdict } from '../../src/core/registration/health.ts';
 import { connectEngine } from '../../src/docker/engine.ts';
-import { findSelf } from '../../src/docker/locate.ts';
+import { findSelf } from '../../src/docker/self.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { openProbe } from '../../src/probe/open.ts';
 import { checkMethod } from '../support/grpc-app.ts';

@@ -5,8 +5,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import type { ProcessStatus } from '../../src/core/registration/status.ts';
-import { createMetrics } from '../../src/listen/metrics.ts';
-import { listen } from '../../src/listen/server.ts';
+import { createMetrics } from '../../src/admin/metrics.ts';
+import { serveHttp } from '../../src/admin/http-endpoint.ts';
 import { createLog } from '../../src/log.ts';
 import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
@@ -143,35 +143,41 @@ describe('/status and /healthz', () => {
 });
 
 describe('the server by itself', () => {
-  const parts = {
-    agents: [],
+  const options = {
+    version: '1',
+    startedAt: 0,
+    services: [],
     metrics: createMetrics('1', 0),
     clock: systemClock,
-    chance: Math.random,
+    random: Math.random,
     log: createLog('logfmt', systemClock, () => undefined),
   };
 
   it('says 503 at /healthz where no check is made', async () => {
     await start();
     const status = (await (await get('/status')).json()) as ProcessStatus;
-    const stuck = status.services.map(service => ({ ...service, isLate: true }));
+    const services = status.services.map(service => ({
+      name: service.name,
+      drain: () => undefined,
+      resume: () => undefined,
+      status: () => ({ ...service, isLate: true }),
+    }));
     const stop = new AbortController();
     const at = { ip: '127.0.0.1', port: await freePort() };
-    const listening = listen(at, { ...parts, status: () => ({ ...status, services: stuck }) }, stop.signal);
+    const serving = serveHttp(at, { ...options, services }, stop.signal);
     const response = await eventually('an answer', () => fetch(`http://127.0.0.1:${at.port}/healthz`));
     assert.deepEqual([response.status, await response.text()], [503, 'no check was made in time: web\n']);
     stop.abort();
-    await listening;
+    await serving;
   });
 
   it('ends when it is stopped while it begins to listen', async () => {
     await start();
     const stop = new AbortController();
-    const status = { version: '1', startedAt: '', services: [] };
     const at = { ip: '127.0.0.1', port: await freePort() };
-    const listening = listen(at, { ...parts, status: () => status }, stop.signal);
+    const serving = serveHttp(at, options, stop.signal);
     stop.abort();
-    await inTime(listening, 2000, 'the end');
+    await inTime(serving, 2000, 'the end');
   });
 });
 

@@ -7,7 +7,7 @@ import { afterEach, describe, it } from 'node:test';
 import { systemClock as clock } from '../../src/clock.ts';
 import { UnansweredError } from '../../src/etcd/errors.ts';
 import { connectMember, type Access } from '../../src/etcd/member.ts';
-import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/token.ts';
+import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
 import { enableAuth, user } from '../support/auth.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';

@@ -1,7 +1,7 @@
 /** The records of each layout, and what each consumer makes of them or stumbles over. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatTable } from '../../src/commands/table.ts';
+import { formatTable } from '../../src/commands/ls/table.ts';
 import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/service.ts';
 import type { Address } from '../../src/core/address/ip.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/layouts/instance.ts';

@@ -46,7 +46,7 @@ export async function findSelf(engine: Engine, ownId: string | undefined): Promi
  * Where others reach the port of the container that owns our network; asks what only a swarm knows when it is needed.
  * @throws UnavailableError when the engine does not answer
  */
-export async function locate(
+export async function resolveAddress(
   engine: Engine,
   network: ContainerView,
   question: AddressQuestion,

@@ -2,16 +2,17 @@
  * Does the app listen, does it pass its check, and is its address one that others can use?
  */
 import { connect } from 'node:net';
-import { systemClock, within } from '../clock.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
-import { formatAddress, type Address } from '../core/address/ip.ts';
-import { notation } from '../core/settings/check.ts';
-import { isLoopback } from '../core/watch/proc-net.ts';
-import { describeOwner } from '../core/watch/watch.ts';
-import { messageOf } from '../errors.ts';
-import { survey } from '../kernel/holder.ts';
-import { readSockets } from '../kernel/sockets.ts';
-import { appHost, appProbe, forgiving, type DockerQuestions } from '../parts.ts';
+import { systemClock, within } from '../../clock.ts';
+import type { ServiceConfig } from '../../config/service-config.ts';
+import { formatAddress, type Address } from '../../core/address/ip.ts';
+import { notation } from '../../core/settings/check.ts';
+import { isLoopback } from '../../core/watch/proc-net.ts';
+import { describeOwner } from '../../core/watch/watch.ts';
+import { messageOf } from '../../errors.ts';
+import { survey } from '../../kernel/holder.ts';
+import { readSockets } from '../../kernel/sockets.ts';
+import { appHost, appProbe, forgiving } from '../../wiring/app-probe.ts';
+import type { DockerAccess } from '../../wiring/docker.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
 
 /** How long a connect to our own address may take, in ms. */
@@ -43,7 +44,7 @@ export function examineListener({ localPort, protocol }: ServiceConfig): Finding
 /** One check, as it is made before the app is registered. */
 export async function examineCheck(
   service: ServiceConfig,
-  docker: DockerQuestions,
+  docker: DockerAccess,
   version: string,
 ): Promise<Finding> {
   const startedAt = systemClock.now();

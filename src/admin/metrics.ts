@@ -3,7 +3,8 @@
  * those of https://prometheus.io/docs/practices/naming.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Agent, Observation } from '../agent/agent.ts';
+import type { Observation } from '../agent/agent.ts';
+import type { AdminService } from './api.ts';
 import type { Trouble } from '../core/registration/health.ts';
 import type { ServiceStatus } from '../core/registration/status.ts';
 
@@ -12,7 +13,7 @@ export interface Metrics {
   /** Counts what an agent tells. */
   observe(service: string, observation: Observation): void;
   /** In the text format. */
-  text(agents: readonly Agent[]): Promise<string>;
+  text(services: readonly AdminService[]): Promise<string>;
 }
 
 /** What a check that did not fail has as its reason. */
@@ -115,11 +116,11 @@ export function createMetrics(version: string, startedAt: number): Metrics {
             events.inc({ service, event: observation.event });
       }
     },
-    text(agents) {
+    text(services) {
       errors.reset();
       for (const [each] of read) each.reset();
-      for (const agent of agents) {
-        const status = agent.status();
+      for (const service of services) {
+        const status = service.status();
         const labels = { service: status.name };
         errors.inc(labels, status.etcdErrors);
         for (const [each, valueOf] of read) {

@@ -1,11 +1,11 @@
 /**
  * Reads the labels of our container, for as long as it takes.
  */
-import type { Clock } from './clock.ts';
-import { outOfReach, backoffMs, noteFailure, type Outage } from './core/retry.ts';
-import { messageOf, UnavailableError } from './errors.ts';
-import type { Log } from './log.ts';
-import type { DockerQuestions } from './parts.ts';
+import type { Clock } from '../clock.ts';
+import { outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
+import { messageOf, UnavailableError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { DockerAccess } from './docker.ts';
 
 export interface LabelHooks {
   readonly clock: Clock;
@@ -16,7 +16,7 @@ export interface LabelHooks {
 
 /** Null when `stop` aborts before Docker answers. */
 export async function readLabels(
-  docker: Pick<DockerQuestions, 'findSelf'>,
+  docker: Pick<DockerAccess, 'findSelf'>,
   { clock, log, chance }: LabelHooks,
   stop: AbortSignal,
 ): Promise<ReadonlyMap<string, string> | null> {

@@ -5,10 +5,10 @@
 import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import type { HostName } from './config/values.ts';
-import { canonicalIp, isSix, reservedRange } from './core/address/ip.ts';
-import type { HostIp } from './core/address/advertise.ts';
-import { messageOf, UnavailableError } from './errors.ts';
+import type { HostName } from '../config/values.ts';
+import { canonicalIp, isSix, reservedRange } from '../core/address/ip.ts';
+import type { HostIp } from '../core/address/advertise.ts';
+import { messageOf, UnavailableError } from '../errors.ts';
 
 /**
  * An address stays as it is; a name is one of our interfaces, or else what DNS and /etc/hosts make of it.

@@ -1,13 +1,13 @@
 /**
  * `dockreg ls`: the instances that stand in etcd, once or live. It only reads.
  */
-import { systemClock } from '../clock.ts';
-import type { ListConfig } from '../config/config.ts';
-import { prefixOf, readInstance, type ListedInstance } from '../core/layouts/listing.ts';
-import { messageOf, UnavailableError } from '../errors.ts';
-import { DeniedError, MemberError } from '../etcd/errors.ts';
-import type { ListedKey, Member } from '../etcd/member.ts';
-import { connector } from '../parts.ts';
+import { systemClock } from '../../clock.ts';
+import type { ListConfig } from '../../config/config.ts';
+import { prefixOf, readInstance, type ListedInstance } from '../../core/layouts/listing.ts';
+import { messageOf, UnavailableError } from '../../errors.ts';
+import { DeniedError, MemberError } from '../../etcd/errors.ts';
+import type { ListedKey, Member } from '../../etcd/member.ts';
+import { connector } from '../../wiring/etcd.ts';
 import { formatTable } from './table.ts';
 
 export interface ListOptions {

@@ -1,16 +1,16 @@
 /**
  * Where are we, and where do others reach the app's port? The steps that Docker answers.
  */
-import { systemClock } from '../clock.ts';
-import type { Config, ConfigByLabels } from '../config/config.ts';
-import { hasLabels, unreadLabels } from '../config/labels.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
-import { formatAddress, type Address } from '../core/address/ip.ts';
-import { formatEngineEndpoint } from '../core/settings/engine.ts';
-import type { ContainerView } from '../core/address/container.ts';
-import type { Self } from '../docker/locate.ts';
-import { messageOf, UnavailableError } from '../errors.ts';
-import type { DockerQuestions } from '../parts.ts';
+import { systemClock } from '../../clock.ts';
+import type { Config, ConfigByLabels } from '../../config/config.ts';
+import { hasLabels, unreadLabels } from '../../config/labels.ts';
+import type { ServiceConfig } from '../../config/service-config.ts';
+import { formatAddress, type Address } from '../../core/address/ip.ts';
+import { formatEngineEndpoint } from '../../core/settings/engine.ts';
+import type { ContainerView } from '../../core/address/container.ts';
+import type { Self } from '../../docker/self.ts';
+import { messageOf, UnavailableError } from '../../errors.ts';
+import type { DockerAccess } from '../../wiring/docker.ts';
 import { ill, skipped, well, type Finding, type Step } from './finding.ts';
 
 /** No container has this id. To ask for it shows whether Docker answers, by the one question that a proxy lets through. */
@@ -21,7 +21,7 @@ export type Whereabouts = { readonly self: Self } | { readonly self: null; reado
 
 export async function* examineContainer(
   config: Config | ConfigByLabels,
-  docker: DockerQuestions,
+  docker: DockerAccess,
 ): AsyncGenerator<Finding, Whereabouts> {
   const said = 'services' in config ? config.services.map(({ advertise }) => advertise) : null;
   if (said?.every(advertise => advertise.kind === 'literal')) {
@@ -84,7 +84,7 @@ export interface Place {
 /** There is no finding where Docker is not asked. */
 export async function examinePort(
   service: ServiceConfig,
-  docker: DockerQuestions,
+  docker: DockerAccess,
   whereabouts: Whereabouts,
 ): Promise<{ readonly place: Place; readonly finding?: Finding }> {
   const { advertise, localPort, protocol } = service;
@@ -93,7 +93,7 @@ export async function examinePort(
   const place = { service, address: null, self };
   if (self === null) return { place, finding: skipped('port', whereabouts.why) };
   try {
-    const answer = await docker.locate(self, service, advertise);
+    const answer = await docker.resolveAddress(self, service, advertise);
     if (answer.kind === 'problem') return { place, finding: ill('port', answer.problem) };
     const { address, by } = answer;
     const port = `${localPort}/${protocol} of ${describeContainer(self.network)}`;

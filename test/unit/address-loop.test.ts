@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Clock } from '../../src/clock.ts';
 import { UnavailableError } from '../../src/errors.ts';
-import { createLocating, NoAddressError, type Located } from '../../src/agent/locating.ts';
+import { createLocating, NoAddressError, type Located } from '../../src/agent/address-loop.ts';
 import { createLog } from '../../src/log.ts';
 
 const at = (port: number, value = 'running'): Located => ({

@@ -1,41 +1,41 @@
 /**
- * What --listen shows over HTTP: /metrics for Prometheus, /status for machines, /healthz for whoever asks whether
- * dockreg itself works. Nothing can be changed here. Whoever asks slowly, much or often costs little.
+ * The HTTP endpoint of --listen: /metrics for Prometheus, /status for programs, /healthz for liveness checks of dockreg
+ * itself. It is read-only, and slow, large or frequent requests cost little.
  */
 import { createServer, type Server } from 'node:http';
 import { formatAddress, type Address } from '../core/address/ip.ts';
 import { outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
-import type { Desk } from '../desk.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { processStatus, type AdminApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
 
-export interface Listening extends Desk {
+export interface HttpEndpointOptions extends AdminApi {
   readonly metrics: Metrics;
-  /** A number in [0, 1). */
-  readonly chance: () => number;
+  /** Returns a number in [0, 1). */
+  readonly random: () => number;
   readonly log: Log;
 }
 
 const bounds = { headersTimeout: 5000, requestTimeout: 5000, connectionsCheckingInterval: 2500 } as const;
-/** A connection on which nothing moves is closed, in ms. */
+/** An idle connection is closed after this time, in ms. */
 const idleMs = 10_000;
 const mostHeaderBytes = 8192;
 const mostConnections = 32;
 
-/** Listens until `stop` aborts. A port that is taken is tried again and again. */
-export async function listen(at: Address, parts: Listening, stop: AbortSignal): Promise<void> {
-  const { clock, chance, log } = parts;
+/** Serves until `stop` aborts. While the port is taken it retries. */
+export async function serveHttp(at: Address, options: HttpEndpointOptions, stop: AbortSignal): Promise<void> {
+  const { clock, random, log } = options;
   let outage: Outage | null = null;
   while (!stop.aborted) {
-    const server = createReporter(parts);
+    const server = createEndpoint(options);
     try {
       await opened(server, at);
     } catch (error) {
       const noted = noteFailure(outage, messageOf(error), clock.now());
       outage = noted.outage;
       if (noted.report) log.warn(`--listen ${formatAddress(at)}: ${messageOf(error)}; trying on`);
-      await clock.sleep(backoffMs(outOfReach, outage.attempts, chance()), stop);
+      await clock.sleep(backoffMs(outOfReach, outage.attempts, random()), stop);
       continue;
     }
     log.info(`listening on http://${formatAddress(at)}`, { paths: Object.keys(routes).join(',') });
@@ -45,7 +45,7 @@ export async function listen(at: Address, parts: Listening, stop: AbortSignal): 
   }
 }
 
-/** It may be so already: to listen took its time. */
+/** The signal may be aborted already: listening took some time. */
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     signal.addEventListener('abort', () => resolve(), { once: true });
@@ -59,19 +59,19 @@ interface Page {
   readonly body: string;
 }
 
-const routes: Readonly<Record<string, (parts: Listening) => Page | Promise<Page>>> = {
-  '/metrics': async ({ agents, metrics }) => ({
+const routes: Readonly<Record<string, (options: HttpEndpointOptions) => Page | Promise<Page>>> = {
+  '/metrics': async ({ services, metrics }) => ({
     status: 200,
     type: metrics.contentType,
-    body: await metrics.text(agents),
+    body: await metrics.text(services),
   }),
-  '/status': ({ agents, status }) => ({
+  '/status': api => ({
     status: 200,
     type: 'application/json',
-    body: `${JSON.stringify(status(agents), null, 2)}\n`,
+    body: `${JSON.stringify(processStatus(api, api.services), null, 2)}\n`,
   }),
-  '/healthz': ({ agents, status }) => {
-    const late = status(agents).services.filter(({ isLate }) => isLate);
+  '/healthz': ({ services }) => {
+    const late = services.map(service => service.status()).filter(({ isLate }) => isLate);
     return late.length === 0
       ? text(200, 'ok')
       : text(503, `no check was made in time: ${late.map(({ name }) => name).join(', ')}`);
@@ -82,16 +82,16 @@ function text(status: number, body: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
 }
 
-function createReporter(parts: Listening): Server {
+function createEndpoint(options: HttpEndpointOptions): Server {
   const server = createServer({ ...bounds, maxHeaderSize: mostHeaderBytes }, (request, response) => {
     const answer = async (): Promise<void> => {
-      const { status, type, body } = await choose(request.method, request.url, parts);
+      const { status, type, body } = await choose(request.method, request.url, options);
       response.writeHead(status, {
         'content-type': type,
         'content-length': Buffer.byteLength(body),
         'cache-control': 'no-store',
         ...(status === 405 && { allow: 'GET, HEAD' }),
-        // What else it may have sent is not read.
+        // The rest of the request, if any, is not read.
         ...(status >= 400 && { connection: 'close' }),
       });
       response.end(body);
@@ -103,18 +103,22 @@ function createReporter(parts: Listening): Server {
   return server;
 }
 
-function choose(method: string | undefined, url: string | undefined, parts: Listening): Page | Promise<Page> {
+function choose(
+  method: string | undefined,
+  url: string | undefined,
+  options: HttpEndpointOptions,
+): Page | Promise<Page> {
   const path = url?.split('?')[0] ?? '';
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (route === undefined) return text(404, `there is ${Object.keys(routes).join(', ')}`);
-  return method === 'GET' || method === 'HEAD' ? route(parts) : text(405, 'only GET and HEAD');
+  return method === 'GET' || method === 'HEAD' ? route(options) : text(405, 'only GET and HEAD');
 }
 
 function opened(server: Server, { ip, port }: Address): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, ip, () => {
-      // What goes wrong later costs one connection.
+      // A later error ends one connection, not the server.
       server.off('error', reject).on('error', () => undefined);
       resolve();
     });

@@ -1,28 +1,32 @@
 /**
- * The control socket: a Unix socket for the user that dockreg runs as, on which `dockreg drain`, `resume` and `status`
- * ask. It is a convenience: where it cannot be made, that is told, and all else goes on. What answers is loaded with the
- * first question.
+ * The control socket: a Unix socket for the user that dockreg runs as, for `dockreg drain`, `resume` and `status`.
+ * Where it cannot be made, a log line says so and everything else goes on. The code that answers is loaded with the
+ * first connection.
  */
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import type { Desk } from '../desk.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { AdminApi } from './api.ts';
 
 export interface ControlSocket {
-  /** Takes the socket away. */
+  /** Stops listening and removes the socket. */
   close(): void;
 }
 
-/** So many may ask at once; more are turned away. */
+/** More connections than this at once are turned away. */
 const mostConnections = 8;
 
-/** Null where it cannot be made. */
-export async function openControlSocket(path: string, desk: Desk, log: Log): Promise<ControlSocket | null> {
+/** Resolves with null where the socket cannot be made. */
+export async function openControlSocket(
+  path: string,
+  api: AdminApi,
+  log: Log,
+): Promise<ControlSocket | null> {
   const serve = async (socket: Socket): Promise<void> => {
     socket.on('error', () => undefined);
-    const { serveOne } = await import('./answer.ts');
-    await serveOne(socket, desk);
+    const { serveConnection } = await import('./control-connection.ts');
+    await serveConnection(socket, api);
   };
   try {
     const server = await listen(path, serve).catch(async (error: unknown) => {
@@ -32,7 +36,9 @@ export async function openControlSocket(path: string, desk: Desk, log: Log): Pro
     });
     return { close: () => server.close() };
   } catch (error) {
-    log.info(`no control socket: ${messageOf(error)}; dockreg drain, resume and status cannot ask this one`);
+    log.info(
+      `no control socket: ${messageOf(error)}; dockreg drain, resume and status cannot reach this one`,
+    );
     return null;
   }
 }
@@ -42,11 +48,11 @@ function listen(path: string, serve: (socket: Socket) => Promise<void>): Promise
     const server = createServer({ allowHalfOpen: true }, socket => void serve(socket));
     server.maxConnections = mostConnections;
     server.once('error', reject);
-    // It is bound in this call, so nobody sees it with other rights.
+    // The socket is bound within this call, so it never exists with other permissions.
     const before = process.umask(0o177);
     try {
       server.listen(path, () => {
-        // What goes wrong later costs one conversation.
+        // A later error ends one connection, not the server.
         server.off('error', reject).on('error', () => undefined);
         resolve(server);
       });
@@ -57,11 +63,13 @@ function listen(path: string, serve: (socket: Socket) => Promise<void>): Promise
   });
 }
 
-/** Removes the socket of somebody who was killed. */
+/** Removes the socket of a program that was killed. */
 async function removeStale(path: string): Promise<void> {
-  if (!(await lstat(path)).isSocket()) throw new Error(`${path} is there and is no socket`);
+  if (!(await lstat(path)).isSocket()) throw new Error(`${path} exists and is not a socket`);
   if (await hasListener(path))
-    throw new Error(`${path} is another program's; if that is a dockreg too, give each its own --control`);
+    throw new Error(
+      `${path} belongs to another program; if that is a dockreg too, give each its own --control`,
+    );
   await unlink(path);
 }
 

@@ -2,14 +2,14 @@
  * `dockreg doctor`: for a person whose app does not appear. Goes every step from our container to the key in etcd, also
  * after one that failed, and says what is wrong and the way out. It leaves nothing behind.
  */
-import type { Config, ConfigByLabels } from '../config/config.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
-import { examineAddress, examineCheck, examineListener } from '../doctor/app.ts';
-import { examineDrain } from '../doctor/drain.ts';
-import { examineEtcd, examineRecords } from '../doctor/etcd.ts';
-import { formatFinding, type Finding } from '../doctor/finding.ts';
-import { examineContainer, examinePort, examineServices, type Place } from '../doctor/place.ts';
-import { createDocker } from '../parts.ts';
+import type { Config, ConfigByLabels } from '../../config/config.ts';
+import type { ServiceConfig } from '../../config/service-config.ts';
+import { examineAddress, examineCheck, examineListener } from './app.ts';
+import { examineDrain } from './drain.ts';
+import { examineEtcd, examineRecords } from './etcd.ts';
+import { formatFinding, type Finding } from './finding.ts';
+import { examineContainer, examinePort, examineServices, type Place } from './container.ts';
+import { createDocker } from '../../wiring/docker.ts';
 
 /** Answers whether all is well. With `json` the findings come as one array, at the end. */
 export async function doctor(
@@ -44,5 +44,5 @@ async function* examine(config: Config | ConfigByLabels, version: string): Async
   }
   const reports = yield* examineEtcd(config, places);
   for (const place of places) yield of(place.service, examineRecords(place, reports));
-  yield* examineDrain(config.control?.path);
+  yield* examineDrain(config.control);
 }

@@ -1,14 +1,14 @@
 /**
  * Is the app left out on purpose? Only the dockreg that runs here knows; where none does, nothing is said.
  */
-import { ask } from '../control/ask.ts';
-import { UnavailableError } from '../errors.ts';
+import { requestControl } from '../../admin/control-client.ts';
+import { UnavailableError } from '../../errors.ts';
 import { ill, type Finding } from './finding.ts';
 
 /** @param control the path of the control socket */
-export async function* examineDrain(control: string | undefined): AsyncGenerator<Finding> {
-  if (control === undefined) return;
-  const answer = await ask(control, 'status').catch((error: unknown) => {
+export async function* examineDrain(control: string | null): AsyncGenerator<Finding> {
+  if (control === null) return;
+  const answer = await requestControl(control, 'status').catch((error: unknown) => {
     if (error instanceof UnavailableError) return null;
     throw error;
   });

@@ -2,16 +2,17 @@
  * Would etcd take our record? Each endpoint by itself, then the cluster behind them, then what would be written. A
  * rehearsed write is all that is asked, so nothing is left behind.
  */
-import { systemClock } from '../clock.ts';
-import type { SharedConfig } from '../config/config.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
-import type { RecordsAnswer } from '../core/layouts/layouts.ts';
-import type { Seen, ServiceRecord } from '../core/lease/writes.ts';
-import type { MemberStatus } from '../etcd/member.ts';
-import { messageOf } from '../errors.ts';
-import { connector, recordsAt } from '../parts.ts';
+import { systemClock } from '../../clock.ts';
+import type { SharedConfig } from '../../config/config.ts';
+import type { ServiceConfig } from '../../config/service-config.ts';
+import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
+import type { Seen, ServiceRecord } from '../../core/lease/writes.ts';
+import type { MemberStatus } from '../../etcd/member.ts';
+import { messageOf } from '../../errors.ts';
+import { connector } from '../../wiring/etcd.ts';
+import { recordsAt } from '../../wiring/records.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
-import type { Place } from './place.ts';
+import type { Place } from './container.ts';
 
 /** The most that one question may take. */
 const limit = { ms: 3000 } as const;

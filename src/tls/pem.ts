@@ -5,7 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { messageOf } from './errors.ts';
+import { messageOf } from '../errors.ts';
 
 /** A file, and the setting that named it, for the message. */
 export interface PemFile {

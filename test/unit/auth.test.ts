@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock, type Clock } from '../../src/clock.ts';
 import { DeniedError, MemberError } from '../../src/etcd/errors.ts';
-import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/token.ts';
+import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
 
 const user = { name: 'app', password: { text: 'secret' } };
 

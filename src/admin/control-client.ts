@@ -1,0 +1,53 @@
+/**
+ * The client of the control socket.
+ */
+import { connect } from 'node:net';
+import { systemClock, within } from '../clock.ts';
+import type { ProcessStatus } from '../core/registration/status.ts';
+import { ConfigError, ExitCode, messageOf, UnavailableError } from '../errors.ts';
+import type { ControlAnswer } from './control-connection.ts';
+
+const answerMs = 5000;
+
+/**
+ * Sends one request to the dockreg that listens at `path`, and resolves with its answer.
+ * @throws UnavailableError when nothing answers
+ * @throws ConfigError when the request is wrong: no such service
+ */
+export async function requestControl(path: string, request: string): Promise<ProcessStatus> {
+  let answer: ControlAnswer;
+  try {
+    const text = await within(systemClock, answerMs, path, exchange(path, request));
+    answer = JSON.parse(text) as ControlAnswer;
+  } catch (error) {
+    throw new UnavailableError(explain(path, error), { cause: error });
+  }
+  if ('error' in answer) throw new ConfigError([answer.error], ExitCode.usage);
+  return answer;
+}
+
+async function exchange(path: string, request: string): Promise<string> {
+  const socket = connect(path);
+  try {
+    socket.end(`${request}\n`);
+    let text = '';
+    for await (const chunk of socket.setEncoding('utf8')) text += String(chunk);
+    return text;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function explain(path: string, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return `no dockreg listens at ${path}; run this in its container, with the same --control`;
+    case 'EACCES':
+    case 'EPERM':
+      return `${path} is for the user that dockreg runs as, and for root; run this as one of them`;
+    default:
+      return `no answer at ${path}: ${messageOf(error)}`;
+  }
+}

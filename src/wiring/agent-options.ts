@@ -1,0 +1,105 @@
+/**
+ * Builds what the agent of one service needs: probe, address source, app watch and session. What is heavy is loaded
+ * while the first check is under way.
+ */
+import type { AgentParts } from '../agent/agent.ts';
+import type { Located, Locator } from '../agent/address-loop.ts';
+import { systemClock } from '../clock.ts';
+import { hasLabels, unreadLabels } from '../config/labels.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
+import type { Address } from '../core/address/ip.ts';
+import { watchRole } from '../core/settings/check.ts';
+import type { Self } from '../docker/self.ts';
+import type { Member } from '../etcd/member.ts';
+import { openSession } from '../etcd/session.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../admin/metrics.ts';
+import { networkWatcher } from '../network/host-ip.ts';
+import { appHost, appProbe, forgiving } from './app-probe.ts';
+import type { DockerAccess } from './docker.ts';
+import { recordsAt } from './records.ts';
+
+/** What the services of a process have in common, and the log of the one that is to be. */
+export interface Shared {
+  readonly version: string;
+  /** Whether there is one service only. */
+  readonly alone: boolean;
+  readonly log: Log;
+  readonly endpoints: readonly string[];
+  readonly docker: DockerAccess;
+  readonly connect: (endpoint: string) => Promise<Member>;
+  readonly metrics: Metrics | undefined;
+  readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
+}
+
+/** Who set labels of ours may wonder why nothing comes of them; he is told once. */
+export function tellUnreadLabels(log: Log): Shared['seeLabels'] {
+  let seen = false;
+  return labels => {
+    if (!seen && hasLabels(labels)) log.warn(unreadLabels);
+    seen = true;
+  };
+}
+
+export async function agentParts(service: ServiceConfig, shared: Shared): Promise<AgentParts> {
+  const clock = systemClock;
+  const chance = Math.random;
+  const { version, alone, log, endpoints, docker, connect, metrics } = shared;
+  const probe = await appProbe(service, docker, version);
+  return {
+    config: service,
+    clock,
+    log,
+    chance,
+    alone,
+    // One service that can never pass is no reason to take the others away.
+    probe: alone ? probe : forgiving(probe),
+    locator: createLocator(service, shared),
+    observe: metrics && (observation => metrics.observe(service.handle, observation)),
+    openWatch: async () => {
+      if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
+      const { openAppWatch } = await import('../kernel/app-watch.ts');
+      return openAppWatch({ host: appHost, port: service.localPort, clock });
+    },
+    openSession: hooks =>
+      openSession({
+        ...hooks,
+        endpoints,
+        connect,
+        ttlSeconds: service.ttlSeconds,
+        rules: {
+          renewGapMs: service.intervalMs * 0.8,
+          freshForMs: service.intervalMs + service.timeoutMs + 2000,
+        },
+        clock,
+        chance,
+      }),
+  };
+}
+
+function createLocator(service: ServiceConfig, { docker, seeLabels }: Shared): Locator {
+  const { advertise } = service;
+  const located = (address: Address, self: Self | null, how: string): Located => {
+    const answer = recordsAt(service, address, self);
+    return answer.kind === 'problem' ? answer : { kind: 'address', address, records: answer.records, how };
+  };
+  if (advertise.kind === 'literal') {
+    return {
+      locate: () => Promise.resolve(located(advertise.address, null, '--advertise')),
+      networkChanged: () => false,
+      fixed: true,
+    };
+  }
+  return {
+    async locate() {
+      const self = await docker.findSelf();
+      seeLabels(self.container.labels);
+      const answer = await docker.resolveAddress(self, service, advertise);
+      if (answer.kind === 'problem') return answer;
+      const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
+      return located(answer.address, self, how);
+    },
+    networkChanged: networkWatcher(),
+    fixed: false,
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * Reads the certificates that the configuration names, at the start, so that a wrong path is reported at once. A file
+ * that breaks later, such as while it is renewed, is read again instead.
+ */
+import type { SharedConfig } from '../config/config.ts';
+import type { ServiceConfig } from '../config/service-config.ts';
+import { ConfigError, ExitCode } from '../errors.ts';
+
+/** @throws ConfigError when a file cannot be used */
+export async function checkCertificates(
+  { security, engine }: SharedConfig,
+  services: readonly ServiceConfig[],
+): Promise<void> {
+  const isDockerAsked =
+    services.some(({ advertise }) => advertise.kind !== 'literal') || services.length === 0;
+  await refuseBadFiles(async () => {
+    await (await import('../etcd/tls.ts')).readTls(security.tls);
+    if (isDockerAsked && engine.kind === 'tcp' && engine.certificates !== undefined)
+      await (await import('../docker/tls.ts')).readCertificates(engine.certificates);
+  });
+  await checkAuthorities(services);
+}
+
+/** The same for those of the checks. */
+export async function checkAuthorities(services: readonly ServiceConfig[]): Promise<void> {
+  await refuseBadFiles(async () => {
+    for (const { check } of services)
+      if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readAuthority(check.tls);
+  });
+}
+
+async function refuseBadFiles(read: () => Promise<void>): Promise<void> {
+  const { PemFileError } = await import('../tls/pem.ts');
+  try {
+    await read();
+  } catch (error) {
+    if (error instanceof PemFileError)
+      throw new ConfigError([error.message], ExitCode.config, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,15 @@
+/**
+ * The records of a service at an address.
+ */
+import type { ServiceConfig } from '../config/service-config.ts';
+import type { Address } from '../core/address/ip.ts';
+import { factsOf, instanceOf } from '../core/layouts/instance.ts';
+import { recordsOf, type RecordsAnswer } from '../core/layouts/layouts.ts';
+import type { Self } from '../docker/self.ts';
+
+/** @param self this container; null when Docker is not asked */
+export function recordsAt(service: ServiceConfig, address: Address, self: Self | null): RecordsAnswer {
+  const { localPort, protocol, publication, spec } = service;
+  const container = self ? factsOf(self.container, self.network) : undefined;
+  return recordsOf(publication, () => instanceOf(spec, { address, localPort, protocol }, container));
+}
