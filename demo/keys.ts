@@ -26,12 +26,12 @@ export class Keys {
     const visible = await this.#changed('put', instance, since, 30_000);
     const listening = await eventually('the app listens', async () => listeningIn(await instance.log()));
     const took = performance.timeOrigin + visible - listening;
-    this.#screen.seen(`${instance.name} listens → ${keyOf(instance)}`, took);
+    this.#screen.measured(`${instance.name} listens → ${keyOf(instance)}`, took);
   }
 
   /** The instance's key is deleted at or after `since`. Rejects when it is not within `timeoutMs`. */
   async gone(why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> {
-    this.#screen.seen(
+    this.#screen.measured(
       `${why} → key gone`,
       (await this.#changed('delete', instance, since, timeoutMs)) - since,
     );
@@ -39,7 +39,10 @@ export class Keys {
 
   /** The instance's key is put at or after `since`. Rejects when it is not within `timeoutMs`. */
   async back(why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> {
-    this.#screen.seen(`${why} → key back`, (await this.#changed('put', instance, since, timeoutMs)) - since);
+    this.#screen.measured(
+      `${why} → key back`,
+      (await this.#changed('put', instance, since, timeoutMs)) - since,
+    );
   }
 
   /** Throws when the key of an instance was touched at or after `since`, or is not there. */

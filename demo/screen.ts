@@ -30,7 +30,7 @@ export class Screen {
   }
 
   /** Something was seen, and how long it took. */
-  seen(what: string, ms: number): void {
+  measured(what: string, ms: number): void {
     this.#print(`  ${styleText('green', '✓')} ${what.padEnd(58)} ${formatMs(ms).padStart(8)}`);
   }
 

@@ -72,6 +72,8 @@ setup_packages() {
 
 setup_build() {
   setup_npm
+  # What was compiled from a file that has moved would still run.
+  rm -rf build
   node_modules/.bin/tsc
   node build/scripts/bundle.js
 }

@@ -15,9 +15,9 @@ import {
   type Config,
   type ConfigByLabels,
   type ListConfig,
-  type Surroundings,
+  type ProcessEnvironment,
 } from './config/config.ts';
-import { collector, type GivenOptions } from './config/given.ts';
+import { collector, type RawOptions } from './config/given.ts';
 import {
   optionNames,
   options,
@@ -27,7 +27,7 @@ import {
   type OptionName,
 } from './config/options.ts';
 import { registratorVariables } from './config/service.ts';
-import type { Said } from './config/services.ts';
+import type { RawConfig } from './config/services.ts';
 import { ConfigError, ExitCode } from './errors.ts';
 
 export type Command =
@@ -45,12 +45,12 @@ export interface FileNeeded {
 }
 
 /** @throws ConfigError with all that is wrong at once */
-export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv, file: Said): Command;
+export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv, file: RawConfig): Command;
 export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Command | FileNeeded;
 export function parseCommand(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
-  file?: Said,
+  file?: RawConfig,
 ): Command | FileNeeded {
   const [word = ''] = argv;
   const command = commands.get(word);
@@ -68,11 +68,11 @@ export function parseCommand(
     const problems = 'problems' in checked ? checked.problems : [];
     throw new ConfigError([...words.problems, ...problems], exitCode);
   };
-  const surroundings = surroundingsOf(env);
+  const environment = environmentOf(env);
   const json = words.switches.has('json');
   switch (word) {
     case 'ls': {
-      const config = settle(checkListConfig(words.given, surroundings, file));
+      const config = settle(checkListConfig(words.given, environment, file));
       return { kind: 'ls', config, json, watch: words.switches.has('watch') };
     }
     case 'drain':
@@ -82,7 +82,7 @@ export function parseCommand(
       return { kind: 'control', options: { word, service, path: control, json } };
     }
     default: {
-      const config = settle(checkConfig(words.given, surroundings, file));
+      const config = settle(checkConfig(words.given, environment, file));
       return command ? { kind: 'doctor', config, json } : { kind: 'run', config };
     }
   }
@@ -115,7 +115,7 @@ function answered(switches: ReadonlySet<string>): Command | null {
 }
 
 interface Words {
-  readonly given: GivenOptions;
+  readonly given: RawOptions;
   /** The flags without a value that are there. */
   readonly switches: ReadonlySet<string>;
   readonly problems: readonly string[];
@@ -151,7 +151,7 @@ function readWords(
   };
 }
 
-function surroundingsOf(env: NodeJS.ProcessEnv): Surroundings {
+function environmentOf(env: NodeJS.ProcessEnv): ProcessEnvironment {
   return {
     password: env[passwordVariable] || undefined,
     registrator: registratorVariables(env),
@@ -170,8 +170,8 @@ function unknownWord(word: string, known: readonly string[]): string {
 export function helpText(version: string): string {
   const rows = optionNames.map(name => {
     const option: Option<unknown> = options[name];
-    const fallback = option.fallback === undefined ? '' : ` (${option.fallback})`;
-    return `  ${`--${name} ${option.placeholder}`.padEnd(27)} ${option.help}${fallback}`;
+    const defaultText = option.defaultText === undefined ? '' : ` (${option.defaultText})`;
+    return `  ${`--${name} ${option.placeholder}`.padEnd(27)} ${option.help}${defaultText}`;
   });
   return `dockreg ${version}: keeps a key in etcd exactly while the app in this container answers
 

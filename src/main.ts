@@ -27,17 +27,17 @@ function stopOnSignals(): AbortSignal {
 /** Drains on SIGUSR1, resumes on SIGUSR2. The last that came before somebody listens is kept for him. */
 function drainOnSignals(): DrainOrders {
   let last: 'drain' | 'resume' | null = null;
-  let heed: (order: 'drain' | 'resume') => void = order => {
+  let onOrder: (order: 'drain' | 'resume') => void = order => {
     last = order;
   };
   // Node's own answer to SIGUSR1 is to open its debugger.
-  process.on('SIGUSR1', () => heed('drain'));
-  process.on('SIGUSR2', () => heed('resume'));
+  process.on('SIGUSR1', () => onOrder('drain'));
+  process.on('SIGUSR2', () => onOrder('resume'));
   return {
     listen(listener) {
       if (closeDebugger()) last ??= 'drain';
-      heed = listener;
-      if (last) heed(last);
+      onOrder = listener;
+      if (last) onOrder(last);
     },
   };
 }

@@ -19,7 +19,7 @@ export async function play(stage: OneHost, keys: Keys, screen: Screen): Promise<
     const asked = performance.now();
     const text = await get(`http://${address}/`);
     if (!text.startsWith('Hello from ')) throw new Error(`${address} answered ${JSON.stringify(text)}`);
-    screen.seen(`http://${address}/ → ${text.trim()}`, performance.now() - asked);
+    screen.measured(`http://${address}/ → ${text.trim()}`, performance.now() - asked);
   }
 
   screen.chapter(`${second.name} crashes; supervisord starts it again, and it needs 8 s to be ready`);

@@ -87,6 +87,6 @@ async function answerAcross(screen: Screen, instances: readonly Example[]): Prom
     const asked = performance.now();
     const text = await asker.get(`http://${address}/`);
     if (!text.startsWith('Hello from ')) throw new Error(`${address} answered ${JSON.stringify(text)}`);
-    screen.seen(`${asker.name}: http://${address}/ → ${text}`, performance.now() - asked);
+    screen.measured(`${asker.name}: http://${address}/ → ${text}`, performance.now() - asked);
   }
 }

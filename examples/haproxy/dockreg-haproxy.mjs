@@ -22,7 +22,7 @@ import { follow, readCommandLine, say } from '../instances.mjs';
  * @property {boolean} isFree it is in maintenance
  */
 /**
- * @typedef {object} Step
+ * @typedef {object} Phase
  * @property {readonly string[]} commands
  * @property {string} what for people
  */
@@ -72,7 +72,7 @@ function plan(backend, slots, instances) {
   const coming = new Map(
     instances.map(each => [each.address, { ...each, weight: Math.max(1, Math.round(each.weight * scale)) }]),
   );
-  /** @type {Step[]} */
+  /** @type {Phase[]} */
   const steps = [];
   const leaving = [];
   for (const slot of slots.filter(({ isFree }) => !isFree)) {

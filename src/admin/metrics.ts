@@ -3,7 +3,7 @@
  * those of https://prometheus.io/docs/practices/naming.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Observation } from '../agent/agent.ts';
+import type { AgentEvent } from '../agent/agent.ts';
 import type { AdminService } from './api.ts';
 import type { Trouble } from '../core/registration/health.ts';
 import type { ServiceStatus } from '../core/registration/status.ts';
@@ -11,7 +11,7 @@ import type { ServiceStatus } from '../core/registration/status.ts';
 export interface Metrics {
   readonly contentType: string;
   /** Counts what an agent tells. */
-  observe(service: string, observation: Observation): void;
+  observe(service: string, event: AgentEvent): void;
   /** In the text format. */
   text(services: readonly AdminService[]): Promise<string>;
 }
@@ -101,19 +101,19 @@ export function createMetrics(version: string, startedAt: number): Metrics {
 
   return {
     contentType: registry.contentType,
-    observe(service, observation) {
-      switch (observation.kind) {
+    observe(service, event) {
+      switch (event.kind) {
         case 'checked': {
-          const { verdict, tookMs } = observation;
+          const { verdict, tookMs } = event;
           countCheck(service, verdict.kind, verdict.kind === 'fail' ? verdict.trouble : noTrouble);
           durations.observe({ service }, tookMs / 1000);
           return;
         }
-        case 'turned':
-          return transitions.inc({ service, health: observation.health });
+        case 'health-changed':
+          return transitions.inc({ service, health: event.health });
         case 'told':
-          if (observation.event !== 'failing' && observation.event !== 'recovered')
-            events.inc({ service, event: observation.event });
+          if (event.event !== 'failing' && event.event !== 'recovered')
+            events.inc({ service, event: event.event });
       }
     },
     text(services) {

@@ -9,7 +9,7 @@ import type { ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import type { Log } from '../log.ts';
 
-export type Located =
+export type AddressResult =
   | {
       readonly kind: 'address';
       readonly address: Address;
@@ -19,28 +19,28 @@ export type Located =
     }
   | { readonly kind: 'problem'; readonly problem: string };
 
-export interface Locator {
+export interface AddressSource {
   /**
    * Where others reach the app, or the reason why nobody can.
    * @throws UnavailableError while that cannot be found out
    */
-  readonly locate: () => Promise<Located>;
+  readonly resolve: () => Promise<AddressResult>;
   /** Whether the addresses of our own network are others than at the last call. */
   readonly networkChanged: () => boolean;
   /** The address cannot change. */
   readonly fixed: boolean;
 }
 
-export interface LocatingHooks {
+export interface AddressLoopOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** A number in [0, 1). */
-  readonly chance: () => number;
+  readonly random: () => number;
   /** Whether there is nothing else for this process to do while there is no address. */
   readonly alone: boolean;
-  readonly located: (records: readonly ServiceRecord[], address: Address) => void;
+  readonly onAddress: (records: readonly ServiceRecord[], address: Address) => void;
   /** There is no address any more. */
-  readonly unlocated: () => void;
+  readonly onAddressLost: () => void;
 }
 
 /** The address was found out and there is none, or an instance there cannot be written as it was asked for. */
@@ -53,7 +53,7 @@ const relocateMs = 30_000;
 /** An address is believed to be gone when Docker says so so many times in a row. */
 const missesToBelieve = 2;
 
-export interface Locating {
+export interface AddressLoop {
   /** Looks again now, if our own network has changed. */
   noteNetwork(): void;
   /**
@@ -63,8 +63,8 @@ export interface Locating {
   run(ending: AbortSignal): Promise<void>;
 }
 
-export function createLocating(locator: Locator, hooks: LocatingHooks): Locating {
-  const { clock, log, chance } = hooks;
+export function createAddressLoop(source: AddressSource, options: AddressLoopOptions): AddressLoop {
+  const { clock, log, random } = options;
   /** What stands, as text; undefined before the first answer, null while there is none. */
   let known: string | null | undefined;
   /** What was told last of what is written, as text. */
@@ -78,7 +78,7 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
     const content = JSON.stringify(records);
     if (text !== known) log.info(`address ${text}`, { found: how, was: known ?? undefined });
     else if (outage) log.info(`address ${text} still holds`, { tries: outage.attempts });
-    if (text !== known || content !== written) hooks.located(records, address);
+    if (text !== known || content !== written) options.onAddress(records, address);
     known = text;
     written = content;
   };
@@ -89,46 +89,46 @@ export function createLocating(locator: Locator, hooks: LocatingHooks): Locating
     outage = noted.outage;
     if (noted.report)
       log.warn(`${known ? `address ${known} could not be confirmed` : 'waiting for the address'}: ${cause}`);
-    return backoffMs(outOfReach, outage.attempts, chance());
+    return backoffMs(outOfReach, outage.attempts, random());
   };
 
   /** Looks once, and gives the time until the next look, in ms. */
   const look = async (): Promise<number> => {
-    let located: Located;
+    let result: AddressResult;
     try {
-      located = await locator.locate();
+      result = await source.resolve();
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
       return miss(messageOf(error));
     }
-    if (located.kind === 'address') {
-      hold(located.address, located.records, located.how);
+    if (result.kind === 'address') {
+      hold(result.address, result.records, result.how);
       outage = null;
       misses = 0;
-      return relocateMs * (0.9 + 0.2 * chance());
+      return relocateMs * (0.9 + 0.2 * random());
     }
-    if (known === undefined && hooks.alone) throw new NoAddressError(located.problem);
-    const next = miss(located.problem);
-    if (known === undefined) return relocateMs * (0.9 + 0.2 * chance());
+    if (known === undefined && options.alone) throw new NoAddressError(result.problem);
+    const next = miss(result.problem);
+    if (known === undefined) return relocateMs * (0.9 + 0.2 * random());
     misses += 1;
     if (known !== null && misses >= missesToBelieve) {
-      log.warn(`address ${known} is gone: ${located.problem}`);
+      log.warn(`address ${known} is gone: ${result.problem}`);
       known = null;
-      hooks.unlocated();
+      options.onAddressLost();
     }
     return next;
   };
 
   return {
     noteNetwork() {
-      if (!locator.fixed && locator.networkChanged()) wake.abort();
+      if (!source.fixed && source.networkChanged()) wake.abort();
     },
     async run(ending) {
       ending.addEventListener('abort', () => wake.abort(), { once: true });
       while (!ending.aborted) {
         if (wake.signal.aborted) wake = new AbortController();
         const waitForMs = await look();
-        if (locator.fixed) return;
+        if (source.fixed) return;
         await clock.sleep(waitForMs, wake.signal);
       }
     },

@@ -7,40 +7,40 @@ import type { ServiceConfig } from '../config/service-config.ts';
 import { watchRole } from '../core/settings/check.ts';
 import type { Health, Verdict } from '../core/registration/health.ts';
 import { noteFailure, type Outage } from '../core/retry.ts';
-import { doubt, paceAfter, startPace } from '../core/registration/schedule.ts';
+import { speedUp, nextSchedule, startSchedule } from '../core/registration/schedule.ts';
 import { initialRegistration, register, type RegistrationEvent } from '../core/registration/registration.ts';
 import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/registration/status.ts';
 import type { WatchNews } from '../core/watch/watch.ts';
 import type { Session, SessionEvent } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
-import { createLocating, type Locator } from './address-loop.ts';
+import { createAddressLoop, type AddressSource } from './address-loop.ts';
 import type { Log } from '../log.ts';
 import type { Probe } from '../probe/probe.ts';
-import { tellSession } from './session-log.ts';
-import { tellWatch } from './watch-log.ts';
+import { logSessionEvent } from './session-log.ts';
+import { logWatchEvent } from './watch-log.ts';
 
-export interface AgentParts {
+export interface AgentOptions {
   readonly config: ServiceConfig;
   readonly clock: Clock;
   readonly log: Log;
   /** A number in [0, 1). */
-  readonly chance: () => number;
+  readonly random: () => number;
   /** Whether this is the only service of the process. */
   readonly alone: boolean;
   readonly probe: Probe;
-  readonly locator: Locator;
+  readonly source: AddressSource;
   /** What sees the app between the checks; null when that is switched off. */
   readonly openWatch: () => Promise<AppWatch | null>;
   /** Nobody counts unless it is asked for. */
-  readonly observe: ((observation: Observation) => void) | undefined;
-  readonly openSession: (hooks: { tell: (event: SessionEvent) => void; askForCheck: () => void }) => Session;
+  readonly observe: ((event: AgentEvent) => void) | undefined;
+  readonly openSession: (hooks: { emit: (event: SessionEvent) => void; askForCheck: () => void }) => Session;
 }
 
 /** What those who count are told. */
-export type Observation =
+export type AgentEvent =
   | { readonly kind: 'checked'; readonly verdict: Verdict; readonly tookMs: number }
   /** Its health is another. */
-  | { readonly kind: 'turned'; readonly health: Health['status'] }
+  | { readonly kind: 'health-changed'; readonly health: Health['status'] }
   /** The session told something. */
   | { readonly kind: 'told'; readonly event: SessionEvent['kind'] };
 
@@ -66,8 +66,8 @@ export interface Agent {
 }
 
 /** Runs until `stop` aborts. */
-export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
-  const { config, clock, log, chance, observe } = parts;
+export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
+  const { config, clock, log, random, observe } = options;
   const begunAt = clock.now();
   const rules = {
     rise: config.rise,
@@ -80,8 +80,8 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const ending = AbortSignal.any([stop, failed.signal]);
   let registration = initialRegistration;
   let watch: AppWatch | null = null;
-  let pace = startPace(clock.now());
-  let unchecked: Outage | null = null;
+  let schedule = startSchedule(clock.now());
+  let uncheckedOutage: Outage | null = null;
   let goneAt = -Infinity;
   /** What nobody needs to know but those who ask for the status. */
   let picture: Picture = { since: begunAt, why: null, address: null, registeredSince: null, lastCheck: null };
@@ -93,12 +93,12 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     wake.abort();
   };
 
-  const session = parts.openSession({
-    tell: event => {
+  const session = options.openSession({
+    emit: event => {
       if (event.kind === 'withdrawn' || event.kind === 'lost') goneAt = clock.now();
       if (event.kind === 'registered') picture = { ...picture, registeredSince: clock.now() };
       observe?.({ kind: 'told', event: event.kind });
-      tellSession(log, event);
+      logSessionEvent(log, event);
     },
     askForCheck,
   });
@@ -107,9 +107,9 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     const { after, actions } = register(registration, event, rules);
     if (after.health.status !== registration.health.status) {
       picture = { ...picture, since: clock.now() };
-      observe?.({ kind: 'turned', health: after.health.status });
+      observe?.({ kind: 'health-changed', health: after.health.status });
     }
-    if (event.kind === 'vanished') picture = { ...picture, why: event.reason };
+    if (event.kind === 'app-gone') picture = { ...picture, why: event.reason };
     registration = after;
     for (const action of actions) {
       switch (action.kind) {
@@ -126,24 +126,24 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     }
   };
 
-  const locating = createLocating(parts.locator, {
+  const addressLoop = createAddressLoop(options.source, {
     clock,
     log,
-    chance,
-    alone: parts.alone,
-    located: (records, address) => {
+    random,
+    alone: options.alone,
+    onAddress: (records, address) => {
       picture = { ...picture, address };
-      dispatch({ kind: 'located', records });
+      dispatch({ kind: 'address-found', records });
     },
-    unlocated: () => {
+    onAddressLost: () => {
       picture = { ...picture, address: null };
-      dispatch({ kind: 'unlocated' });
+      dispatch({ kind: 'address-lost' });
     },
   });
 
   const check = async (): Promise<{ verdict: Verdict; startedAt: number; tookMs: number }> => {
     const startedAt = clock.now();
-    const verdict = await parts.probe(ending);
+    const verdict = await options.probe(ending);
     const tookMs = clock.now() - startedAt;
     if (tookMs <= config.timeoutMs + ownPauseMs) return { verdict, startedAt, tookMs };
     const reason = `dockreg itself did not run for ${Math.round(tookMs)} ms`;
@@ -159,28 +159,28 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
     observe?.({ kind: 'checked', verdict, tookMs });
     dispatch({ kind: 'checked', verdict, startedAt });
     if (verdict.kind === 'unknown') {
-      const noted = noteFailure(unchecked, verdict.reason, clock.now());
-      unchecked = noted.outage;
+      const noted = noteFailure(uncheckedOutage, verdict.reason, clock.now());
+      uncheckedOutage = noted.outage;
       if (noted.report) log.warn(`app could not be checked: ${verdict.reason}`);
     } else {
-      unchecked = null;
+      uncheckedOutage = null;
       if (sharesPort) watch?.checked(verdict.kind === 'pass');
     }
     const outcome = { verdict: verdict.kind, health: registration.health, startedAt };
-    pace = paceAfter(pace, outcome, clock.now(), config.intervalMs, chance());
-    locating.noteNetwork();
+    schedule = nextSchedule(schedule, outcome, clock.now(), config.intervalMs, random());
+    addressLoop.noteNetwork();
   };
 
-  const heed = (news: WatchNews): void => {
-    tellWatch(log, news);
+  const onWatchEvent = (news: WatchNews): void => {
+    logWatchEvent(log, news);
     switch (news.kind) {
-      case 'vanished':
-        pace = doubt(pace, clock.now());
+      case 'app-gone':
+        schedule = speedUp(schedule, clock.now());
         return sharesPort ? dispatch(news) : askForCheck();
       case 'listening':
       case 'replaced':
       case 'stopped':
-        pace = doubt(pace, clock.now());
+        schedule = speedUp(schedule, clock.now());
         askForCheck();
         return;
       case 'waiting':
@@ -198,29 +198,29 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   const keepChecking = async (): Promise<void> => {
     ending.addEventListener('abort', () => wake.abort(), { once: true });
     while (!ending.aborted) {
-      if (asked || clock.now() >= pace.dueAt - timerEarlyMs) {
+      if (asked || clock.now() >= schedule.dueAt - timerEarlyMs) {
         asked = false;
         if (wake.signal.aborted) wake = new AbortController();
         await checkOnce();
       }
       if (watch === null) {
-        await clock.sleep(Math.max(0, pace.dueAt - clock.now()), wake.signal);
+        await clock.sleep(Math.max(0, schedule.dueAt - clock.now()), wake.signal);
         continue;
       }
-      await watch.wait(pace.dueAt, wake.signal);
-      if (!ending.aborted) for (const news of await watch.look()) heed(news);
+      await watch.wait(schedule.dueAt, wake.signal);
+      if (!ending.aborted) for (const news of await watch.poll()) onWatchEvent(news);
     }
   };
 
   const run = async (): Promise<number> => {
     try {
-      watch = await parts.openWatch();
-      await Promise.all([keepChecking(), locating.run(ending)]);
+      watch = await options.openWatch();
+      await Promise.all([keepChecking(), addressLoop.run(ending)]);
     } catch (error) {
       failed.abort();
       throw error;
     } finally {
-      dispatch({ kind: 'ordered', order: 'stop' });
+      dispatch({ kind: 'admin', admin: 'stop' });
       watch?.close();
       const confirmed = await session.close(closeMs);
       if (!confirmed) {
@@ -234,16 +234,16 @@ export function startAgent(parts: AgentParts, stop: AbortSignal): Agent {
   };
 
   return {
-    name: config.handle,
+    name: config.label,
     ended: run(),
-    drain: () => dispatch({ kind: 'ordered', order: 'drain' }),
-    resume: () => dispatch({ kind: 'ordered', order: 'register' }),
+    drain: () => dispatch({ kind: 'admin', admin: 'drain' }),
+    resume: () => dispatch({ kind: 'admin', admin: 'register' }),
     status() {
       const now = clock.now();
-      const { lease, outage, failures } = session.look();
+      const { lease, outage, failures } = session.snapshot();
       const { ttlSeconds, intervalMs, timeoutMs } = config;
       const facts = {
-        name: config.handle,
+        name: config.label,
         ...{ ttlSeconds, intervalMs, timeoutMs, startedAt: begunAt },
         ...{ registration, lease, ...picture },
         etcdError: outage?.causes.at(-1) ?? null,

@@ -5,7 +5,7 @@ import { formatLease } from '../core/lease/writes.ts';
 import type { SessionEvent } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 
-export function tellSession(log: Log, event: SessionEvent): void {
+export function logSessionEvent(log: Log, event: SessionEvent): void {
   switch (event.kind) {
     case 'registered':
       return log.info(`registered ${event.keys.join(' ')}`, {

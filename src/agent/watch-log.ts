@@ -5,7 +5,7 @@ import { formatAddress } from '../core/address/ip.ts';
 import { describeOwner, type Survey, type WatchNews } from '../core/watch/watch.ts';
 import type { Log } from '../log.ts';
 
-export function tellWatch(log: Log, news: WatchNews): void {
+export function logWatchEvent(log: Log, news: WatchNews): void {
   switch (news.kind) {
     case 'watching':
       return log.info(`app is watched: ${describeSight(news.survey)}`);
@@ -26,7 +26,7 @@ export function tellWatch(log: Log, news: WatchNews): void {
       return log.warn(`app was stopped by a signal: ${describeOwner(news.owner)}`);
     case 'resumed':
       return log.info(`app was resumed: ${describeOwner(news.owner)}`);
-    case 'vanished':
+    case 'app-gone':
     case 'listening':
     case 'waiting':
       return;

@@ -7,10 +7,10 @@ import { startAgent, type Agent } from '../agent/agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
-import { notation } from '../core/settings/check.ts';
+import { formatCheck } from '../core/settings/check.ts';
 import { ConfigError, ExitCode } from '../errors.ts';
 import { withFields, type Fields, type Log } from '../log.ts';
-import { agentParts, tellUnreadLabels } from '../wiring/agent-options.ts';
+import { agentOptions, tellUnreadLabels } from '../wiring/agent-options.ts';
 import { checkAuthorities, checkCertificates } from '../wiring/certificates.ts';
 import { createDocker, type DockerAccess } from '../wiring/docker.ts';
 import { connector } from '../wiring/etcd.ts';
@@ -47,14 +47,14 @@ export async function run(
     metrics,
     seeLabels: 'services' in config ? tellUnreadLabels(log) : () => undefined,
   };
-  const parts = await Promise.all(
+  const options = await Promise.all(
     services.map(service =>
-      agentParts(service, { ...shared, log: alone ? log : withFields(log, { service: service.handle }) }),
+      agentOptions(service, { ...shared, log: alone ? log : withFields(log, { service: service.label }) }),
     ),
   );
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
-  const agents = parts.map(each => startAgent(each, ending));
+  const agents = options.map(each => startAgent(each, ending));
   orders.listen(order => {
     for (const agent of agents) agent[order]();
   });
@@ -92,7 +92,7 @@ async function start(
     const { services } = config;
     const [first, second] = services;
     if (first && !second) log.info('started', { ...process, ...describe(first) });
-    else log.info('started', { ...process, services: services.map(({ handle }) => handle).join(',') });
+    else log.info('started', { ...process, services: services.map(({ label }) => label).join(',') });
     if (second) tellServices(services, log);
     await checkCertificates(config, services);
     return services;
@@ -100,7 +100,7 @@ async function start(
   log.info('started', { ...process, services: 'by the labels of this container' });
   await checkCertificates(config, []);
   const { readLabels } = await import('../wiring/labels.ts');
-  const labels = await readLabels(docker, { clock: systemClock, chance: Math.random, log }, stop);
+  const labels = await readLabels(docker, { clock: systemClock, random: Math.random, log }, stop);
   if (labels === null) return [];
   const checked = config.withLabels(labels);
   if ('problems' in checked) throw new ConfigError(checked.problems, ExitCode.config);
@@ -111,13 +111,13 @@ async function start(
 }
 
 function tellServices(services: readonly ServiceConfig[], log: Log): void {
-  for (const service of services) log.info('configured', { service: service.handle, ...describe(service) });
+  for (const service of services) log.info('configured', { service: service.label, ...describe(service) });
 }
 
 function describe({ localPort, check, intervalMs, timeoutMs, ttlSeconds }: ServiceConfig): Fields {
   return {
     port: localPort,
-    check: notation(check),
+    check: formatCheck(check),
     interval: `${intervalMs}ms`,
     timeout: `${timeoutMs}ms`,
     ttl: `${ttlSeconds}s`,

@@ -117,7 +117,7 @@ const escapes: Readonly<Record<string, number>> = { r: 13, n: 10, t: 9, '0': 0, 
 
 /** A text in UTF-8, with `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` for single bytes. */
 export function parseBytes(text: string): Uint8Array {
-  const parts = [...text.matchAll(/\\x([0-9a-f]{2})|\\(.?)|[^\\]+/gis)].map(([part, hex, letter]) => {
+  const bytes = [...text.matchAll(/\\x([0-9a-f]{2})|\\(.?)|[^\\]+/gis)].map(([part, hex, letter]) => {
     if (hex !== undefined) return Uint8Array.of(Number.parseInt(hex, 16));
     if (letter === undefined) return new TextEncoder().encode(part);
     const byte = escapes[letter];
@@ -125,5 +125,5 @@ export function parseBytes(text: string): Uint8Array {
       throw new ValueProblem(`has "${part}", and the escapes are \\r, \\n, \\t, \\0, \\xHH and \\\\`);
     return Uint8Array.of(byte);
   });
-  return Uint8Array.from(Buffer.concat(parts));
+  return Uint8Array.from(Buffer.concat(bytes));
 }

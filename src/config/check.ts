@@ -3,7 +3,7 @@
  */
 import type { Check, CheckTls } from '../core/settings/check.ts';
 import type { CheckScheme } from './check-values.ts';
-import { readerOf, type GivenOptions } from './given.ts';
+import { readerOf, type RawOptions } from './given.ts';
 import type { OptionName } from './options.ts';
 
 const http = ['http', 'https'] as const;
@@ -25,15 +25,15 @@ const uses = {
 } as const satisfies Readonly<Partial<Record<OptionName, readonly CheckScheme[]>>>;
 
 /** Whether the option says more of a check of this scheme; any other option than those of a check does. */
-export function isOfUse(name: OptionName, scheme: string): boolean {
+export function appliesTo(name: OptionName, scheme: string): boolean {
   const schemes: readonly string[] | undefined = uses[name as keyof typeof uses];
   return schemes === undefined || schemes.includes(scheme);
 }
 
 /** Pure: the same for flags, variables, and whatever else texts may come from. `whose` begins what is not of one. */
 export function readCheck(
-  given: GivenOptions,
-  whose = '',
+  given: RawOptions,
+  prefix = '',
 ): { readonly check: Check } | { readonly problems: readonly string[] } {
   const { read, problems } = readerOf(given);
   const target = read('check');
@@ -54,7 +54,7 @@ export function readCheck(
   if (target !== undefined) {
     for (const [name, schemes] of Object.entries(uses) as [keyof typeof uses, readonly CheckScheme[]][]) {
       const source = given.get(name)?.from;
-      if (source !== undefined && !isOfUse(name, target.scheme))
+      if (source !== undefined && !appliesTo(name, target.scheme))
         problems.push(
           `${source} is for ${schemes.join(', ')} checks, and the check is ${target.scheme}; leave it out`,
         );
@@ -62,12 +62,12 @@ export function readCheck(
   }
   if (tls.insecure && tls.ca !== undefined)
     problems.push(
-      `${whose}--check-insecure takes any certificate, so --check-ca has no use; give one of them`,
+      `${prefix}--check-insecure takes any certificate, so --check-ca has no use; give one of them`,
     );
   if (values.method === 'HEAD' && values.body)
-    problems.push(`${whose}--check-method HEAD brings no body for --check-body; use GET`);
+    problems.push(`${prefix}--check-method HEAD brings no body for --check-body; use GET`);
   if (values.send && !values.expect)
-    problems.push(`${whose}--check-send needs an answer to wait for; say which with --check-expect`);
+    problems.push(`${prefix}--check-send needs an answer to wait for; say which with --check-expect`);
   if (target === undefined || problems.length > 0) return { problems };
 
   const { scheme, argument } = target;

@@ -7,7 +7,7 @@ import type { ServiceSpec } from '../core/layouts/instance.ts';
 import type { Layout } from '../core/layouts/layouts.ts';
 import type { Security } from '../core/settings/security.ts';
 import type { LogFormat } from '../log.ts';
-import { readerOf, type Given, type GivenOptions, type Read } from './given.ts';
+import { readerOf, type RawOption, type RawOptions, type Read } from './given.ts';
 import {
   optionNames,
   options,
@@ -19,13 +19,13 @@ import {
 import { servicesOfLabels } from './labels.ts';
 import { readPublication, readService, type ServiceConfig } from './service-config.ts';
 import {
-  nothingSaid,
+  emptyConfig,
   problemsOfDefaults,
   readServices,
   saysAddress,
   servicesOfFlag,
-  type Said,
-  type SaidService,
+  type RawConfig,
+  type RawService,
 } from './services.ts';
 
 /** What the services of a process share. */
@@ -59,11 +59,13 @@ export interface ConfigByLabels extends SharedConfig {
 export type Checked<C> = { readonly config: C } | { readonly problems: readonly string[] };
 
 /** Variables that are set and not empty. */
-export function fromEnvironment(env: NodeJS.ProcessEnv): GivenOptions {
-  const given = new Map<OptionName, Given>();
+export function fromEnvironment(env: NodeJS.ProcessEnv): RawOptions {
+  const given = new Map<OptionName, RawOption>();
   for (const name of optionNames) {
-    const { standIn }: Option<unknown> = options[name];
-    for (const from of standIn === undefined ? [variableOf(name)] : [standIn, variableOf(name)]) {
+    const { fallbackVariable }: Option<unknown> = options[name];
+    for (const from of fallbackVariable === undefined
+      ? [variableOf(name)]
+      : [fallbackVariable, variableOf(name)]) {
       const text = env[from];
       if (text !== undefined && text !== '') given.set(name, { text, from });
     }
@@ -79,7 +81,7 @@ export interface DockerVariables {
 }
 
 /** What the environment holds beside the options. */
-export interface Surroundings {
+export interface ProcessEnvironment {
   readonly password: string | undefined;
   /** See ServiceSpec. */
   readonly registrator: ServiceSpec['variables'];
@@ -91,9 +93,9 @@ export interface Surroundings {
  *   said: then Docker is not asked.
  */
 export function checkConfig(
-  given: GivenOptions,
-  { password, registrator: variables, docker }: Surroundings,
-  file: Said = nothingSaid,
+  given: RawOptions,
+  { password, registrator: variables, docker }: ProcessEnvironment,
+  file: RawConfig = emptyConfig,
 ): Checked<Config | ConfigByLabels> {
   const defaults = new Map([...file.defaults, ...given]);
   const { read, problems } = readerOf(defaults);
@@ -114,7 +116,7 @@ export function checkConfig(
   const said = [...flag.services, ...file.services];
   const isLiteral = saysAddress(defaults.get('advertise')?.text ?? '');
   if (said.length > 0 || defaults.has('port') || isLiteral)
-    return settled(shared, problems, readSaid(said, defaults, variables));
+    return configOf(shared, problems, readSaid(said, defaults, variables));
 
   problems.push(...(given.has('service') ? [] : problemsOfDefaults(defaults)));
   if (problems.length > 0) return { problems };
@@ -125,7 +127,7 @@ export function checkConfig(
         const label = servicesOfLabels(labels);
         const all = new Map([...file.defaults, ...label.defaults, ...given]);
         if (label.services.length > 0 || label.problems.length > 0 || all.has('port'))
-          return settled(shared, label.problems, readSaid(label.services, all, variables));
+          return configOf(shared, label.problems, readSaid(label.services, all, variables));
         return { problems: [nothingSaysAService] };
       },
     },
@@ -138,8 +140,8 @@ const nothingSaysAService =
 
 /** The services that are said; where there are none, the one of the options themselves. */
 function readSaid(
-  said: readonly SaidService[],
-  given: GivenOptions,
+  said: readonly RawService[],
+  given: RawOptions,
   variables: ServiceSpec['variables'],
 ): ReturnType<typeof readServices> {
   if (said.length > 0) return readServices(said, given, variables);
@@ -147,7 +149,7 @@ function readSaid(
   return 'problems' in answer ? answer : { services: [answer.service] };
 }
 
-function settled(
+function configOf(
   shared: SharedConfig,
   problems: readonly string[],
   answer: ReturnType<typeof readServices>,
@@ -168,9 +170,9 @@ export interface ListConfig {
 
 /** As `checkConfig`, for `dockreg ls`. */
 export function checkListConfig(
-  given: GivenOptions,
-  { password }: Surroundings,
-  file: Said = nothingSaid,
+  given: RawOptions,
+  { password }: ProcessEnvironment,
+  file: RawConfig = emptyConfig,
 ): Checked<ListConfig> {
   const { read, problems } = readerOf(new Map([...file.defaults, ...given]));
   problems.push(...file.problems);
@@ -186,7 +188,7 @@ export function checkListConfig(
 }
 
 /** As `checkConfig`, for the commands that ask a running dockreg: the path of its control socket. */
-export function checkControlConfig(given: GivenOptions, file: Said = nothingSaid): Checked<string> {
+export function checkControlConfig(given: RawOptions, file: RawConfig = emptyConfig): Checked<string> {
   const { read, problems } = readerOf(new Map([...file.defaults, ...given]));
   const path = read('control');
   if (path === null) problems.push('--control off leaves nobody to ask; say the path of the socket');

@@ -7,11 +7,11 @@ import { readFile } from 'node:fs/promises';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { ConfigError, ExitCode, messageOf } from '../errors.ts';
 import { ReferenceProblem, resolve } from './references.ts';
-import { collectOptions, saidService, type Collected, type Said } from './services.ts';
+import { collectOptions, rawService, type Collected, type RawConfig } from './services.ts';
 import type { ServiceItem } from './service-text.ts';
 
 /** @throws ConfigError when it cannot be read or is no YAML */
-export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<Said> {
+export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     const problem = `--config ${path} cannot be read: ${messageOf(cause)}; name a file that is in this container`;
     throw new ConfigError([problem], ExitCode.config, { cause });
@@ -20,7 +20,7 @@ export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Prom
 }
 
 /** @throws ConfigError when it is no YAML */
-export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessEnv): Said {
+export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessEnv): RawConfig {
   const problems: string[] = [];
 
   const textOf = (value: unknown, at: string): string | null => {
@@ -49,11 +49,11 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
         return text === null ? [] : [{ word, text }];
       }),
     );
-    const notation = {
+    const formatCheck = {
       name: (word: string) => `${at}${word}`,
       assign: (word: string, value: string) => `${word}: ${value}`,
     };
-    const collected = collectOptions(items, notation, where);
+    const collected = collectOptions(items, formatCheck, where);
     problems.push(...collected.problems);
     return collected.given;
   };
@@ -64,7 +64,7 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
     services: Object.entries(mappingOf(services, `${path}: services`, '"web: {port: 8000}"')).map(
       ([name, content]) => {
         const from = `${path}: services.${name}`;
-        return saidService(
+        return rawService(
           from,
           name,
           collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, 'service'),

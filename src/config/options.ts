@@ -47,13 +47,13 @@ export interface Option<T> {
   readonly placeholder: string;
   readonly help: string;
   /** The text that is parsed when nothing is given. */
-  readonly fallback?: string;
+  readonly defaultText?: string;
   /** The text that the flag stands for when it is given without a value. */
-  readonly bare?: string;
+  readonly impliedValue?: string;
   /** A variable of others that holds when neither flag nor variable of ours is given. */
-  readonly standIn?: string;
+  readonly fallbackVariable?: string;
   /** Without it, and without a fallback, the option is left out. */
-  readonly required?: { readonly wayOut: string };
+  readonly required?: { readonly hint: string };
   /** It may be given several times, which is the same as once with this between the values. */
   readonly separator?: string;
   /** It is for the process as a whole, so no service has one of its own. */
@@ -66,7 +66,7 @@ export const options = {
   etcd: {
     placeholder: 'URL[,URL…]',
     help: 'etcd endpoints (required)',
-    required: { wayOut: 'say where etcd is: --etcd http://10.1.0.101:2379' },
+    required: { hint: 'say where etcd is: --etcd http://10.1.0.101:2379' },
     shared: true,
     parse: parseEndpoints,
   },
@@ -88,7 +88,7 @@ export const options = {
   port: {
     placeholder: 'PORT[/udp]',
     help: "the app's local port; left out, labels of the container say it",
-    required: { wayOut: 'say where the app listens: --port 8000' },
+    required: { hint: 'say where the app listens: --port 8000' },
     parse: parseLocalPort,
   },
   service: {
@@ -102,7 +102,7 @@ export const options = {
   key: {
     placeholder: 'PARENT',
     help: 'parent of the keys: /PARENT/<ip>:<port>',
-    fallback: 'service',
+    defaultText: 'service',
     parse: parseKey,
   },
   layout: {
@@ -125,7 +125,7 @@ export const options = {
   scheme: {
     placeholder: 'SCHEME',
     help: 'how the app is spoken to: http, https, h2c, grpc, grpcs, tcp',
-    fallback: 'http',
+    defaultText: 'http',
     parse: parseScheme,
   },
   host: {
@@ -150,8 +150,8 @@ export const options = {
   docker: {
     placeholder: 'SOCKET',
     help: 'the Docker API: a path, unix://… or tcp://…',
-    fallback: '/var/run/docker.sock',
-    standIn: 'DOCKER_HOST',
+    defaultText: '/var/run/docker.sock',
+    fallbackVariable: 'DOCKER_HOST',
     shared: true,
     parse: parseEngineEndpoint,
   },
@@ -169,23 +169,23 @@ export const options = {
   advertise: {
     placeholder: 'MODE|IP:PORT',
     help: 'published, host, container[:NETWORK], swarm, or just this',
-    fallback: 'published',
+    defaultText: 'published',
     parse: parseAdvertise,
   },
   'allow-loopback': {
     placeholder: 'on|off',
     help: 'register a loopback address, which no other host can reach',
-    fallback: 'off',
-    bare: 'on',
+    defaultText: 'off',
+    impliedValue: 'on',
     parse: parseSwitch,
   },
   check: {
     placeholder: 'CHECK',
     help: 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker',
-    fallback: 'http:/',
+    defaultText: 'http:/',
     parse: parseCheckTarget,
   },
-  'check-method': { placeholder: 'METHOD', help: 'http: method', fallback: 'GET', parse: parseMethod },
+  'check-method': { placeholder: 'METHOD', help: 'http: method', defaultText: 'GET', parse: parseMethod },
   'check-header': {
     placeholder: 'NAME:VALUE',
     help: 'http: header, also Host; repeatable',
@@ -195,7 +195,7 @@ export const options = {
   'check-status': {
     placeholder: 'LIST',
     help: 'http: statuses that pass',
-    fallback: '200-399',
+    defaultText: '200-399',
     parse: parseStatuses,
   },
   'check-body': { placeholder: 'TEXT|/REGEX/', help: 'http: what the body has', parse: parseExpectation },
@@ -214,7 +214,7 @@ export const options = {
   'check-insecure': {
     placeholder: '[on|off]',
     help: 'https, grpcs: take any certificate',
-    bare: 'on',
+    impliedValue: 'on',
     parse: parseSwitch,
   },
   'check-socket': {
@@ -222,33 +222,48 @@ export const options = {
     help: "http, tcp, grpc: a Unix socket in place of the app's port",
     parse: parseSocketPath,
   },
-  interval: { placeholder: 'TIME', help: 'from check to check', fallback: '5s', parse: parseDuration },
-  timeout: { placeholder: 'TIME', help: 'how long one check may take', fallback: '3s', parse: parseDuration },
-  rise: { placeholder: 'COUNT', help: 'passes in a row that bring it up', fallback: '1', parse: parseCount },
-  fall: { placeholder: 'COUNT', help: 'fails in a row that bring it down', fallback: '1', parse: parseCount },
+  interval: { placeholder: 'TIME', help: 'from check to check', defaultText: '5s', parse: parseDuration },
+  timeout: {
+    placeholder: 'TIME',
+    help: 'how long one check may take',
+    defaultText: '3s',
+    parse: parseDuration,
+  },
+  rise: {
+    placeholder: 'COUNT',
+    help: 'passes in a row that bring it up',
+    defaultText: '1',
+    parse: parseCount,
+  },
+  fall: {
+    placeholder: 'COUNT',
+    help: 'fails in a row that bring it down',
+    defaultText: '1',
+    parse: parseCount,
+  },
   'start-period': {
     placeholder: 'TIME',
     help: 'how long after the start fails are expected',
-    fallback: '0',
+    defaultText: '0',
     parse: parsePause,
   },
   ttl: {
     placeholder: 'TIME',
     help: 'how long the key outlives a lost container',
-    fallback: '20s',
+    defaultText: '20s',
     parse: parseTtl,
   },
   drain: {
     placeholder: 'TIME',
     help: 'how long the app goes on at a stop after its key is gone',
-    fallback: '0',
+    defaultText: '0',
     shared: true,
     parse: parsePause,
   },
   control: {
     placeholder: 'PATH|off',
     help: 'the Unix socket of dockreg drain, resume, status',
-    fallback: '/run/dockreg.sock',
+    defaultText: '/run/dockreg.sock',
     shared: true,
     parse: parseControl,
   },
@@ -261,13 +276,13 @@ export const options = {
   watch: {
     placeholder: 'on|off',
     help: 'notice at once what becomes of the app, from the kernel',
-    fallback: 'on',
+    defaultText: 'on',
     parse: parseSwitch,
   },
   log: {
     placeholder: 'FORMAT',
     help: 'logfmt or json',
-    fallback: 'logfmt',
+    defaultText: 'logfmt',
     shared: true,
     parse: parseLogFormat,
   },

@@ -11,11 +11,11 @@ export class ReferenceProblem extends Error {
 export function resolve(text: string, env: Readonly<Record<string, string | undefined>>): string {
   return text.replaceAll(
     /\$\$\{|\$\{(?:([A-Za-z_]\w*)(?::-([^}]*))?\})?/g,
-    (reference, name: string | undefined, fallback: string | undefined) => {
+    (reference, name: string | undefined, defaultText: string | undefined) => {
       if (reference === '$${') return '${';
       if (name === undefined)
         throw new ReferenceProblem('has "${" without a variable; write ${NAME}, or $${ for a literal "${"');
-      const value = env[name] || fallback;
+      const value = env[name] || defaultText;
       if (value === undefined)
         throw new ReferenceProblem(
           `names the variable ${name}, which is not set; set it, or write \${${name}:-a default}`,

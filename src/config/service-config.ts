@@ -12,14 +12,14 @@ import {
 } from '../core/layouts/instance.ts';
 import { recordsOf, type Publication } from '../core/layouts/layouts.ts';
 import { readCheck } from './check.ts';
-import { readerOf, type GivenOptions, type Read } from './given.ts';
+import { readerOf, type RawOptions, type Read } from './given.ts';
 import type { LayoutChoice } from './service.ts';
 import type { HostName } from './values.ts';
 
 /** One service: where it listens, how it is checked, and as what and how it is registered. */
 export interface ServiceConfig {
   /** What the log and the doctor call it where there are several. */
-  readonly handle: string;
+  readonly label: string;
   readonly localPort: number;
   readonly protocol: Protocol;
   readonly spec: ServiceSpec;
@@ -47,16 +47,16 @@ export interface ServiceConfig {
  * flag begins with `whose`.
  */
 export function readService(
-  given: GivenOptions,
+  given: RawOptions,
   variables: ServiceSpec['variables'],
-  whose = '',
+  prefix = '',
 ): { readonly service: ServiceConfig } | { readonly problems: readonly string[] } {
   const { read, problems } = readerOf(given);
-  const check = readCheck(given, whose);
+  const check = readCheck(given, prefix);
   const port = read('port');
   const name = read('name');
   const values = {
-    handle: name ?? given.get('port')?.text ?? '',
+    label: name ?? given.get('port')?.text ?? '',
     localPort: port?.port,
     protocol: port?.protocol,
     spec: {
@@ -83,18 +83,18 @@ export function readService(
     watch: read('watch'),
   };
   if ('problems' in check) problems.push(...check.problems);
-  problems.push(...conflicts(values).map(problem => `${whose}${problem}`));
+  problems.push(...conflicts(values).map(problem => `${prefix}${problem}`));
   if (problems.length > 0) return { problems };
   const service = values as ServiceConfig;
   const problem = foreseeProblem(service);
-  return problem === undefined ? { service } : { problems: [`${whose}${problem}`] };
+  return problem === undefined ? { service } : { problems: [`${prefix}${problem}`] };
 }
 
 export function readPublication(read: Read): Publication {
   const parent = read('key') ?? '';
   const own = read('record') ?? [];
-  const fallback: LayoutChoice[] = own.length > 0 ? [] : [{ name: 'service', root: parent }];
-  const layouts = (read('layout') ?? fallback).map(({ name, root = parent }) => ({ name, root }));
+  const defaultText: LayoutChoice[] = own.length > 0 ? [] : [{ name: 'service', root: parent }];
+  const layouts = (read('layout') ?? defaultText).map(({ name, root = parent }) => ({ name, root }));
   return { layouts, own };
 }
 

@@ -23,14 +23,14 @@ export function parseServices(text: string): ServiceItem[][] {
   for (let end = ','; end !== '';) {
     const start = item.lastIndex;
     const found = item.exec(text);
-    if (found === null) throw new ValueProblem(wayOutAt(text.slice(start)));
-    const [, word = '', value, quoted, bare = '', delimiter = ''] = found;
+    if (found === null) throw new ValueProblem(hintAt(text.slice(start)));
+    const [, word = '', value, quoted, unquoted = '', delimiter = ''] = found;
     const isBlankLine = word === '' && value === undefined && service.length === 0 && delimiter !== ',';
     if (word === '' && !isBlankLine)
       throw new ValueProblem(
         'has an item without an option; separate options by single commas: name=web,port=8000',
       );
-    if (!isBlankLine) service.push({ word, text: quoted?.replaceAll('""', '"') ?? bare.trim() });
+    if (!isBlankLine) service.push({ word, text: quoted?.replaceAll('""', '"') ?? unquoted.trim() });
     if (delimiter !== ',' && service.length > 0) {
       services.push(service);
       service = [];
@@ -41,7 +41,7 @@ export function parseServices(text: string): ServiceItem[][] {
   return services;
 }
 
-function wayOutAt(rest: string): string {
+function hintAt(rest: string): string {
   const example = 'tags="blue,canary", and a double quote in it as ""';
   return rest.includes('"')
     ? `has quotes that do not go around a whole value (${rest.split('\n')[0]}); write a value with a comma as ${example}`

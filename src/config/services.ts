@@ -5,29 +5,29 @@
 import { closest } from 'fastest-levenshtein';
 import type { ServiceSpec } from '../core/layouts/instance.ts';
 import { conflictAmong } from '../core/layouts/layouts.ts';
-import { isOfUse } from './check.ts';
-import { collector, readerOf, type Given, type GivenOptions, type Notation } from './given.ts';
+import { appliesTo } from './check.ts';
+import { collector, readerOf, type RawOption, type RawOptions, type Syntax } from './given.ts';
 import { optionNames, options, variableOf, type Option, type OptionName } from './options.ts';
 import { likelyInstance, readService, type ServiceConfig } from './service-config.ts';
 import type { ServiceItem } from './service-text.ts';
 
 /** A service before its texts are read. */
-export interface SaidService {
+export interface RawService {
   /** Where it is said, for an error: `--service web`. */
   readonly from: string;
   /** What it is called where it is said; undefined where that is its name. */
-  readonly handle: string | undefined;
-  readonly own: GivenOptions;
+  readonly label: string | undefined;
+  readonly own: RawOptions;
 }
 
 /** Services, and options for all of them, as they stand in one place. */
-export interface Said {
-  readonly defaults: GivenOptions;
-  readonly services: readonly SaidService[];
+export interface RawConfig {
+  readonly defaults: RawOptions;
+  readonly services: readonly RawService[];
   readonly problems: readonly string[];
 }
 
-export const nothingSaid: Said = { defaults: new Map(), services: [], problems: [] };
+export const emptyConfig: RawConfig = { defaults: new Map(), services: [], problems: [] };
 
 function isShared(name: OptionName): boolean {
   const option: Option<unknown> = options[name];
@@ -39,18 +39,18 @@ const ofService = optionNames.filter(name => !isShared(name));
 const ofFile = optionNames.filter(name => name !== 'config' && name !== 'service');
 
 /** What was given, before a name is added. */
-export type Collected = Map<OptionName, Given>;
+export type Collected = Map<OptionName, RawOption>;
 
 /** Options as they stand in one place: `text` is empty where there is none, and one may stand there several times. */
 export function collectOptions(
   items: readonly ServiceItem[],
-  notation: Notation,
+  formatCheck: Syntax,
   where: 'service' | 'file',
 ): { readonly given: Collected; readonly problems: readonly string[] } {
-  const collected = collector(notation);
+  const collected = collector(formatCheck);
   for (const word of new Set(items.map(item => item.word))) {
     const name = (where === 'file' ? ofFile : ofService).find(each => each === word);
-    if (name === undefined) collected.problems.push(`${notation.name(word)} ${refusalOf(word, where)}`);
+    if (name === undefined) collected.problems.push(`${formatCheck.name(word)} ${refusalOf(word, where)}`);
     else
       collected.add(
         name,
@@ -68,36 +68,36 @@ function refusalOf(word: string, where: 'service' | 'file'): string {
 }
 
 /** The services of --service, or of its variable. */
-export function servicesOfFlag(items: readonly (readonly ServiceItem[])[], flag: string): Said {
+export function servicesOfFlag(items: readonly (readonly ServiceItem[])[], flag: string): RawConfig {
   const problems: string[] = [];
   const services = items.map((own, index) => {
     const from = `${flag} ${own.find(({ word }) => word === 'name')?.text || `number ${index + 1}`}`;
-    const notation: Notation = {
+    const formatCheck: Syntax = {
       name: word => `${from}: ${word}`,
       assign: (word, value) => `${word}=${value}`,
     };
-    const collected = collectOptions(own, notation, 'service');
+    const collected = collectOptions(own, formatCheck, 'service');
     problems.push(...collected.problems);
-    return { from, handle: undefined, own: collected.given };
+    return { from, label: undefined, own: collected.given };
   });
   return { defaults: new Map(), services, problems };
 }
 
 /** A service that is called so where it is said, which is its name unless it says another. */
-export function saidService(from: string, handle: string, own: Collected): SaidService {
-  if (!own.has('name')) own.set('name', { text: handle, from: `${from}: name` });
-  return { from, handle, own };
+export function rawService(from: string, label: string, own: Collected): RawService {
+  if (!own.has('name')) own.set('name', { text: label, from: `${from}: name` });
+  return { from, label, own };
 }
 
 /** All services, each with the defaults that it does not say itself; or every problem at once. */
 export function readServices(
-  said: readonly SaidService[],
-  defaults: GivenOptions,
+  said: readonly RawService[],
+  defaults: RawOptions,
   variables: ServiceSpec['variables'],
 ): { readonly services: readonly ServiceConfig[] } | { readonly problems: readonly string[] } {
   const problems: string[] = [];
   const services: ServiceConfig[] = [];
-  for (const { from, handle, own } of said) {
+  for (const { from, label, own } of said) {
     const given = inherit(own, defaults);
     if (!given.has('port')) {
       problems.push(`${from}: port is missing; say where its app listens, such as port 8000`);
@@ -105,7 +105,7 @@ export function readServices(
     }
     const answer = readService(given, variables, `${from}: `);
     if ('problems' in answer) problems.push(...answer.problems);
-    else services.push({ ...answer.service, handle: handle ?? answer.service.handle });
+    else services.push({ ...answer.service, label: label ?? answer.service.label });
   }
   // What is wrong with a default is wrong in every service.
   if (problems.length > 0) return { problems: [...new Set(problems)] };
@@ -115,7 +115,7 @@ export function readServices(
 }
 
 /** What is wrong with options that are for services that are not known yet. */
-export function problemsOfDefaults(defaults: GivenOptions): string[] {
+export function problemsOfDefaults(defaults: RawOptions): string[] {
   const { read, problems } = readerOf(defaults);
   for (const name of defaults.keys()) if (!isShared(name)) read(name);
   return problems;
@@ -127,21 +127,21 @@ export function saysAddress(advertise: string): boolean {
 }
 
 /** A default that is of no use to what the service itself says of its check or its address is none of its. */
-function inherit(own: GivenOptions, defaults: GivenOptions): GivenOptions {
+function inherit(own: RawOptions, defaults: RawOptions): RawOptions {
   const check = own.get('check')?.text;
   const advertise = own.get('advertise')?.text ?? '';
   const isInherited = (name: OptionName): boolean => {
     if (name === 'ip') return !advertise.startsWith('container') && !saysAddress(advertise);
-    return check === undefined || isOfUse(name, check.replace(/:.*/s, ''));
+    return check === undefined || appliesTo(name, check.replace(/:.*/s, ''));
   };
   return new Map([...[...defaults].filter(([name]) => isInherited(name)), ...own]);
 }
 
 /** Those of one name are called by their ports too. */
 function tellApart(service: ServiceConfig, services: readonly ServiceConfig[]): ServiceConfig {
-  const { handle, localPort } = service;
-  const isAlone = services.filter(other => other.handle === handle).length === 1;
-  return isAlone ? service : { ...service, handle: `${handle}:${localPort}` };
+  const { label, localPort } = service;
+  const isAlone = services.filter(other => other.label === label).length === 1;
+  return isAlone ? service : { ...service, label: `${label}:${localPort}` };
 }
 
 /** What the services would do to each other in etcd, as far as it can be foreseen. */
@@ -151,7 +151,7 @@ function conflictOf(services: readonly ServiceConfig[]): string | undefined {
   );
   return conflictAmong(
     services.map((service, index) => ({
-      title: service.handle,
+      title: service.label,
       publication: service.publication,
       makeInstance: () => likelyInstance(service, whereabouts.indexOf(whereabouts[index] ?? '') + 1),
     })),

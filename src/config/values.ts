@@ -145,13 +145,13 @@ function parseEndpoint(item: string): string {
 
 /** The parent of the keys, with or without one leading slash; returned without. */
 export function parseKey(text: string): string {
-  const parts = text.replace(/^\//, '').split('/');
-  if (parts.some(part => part === '' || part === '.' || part === '..' || /[\s\p{Cc}]/u.test(part))) {
+  const names = text.replace(/^\//, '').split('/');
+  if (names.some(part => part === '' || part === '.' || part === '..' || /[\s\p{Cc}]/u.test(part))) {
     throw new ValueProblem(
       'must be names separated by single slashes, without spaces and without "." or "..", such as service or prod/service',
     );
   }
-  return parts.join('/');
+  return names.join('/');
 }
 
 export function parseContainerId(text: string): string {

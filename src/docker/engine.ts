@@ -190,12 +190,12 @@ function explain(endpoint: EngineEndpoint, error: unknown): string {
     return `may not open the Docker socket ${endpoint.path}; run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT`;
   }
   const message = `Docker at ${at}: ${plain(messageOf(error))}`;
-  const wayOut = endpoint.kind === 'tcp' ? wayOutOfTls(endpoint.certificates, code, message) : undefined;
-  return wayOut ? `${message}; ${wayOut}` : message;
+  const hint = endpoint.kind === 'tcp' ? tlsHint(endpoint.certificates, code, message) : undefined;
+  return hint ? `${message}; ${hint}` : message;
 }
 
 /** What to do about a connection on which the two sides could not agree; undefined when it is none of that. */
-function wayOutOfTls(certificates: string | undefined, code: unknown, message: string): string | undefined {
+function tlsHint(certificates: string | undefined, code: unknown, message: string): string | undefined {
   if (certificates === undefined) {
     return /HTTPS server/.test(message)
       ? 'it speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH'

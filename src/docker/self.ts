@@ -11,7 +11,7 @@ import {
   type SwarmFacts,
 } from '../core/address/advertise.ts';
 import type { ContainerView } from '../core/address/container.ts';
-import { candidates, type Candidate, type Surroundings } from '../core/address/identity.ts';
+import { candidates, type Candidate, type IdentitySources } from '../core/address/identity.ts';
 import { UnavailableError } from '../errors.ts';
 import type { Engine } from './engine.ts';
 
@@ -30,7 +30,7 @@ export interface Self {
  */
 export async function findSelf(engine: Engine, ownId: string | undefined): Promise<Self> {
   const tried: string[] = [];
-  for (const { id, source } of candidates(await readSurroundings(ownId))) {
+  for (const { id, source } of candidates(await readIdentitySources(ownId))) {
     const container = await engine.inspect(id);
     if (container?.running) return { container, source, network: await networkOwner(engine, container) };
     tried.push(`${id.slice(0, 12)} (${source})`);
@@ -68,7 +68,7 @@ async function networkOwner(engine: Engine, container: ContainerView): Promise<C
   return id === undefined ? container : ((await engine.inspect(id)) ?? container);
 }
 
-async function readSurroundings(container: string | undefined): Promise<Surroundings> {
+async function readIdentitySources(container: string | undefined): Promise<IdentitySources> {
   const files = ['/proc/self/mountinfo', '/proc/self/cgroup', '/run/.containerenv'];
   const [mountinfo, cgroup, containerenv] = await Promise.all(
     files.map(path => readFile(path, 'utf8').catch(() => '')),

@@ -9,39 +9,42 @@ import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { passwordCheckWaitMs } from '../core/lease/password-check.ts';
-import type { LeaseId, Seen, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
+import type { LeaseId, Observed, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
 import type { TlsFiles } from '../core/settings/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import { readTls } from './tls.ts';
 import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
 
-export interface Member {
+export interface EtcdClient {
   /** @throws LeaseExistsError when the id is taken, by an earlier try of ours. */
-  grant(id: LeaseId, ttlSeconds: number, limit: Limit): Promise<void>;
+  grant(id: LeaseId, ttlSeconds: number, limit: CallLimit): Promise<void>;
   /** Keeps the lease alive and looks at the keys, both at once; what the look throws is part of the answer. @throws LeaseGoneError */
-  renew(id: LeaseId, keys: readonly string[], limit: Limit): Promise<Renewal>;
+  renew(id: LeaseId, keys: readonly string[], limit: CallLimit): Promise<Renewal>;
   /** One transaction under the lease. @throws LeaseGoneError */
-  write(id: LeaseId, write: Write, limit: Limit): Promise<WriteAnswer>;
+  write(id: LeaseId, write: Write, limit: CallLimit): Promise<WriteAnswer>;
   /** Deletes the lease and every key under it. @throws LeaseGoneError */
-  revoke(id: LeaseId, limit: Limit): Promise<void>;
+  revoke(id: LeaseId, limit: CallLimit): Promise<void>;
   /** How the member is; it answers alone, without the others. */
-  status(limit: Limit): Promise<MemberStatus>;
+  status(limit: CallLimit): Promise<MemberStatus>;
   /**
    * The write of these records as etcd would take it: its rights are checked, its size, and that a majority agrees. But
    * its condition can never hold, so that nothing is written. Answers with what stands under the keys.
    */
-  rehearse(records: readonly ServiceRecord[], limit: Limit): Promise<Seen>;
+  rehearse(records: readonly ServiceRecord[], limit: CallLimit): Promise<Observed>;
   /** All keys that begin so, in their order. */
-  list(prefix: string, limit: Limit): Promise<ListedKey[]>;
+  list(prefix: string, limit: CallLimit): Promise<ListedKey[]>;
   /** What is left of the lease, and what it was granted, in seconds; null when it is gone. */
-  timeToLive(id: LeaseId, limit: Limit): Promise<{ readonly left: number; readonly granted: number } | null>;
+  timeToLive(
+    id: LeaseId,
+    limit: CallLimit,
+  ): Promise<{ readonly left: number; readonly granted: number } | null>;
   /** Ends the connection, at once or when the password check is done that is under way. */
   close(): void;
 }
 
 /** The lease was kept. */
-export type Renewal = { readonly seen: Seen } | { readonly seen: null; readonly error: unknown };
+export type Renewal = { readonly observed: Observed } | { readonly observed: null; readonly error: unknown };
 
 export interface ListedKey {
   readonly key: string;
@@ -54,18 +57,18 @@ export interface ListedKey {
 export type WriteAnswer =
   | { readonly done: true; readonly modRevision: string }
   /** Nothing was written; this is what stands under the keys that were expected otherwise. */
-  | { readonly done: false; readonly seen: Seen };
+  | { readonly done: false; readonly observed: Observed };
 
 export interface MemberStatus {
   readonly version: string;
   readonly clusterId: string;
   /** Whether it knows a leader. */
-  readonly isLed: boolean;
+  readonly hasLeader: boolean;
   /** Alarms that are raised in the cluster, such as `NOSPACE`. */
   readonly alarms: readonly string[];
 }
 
-export interface Limit {
+export interface CallLimit {
   /** The most that one call may take, in milliseconds in which we run. */
   readonly ms: number;
   /** Aborted when the answer is no longer wanted; the call is then left to its deadline. */
@@ -104,7 +107,7 @@ const pageKeys = 1000;
 export interface Access {
   readonly clock: Clock;
   /** A number in [0, 1). */
-  readonly chance: () => number;
+  readonly random: () => number;
   readonly tls: TlsFiles;
   readonly tokens: TokenKeeper;
 }
@@ -119,10 +122,10 @@ interface CallOptions {
  * first request.
  * @throws MemberError when a certificate cannot be used
  */
-export async function connectMember(
+export async function connectClient(
   endpoint: string,
-  { clock, chance, tls, tokens }: Access,
-): Promise<Member> {
+  { clock, random, tls, tokens }: Access,
+): Promise<EtcdClient> {
   const credentials = await readTls(tls).catch((cause: unknown) => {
     throw new MemberError(messageOf(cause), { cause });
   });
@@ -177,7 +180,7 @@ export async function connectMember(
       // The first answer would count the time to connect.
       if (!channel.isReady()) await listen();
       for (let attempt = 1; ; attempt++) {
-        const pause = passwordCheckWaitMs(await listen(), attempt, chance());
+        const pause = passwordCheckWaitMs(await listen(), attempt, random());
         if (pause === 0) break;
         await clock.sleep(pause, closed.signal);
         const known = tokens.known();
@@ -198,7 +201,7 @@ export async function connectMember(
   };
 
   /** The token, or none without a user. Whoever waits for it goes when his time is up; the password check goes on. */
-  const obtainToken = async (limit: Limit): Promise<string | undefined> => {
+  const obtainToken = async (limit: CallLimit): Promise<string | undefined> => {
     const known = tokens.known();
     if (!tokens.isUsed || known !== undefined) return known;
     const [askedAt, wasReady] = [clock.now(), channel.isReady()];
@@ -220,7 +223,7 @@ export async function connectMember(
 
   const call = async <T>(
     what: string,
-    limit: Limit,
+    limit: CallLimit,
     request: (options: CallOptions) => Promise<T>,
     tries: 'with what we have' | 'first' | 'last' = 'first',
   ): Promise<T> => {
@@ -258,14 +261,14 @@ export async function connectMember(
       }),
 
     async renew(id, keys, limit) {
-      const look = call('look', limit, async (options): Promise<Renewal> => {
+      const read = call('look', limit, async (options): Promise<Renewal> => {
         const { responses } = await client.kv.txn({ success: keys.map(lookUp) }, options);
-        return { seen: seenIn(responses.map(({ response_range }) => response_range)) };
+        return { observed: observedIn(responses.map(({ response_range }) => response_range)) };
       });
       const [, renewal] = await Promise.all([
         // etcd asks no token for this. A lease must not wait while everybody authenticates again after a restart.
         call('renew', limit, options => keepAlive(id, options), 'with what we have'),
-        look.catch((error: unknown): Renewal => ({ seen: null, error })),
+        read.catch((error: unknown): Renewal => ({ observed: null, error })),
       ]);
       return renewal;
     },
@@ -292,7 +295,7 @@ export async function connectMember(
         );
         return succeeded
           ? { done: true, modRevision: header.revision }
-          : { done: false, seen: seenIn(responses.map(({ response_range }) => response_range)) };
+          : { done: false, observed: observedIn(responses.map(({ response_range }) => response_range)) };
       }),
 
     revoke: (id, limit) =>
@@ -306,7 +309,7 @@ export async function connectMember(
         const alarms = errors
           .map(error => /alarm:(\w+)/.exec(error)?.[1])
           .filter(alarm => alarm !== undefined);
-        return { version, clusterId: header.cluster_id, isLed: leader !== '0', alarms };
+        return { version, clusterId: header.cluster_id, hasLeader: leader !== '0', alarms };
       }),
 
     rehearse: (records, limit) =>
@@ -327,7 +330,7 @@ export async function connectMember(
           },
           options,
         );
-        return seenIn(responses.map(({ response_range }) => response_range));
+        return observedIn(responses.map(({ response_range }) => response_range));
       }),
 
     async list(prefix, limit) {
@@ -388,7 +391,7 @@ function lookUp(key: string): { request_range: { key: Buffer } } {
   return { request_range: { key: Buffer.from(key) } };
 }
 
-function seenIn(ranges: readonly IRangeResponse[]): Seen {
+function observedIn(ranges: readonly IRangeResponse[]): Observed {
   const found = ranges.flatMap(({ kvs }) => kvs);
   return new Map(
     found.map(({ key, value, lease, mod_revision }): [string, Stored] => [
@@ -404,12 +407,12 @@ function translate(what: string, cause: unknown): Error {
   const message = `${what}: ${plain(messageOf(cause))}`;
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
-  const wayOut = wayOutOf(message);
-  return wayOut ? new DeniedError(`${message}; ${wayOut}`, { cause }) : new MemberError(message, { cause });
+  const hint = hintFor(message);
+  return hint ? new DeniedError(`${message}; ${hint}`, { cause }) : new MemberError(message, { cause });
 }
 
 /** What a person must do about a refusal; undefined when it is none. */
-function wayOutOf(message: string): string | undefined {
+function hintFor(message: string): string | undefined {
   if (/authentication failed/.test(message)) return 'check --etcd-user and its password';
   if (/user name is empty|invalid auth token/.test(message)) return 'etcd wants a user: --etcd-user';
   if (/permission denied/.test(message))

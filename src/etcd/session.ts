@@ -15,13 +15,13 @@ import {
   type Lease,
   type LeaseAnswer,
   type LeaseRules,
-  type Step,
-  type Want,
+  type LeaseStep,
+  type DesiredState,
 } from '../core/lease/lease.ts';
 import { contestedKeys, isUpdate, type LeaseId, type ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
-import type { Limit, Member } from './member.ts';
+import type { CallLimit, EtcdClient } from './member.ts';
 
 export interface Session {
   /** Keep these records for an app whose last check began at `checkedAt`. Called after each check; never waits. */
@@ -29,7 +29,7 @@ export interface Session {
   /** Remove everything, now. What is under way is abandoned. */
   withdraw(): void;
   /** What is known now. */
-  look(): SessionView;
+  snapshot(): SessionView;
   /** Withdraws, tries for at most `withinMs`, and ends. Resolves with whether etcd confirmed that nothing is left. */
   close(withinMs: number): Promise<boolean>;
 }
@@ -76,13 +76,13 @@ export type SessionEvent =
 
 export interface SessionOptions {
   readonly endpoints: readonly string[];
-  readonly connect: (endpoint: string) => Promise<Member>;
+  readonly connect: (endpoint: string) => Promise<EtcdClient>;
   readonly ttlSeconds: number;
   readonly rules: LeaseRules;
   readonly clock: Clock;
   /** A number in [0, 1). */
-  readonly chance: () => number;
-  readonly tell: (event: SessionEvent) => void;
+  readonly random: () => number;
+  readonly emit: (event: SessionEvent) => void;
   /** Asks for a check of the app, now. */
   readonly askForCheck: () => void;
 }
@@ -94,17 +94,17 @@ const revokeMs = [500, 1000, 2000] as const;
 const nextMemberMs = 50;
 
 export function openSession(options: SessionOptions): Session {
-  const { clock, rules, tell } = options;
-  const endpoints = shuffle(options.endpoints, options.chance);
+  const { clock, rules, emit } = options;
+  const endpoints = shuffle(options.endpoints, options.random);
   let lease: Lease = noLease;
-  let want: Want = { kind: 'nothing' };
+  let desired: DesiredState = { kind: 'nothing' };
   let outage: Outage | null = null;
   let failures = 0;
   /** What failed last in the outage. */
-  let failing: Step['kind'] | null = null;
+  let failing: LeaseStep['kind'] | null = null;
   let uncertain = false;
   let at = 0;
-  let member: Member | null = null;
+  let member: EtcdClient | null = null;
   /** Ends the wait for something to do. */
   let wake: (() => void) | null = null;
   /** Ends the wait for the next try. */
@@ -116,10 +116,13 @@ export function openSession(options: SessionOptions): Session {
 
   const endpoint = (): string => endpoints[at] ?? '';
   const apply = (answer: LeaseAnswer): void => {
-    lease = advance(lease, answer, want, rules);
+    lease = advance(lease, answer, desired, rules);
   };
 
-  const perform = async (step: Exclude<Step, { kind: 'idle' | 'check' }>, limit: Limit): Promise<void> => {
+  const perform = async (
+    step: Exclude<LeaseStep, { kind: 'idle' | 'check' }>,
+    limit: CallLimit,
+  ): Promise<void> => {
     member ??= await options.connect(endpoint());
     const sentAt = clock.now();
     switch (step.kind) {
@@ -138,35 +141,35 @@ export function openSession(options: SessionOptions): Session {
       case 'write': {
         const before = lease;
         const answer = await member.write(step.id, step.write, limit);
-        if (!answer.done) return apply({ kind: 'refused', write: step.write, seen: answer.seen });
+        if (!answer.done) return apply({ kind: 'refused', write: step.write, observed: answer.observed });
         apply({ kind: 'written', write: step.write, modRevision: answer.modRevision, at: clock.now() });
         const keys = step.write.puts.map(({ key }) => key);
-        if (before.kind === 'held' && before.claim === 'take') {
-          tell({ kind: 'registered', keys, lease: step.id, endpoint: endpoint() });
+        if (before.kind === 'held' && before.ownership === 'claiming') {
+          emit({ kind: 'registered', keys, lease: step.id, endpoint: endpoint() });
         } else if (step.write.removes.length > 0) {
-          tell({ kind: 'moved', keys, removed: step.write.removes, endpoint: endpoint() });
-        } else if (before.kind === 'held' && isUpdate(step.write, before.seen, step.id)) {
-          tell({ kind: 'updated', keys, endpoint: endpoint() });
+          emit({ kind: 'moved', keys, removed: step.write.removes, endpoint: endpoint() });
+        } else if (before.kind === 'held' && isUpdate(step.write, before.observed, step.id)) {
+          emit({ kind: 'updated', keys, endpoint: endpoint() });
         } else {
-          tell({ kind: 'restored', keys, endpoint: endpoint() });
+          emit({ kind: 'restored', keys, endpoint: endpoint() });
         }
         return;
       }
       case 'renew': {
         const renewal = await member.renew(step.id, step.keys, limit);
-        if (renewal.seen === null) {
+        if (renewal.observed === null) {
           apply({ kind: 'kept', at: sentAt });
           throw renewal.error;
         }
-        const { seen } = renewal;
-        const contested = want.kind === 'records' ? contestedKeys(want.records, seen, step.id) : [];
+        const { observed } = renewal;
+        const contested = desired.kind === 'records' ? contestedKeys(desired.records, observed, step.id) : [];
         const before =
-          lease.kind === 'held' && want.kind === 'records'
-            ? contestedKeys(want.records, lease.seen, step.id)
+          lease.kind === 'held' && desired.kind === 'records'
+            ? contestedKeys(desired.records, lease.observed, step.id)
             : [];
-        apply({ kind: 'renewed', seen, at: sentAt });
+        apply({ kind: 'renewed', observed, at: sentAt });
         if (contested.length > 0 && before.length === 0)
-          tell({ kind: 'contested', keys: contested, endpoint: endpoint() });
+          emit({ kind: 'contested', keys: contested, endpoint: endpoint() });
         return;
       }
       case 'revoke': {
@@ -175,7 +178,7 @@ export function openSession(options: SessionOptions): Session {
           if (!(error instanceof LeaseGoneError)) throw error;
         });
         apply({ kind: 'revoked' });
-        tell({ kind: 'withdrawn', endpoint: endpoint(), lease: step.id });
+        emit({ kind: 'withdrawn', endpoint: endpoint(), lease: step.id });
         return;
       }
     }
@@ -183,7 +186,7 @@ export function openSession(options: SessionOptions): Session {
 
   const succeeded = (): void => {
     if (outage)
-      tell({
+      emit({
         kind: 'recovered',
         endpoint: endpoint(),
         tries: outage.attempts,
@@ -202,7 +205,7 @@ export function openSession(options: SessionOptions): Session {
     failures += 1;
     const { attempts: tries } = outage;
     if (noted.report)
-      tell({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
+      emit({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
     const isRoundOver = tries % endpoints.length === 0;
     // To connect anew would only add to the work of one that has more than it can do.
     const stay = isRoundOver && error instanceof UnansweredError && error.isAlive;
@@ -213,7 +216,7 @@ export function openSession(options: SessionOptions): Session {
     }
     if (!isRoundOver) return nextMemberMs;
     const isDenied = error instanceof DeniedError;
-    const wait = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, options.chance());
+    const wait = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, options.random());
     // A lease asks for no rights to be kept alive.
     return isDenied && lease.kind === 'held' ? Math.min(wait, rules.renewGapMs) : wait;
   };
@@ -223,10 +226,10 @@ export function openSession(options: SessionOptions): Session {
     const wasUncertain = uncertain;
     uncertain = forMs >= options.ttlSeconds * 1000;
     if (wasUncertain || !uncertain || lease.kind !== 'held') return;
-    tell({ kind: 'uncertain', lease: lease.id, forMs });
+    emit({ kind: 'uncertain', lease: lease.id, forMs });
   };
 
-  const turn = async (step: Exclude<Step, { kind: 'idle' | 'check' }>): Promise<void> => {
+  const turn = async (step: Exclude<LeaseStep, { kind: 'idle' | 'check' }>): Promise<void> => {
     request = new AbortController();
     const { signal } = request;
     const limitMs =
@@ -237,14 +240,14 @@ export function openSession(options: SessionOptions): Session {
       const isBetween =
         step.kind === 'renew' &&
         failing === 'write' &&
-        nextStep(lease, want, clock.now(), rules).kind === 'write';
+        nextStep(lease, desired, clock.now(), rules).kind === 'write';
       if (!isBetween) succeeded();
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof LeaseGoneError) {
         succeeded();
         apply({ kind: 'lost', at: clock.now() });
-        tell({
+        emit({
           kind: 'lost',
           lease: 'id' in step && step.id ? step.id : '',
           endpoint: endpoint(),
@@ -263,7 +266,7 @@ export function openSession(options: SessionOptions): Session {
 
   const run = async (): Promise<void> => {
     while (!closed.signal.aborted) {
-      const step = nextStep(lease, want, clock.now(), rules);
+      const step = nextStep(lease, desired, clock.now(), rules);
       if (step.kind !== 'idle' && step.kind !== 'check') {
         await turn(step);
         continue;
@@ -283,20 +286,20 @@ export function openSession(options: SessionOptions): Session {
 
   return {
     publish(records, checkedAt) {
-      const news = want.kind === 'nothing';
-      want = { kind: 'records', records, checkedAt };
+      const news = desired.kind === 'nothing';
+      desired = { kind: 'records', records, checkedAt };
       wake?.();
       // A try that waits for its turn keeps its turn: checks go on at their own pace while etcd is away.
       if (news) hurry.abort();
     },
     withdraw() {
-      if (want.kind === 'nothing') return;
-      want = { kind: 'nothing' };
+      if (desired.kind === 'nothing') return;
+      desired = { kind: 'nothing' };
       request.abort(new Error('no longer wanted'));
       wake?.();
       hurry.abort();
     },
-    look: () => ({ lease, outage, failures }),
+    snapshot: () => ({ lease, outage, failures }),
     async close(withinMs) {
       this.withdraw();
       closing = true;

@@ -10,12 +10,12 @@ import {
   isUnchanged,
   isUnsettled,
   knownSocket,
-  lookGapMs,
-  lookMs,
-  nextLook,
-  see,
+  readingGapMs,
+  pollMs,
+  nextReading,
+  observe,
   startWatch,
-  type Sight,
+  type Observation,
   type WatchNews,
 } from '../core/watch/watch.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
@@ -25,7 +25,7 @@ export interface AppWatch {
   /** Waits until a look is due, or until that moment (monotonic ms), or until the signal aborts. */
   wait(until: number, signal: AbortSignal): Promise<void>;
   /** Looks if a look is due, and as often as it takes to understand what is seen. */
-  look(): Promise<readonly WatchNews[]>;
+  poll(): Promise<readonly WatchNews[]>;
   /** A check of the app was made. */
   checked(passed: boolean): void;
   close(): void;
@@ -50,13 +50,13 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
   /** What a glance saw, and nobody was told yet. */
   let pending: readonly WatchNews[] | null = null;
 
-  const lookOnce = async (): Promise<Sight> => {
+  const readOnce = async (): Promise<Observation> => {
     const startedAt = clock.now();
-    switch (nextLook(watch, startedAt)) {
+    switch (nextReading(watch, startedAt)) {
       case 'connect':
         return tryConnect(clock, host, port);
       case 'owner':
-        return holder?.look() ?? { kind: 'left', how: 'is out of sight' };
+        return holder?.poll() ?? { kind: 'left', how: 'is out of sight' };
       case 'table': {
         const { sockets } = readSockets(host, port, knownSocket(watch));
         return { kind: 'table', sockets, tookMs: clock.now() - startedAt };
@@ -68,56 +68,56 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
         const tookMs = (clock.now() - startedAt) / 2;
         const found = survey(table);
         holder = found.owner && openHolder(found.owner, table.sockets?.[0]);
-        const seen =
-          found.owner && !holder ? { ...found, owner: null, hidden: 'its process is ending' } : found;
-        return { kind: 'surveyed', survey: seen, tookMs };
+        if (found.owner === null || holder !== null) return { kind: 'surveyed', survey: found, tookMs };
+        const withoutOwner = { ...found, owner: null, hidden: 'its process is ending' };
+        return { kind: 'surveyed', survey: withoutOwner, tookMs };
       }
     }
   };
 
-  const take = (sight: Sight): readonly WatchNews[] => {
+  const apply = (observation: Observation): readonly WatchNews[] => {
     const now = clock.now();
-    const { watch: after, news } = see(watch, sight, now);
+    const { watch: after, news } = observe(watch, observation, now);
     watch = after;
-    dueAt = now + lookGapMs(watch, now);
+    dueAt = now + readingGapMs(watch, now);
     return news;
   };
 
   /** The steady tick: the owner, and nothing else. False when there is more to do than that. */
   const glance = (until: number): boolean => {
     const now = clock.now();
-    if (holder === null || nextLook(watch, now) !== 'owner') {
+    if (holder === null || nextReading(watch, now) !== 'owner') {
       dueAt = now;
       return false;
     }
-    const sight = holder.look();
-    dueAt = now + lookMs;
-    if (isUnchanged(watch, sight)) return dueAt < until;
-    pending = take(sight);
+    const observation = holder.poll();
+    dueAt = now + pollMs;
+    if (isUnchanged(watch, observation)) return dueAt < until;
+    pending = apply(observation);
     return false;
   };
 
   return {
     wait(until, signal) {
       const now = clock.now();
-      const calm = pending === null && nextLook(watch, now) === 'owner' && now + lookMs < until;
-      if (calm) return clock.repeat(lookMs, () => glance(until), signal);
+      const calm = pending === null && nextReading(watch, now) === 'owner' && now + pollMs < until;
+      if (calm) return clock.repeat(pollMs, () => glance(until), signal);
       return clock.sleep(Math.max(0, Math.min(until, dueAt) - now), signal);
     },
-    async look() {
+    async poll() {
       if (pending === null && clock.now() < dueAt - timerEarlyMs) return [];
-      let news = pending ?? take(await lookOnce());
+      let news = pending ?? apply(await readOnce());
       pending = null;
       // Whatever is new is told first: who it is that listens can wait, the check cannot.
       for (let step = 1; step < mostSteps && news.length === 0 && isUnsettled(watch); step++) {
-        const sight = await lookOnce();
-        news = take(sight);
-        if (sight.kind === 'unasked') break;
+        const observation = await readOnce();
+        news = apply(observation);
+        if (observation.kind === 'unasked') break;
       }
       return news;
     },
     checked(passed) {
-      take({ kind: 'checked', passed });
+      apply({ kind: 'checked', passed });
     },
     close() {
       holder?.close();
@@ -127,18 +127,18 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
 }
 
 /** A connect that is given up at once: accepted, refused, or neither for a reason of our own. */
-async function tryConnect(clock: Clock, host: string, port: number): Promise<Sight> {
+async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
   const done = new AbortController();
   const socket = connect({ host, port });
   try {
     return await Promise.race([
-      new Promise<Sight>(resolve => {
+      new Promise<Observation>(resolve => {
         socket.once('connect', () => resolve({ kind: 'accepted' }));
         socket.on('error', (error: NodeJS.ErrnoException) =>
           resolve({ kind: error.code === 'ECONNREFUSED' ? 'refused' : 'unasked' }),
         );
       }),
-      clock.sleep(connectMs, done.signal).then((): Sight => ({ kind: 'accepted' })),
+      clock.sleep(connectMs, done.signal).then((): Observation => ({ kind: 'accepted' })),
     ]);
   } finally {
     done.abort();

@@ -5,22 +5,22 @@
  */
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import type { ListeningSocket } from '../core/watch/proc-net.ts';
-import type { Owner, Sight, Survey } from '../core/watch/watch.ts';
+import type { Owner, Observation, Survey } from '../core/watch/watch.ts';
 import { messageOf } from '../errors.ts';
 import type { SocketTable } from './sockets.ts';
 
 export interface Holder {
-  look(): Sight;
+  poll(): Observation;
   close(): void;
 }
 
 /** No search looks at more open files than this: about 80 ms. */
 const mostLinks = 20_000;
 
-const runs: Sight = { kind: 'runs' };
-const stopped: Sight = { kind: 'stopped' };
-const gone: Sight = { kind: 'left', how: 'is gone' };
-const closed: Sight = { kind: 'left', how: 'has closed its socket' };
+const runs: Observation = { kind: 'runs' };
+const stopped: Observation = { kind: 'stopped' };
+const gone: Observation = { kind: 'left', how: 'is gone' };
+const closed: Observation = { kind: 'left', how: 'has closed its socket' };
 
 /** Who holds the socket that the checks reach, or why that is not to be seen. */
 export function survey({ sockets, problem }: SocketTable): Survey {
@@ -69,7 +69,7 @@ function watchOver(stat: number, grip: Grip | null): Holder {
   let turn = false;
   let state = runs;
   return {
-    look() {
+    poll() {
       // In turns: the end of the process shows in both, and each costs.
       turn = !turn && grip !== null;
       if (turn && grip?.holds()) return state;

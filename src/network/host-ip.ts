@@ -6,7 +6,7 @@ import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { HostName } from '../config/values.ts';
-import { canonicalIp, isSix, reservedRange } from '../core/address/ip.ts';
+import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
 import type { HostIp } from '../core/address/advertise.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 
@@ -44,7 +44,7 @@ function best(addresses: readonly string[]): string | undefined {
 }
 
 function rank(ip: string): number {
-  return (reservedRange(ip) === null ? 0 : 2) + (isSix(ip) ? 1 : 0);
+  return (reservedRange(ip) === null ? 0 : 2) + (isIPv6(ip) ? 1 : 0);
 }
 
 /** Answers whether the addresses of our network are others than at the last call. */

@@ -5,14 +5,14 @@
 import { within } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
 import { ConfigError, ExitCode, messageOf } from '../errors.ts';
-import { fail, pass, unknown, type Limits, type Probe } from './probe.ts';
+import { fail, pass, unknown, type ProbeLimits, type Probe } from './probe.ts';
 
-/** @param look inspects our own container. It rejects with an UnavailableError while that cannot be done. */
-export function dockerProbe(look: () => Promise<ContainerView>, { clock, timeoutMs }: Limits): Probe {
+/** @param inspect inspects our own container. It rejects with an UnavailableError while that cannot be done. */
+export function dockerProbe(inspect: () => Promise<ContainerView>, { clock, timeoutMs }: ProbeLimits): Probe {
   return async stop => {
     let container: ContainerView;
     try {
-      container = await within(clock, timeoutMs, 'Docker', look(), stop);
+      container = await within(clock, timeoutMs, 'Docker', inspect(), stop);
     } catch (error) {
       return unknown(messageOf(error));
     }
@@ -26,7 +26,7 @@ export function dockerProbe(look: () => Promise<ContainerView>, { clock, timeout
         ExitCode.config,
       );
     }
-    const told = `Docker says ${health.status}${health.output && `: ${health.output}`}`;
-    return health.status === 'healthy' ? pass(told) : fail(told);
+    const reported = `Docker says ${health.status}${health.output && `: ${health.output}`}`;
+    return health.status === 'healthy' ? pass(reported) : fail(reported);
   };
 }

@@ -6,21 +6,21 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import type { ExecCheck } from '../core/settings/check.ts';
 import { messageOf } from '../errors.ts';
-import { attempt, fail, pass, unknown, type Limits, type Probe } from './probe.ts';
+import { attempt, fail, pass, unknown, type ProbeLimits, type Probe } from './probe.ts';
 
 /** How much is kept of the end of each output, in bytes, and how much of it is told, in characters. */
-const most = { kept: 4096, told: 200 } as const;
+const most = { kept: 4096, reported: 200 } as const;
 /** Who outlives the command may hold its output open; so long is waited for the last words, in ms. */
 const lastWordsMs = 100;
 
 export function execProbe(
   { command }: ExecCheck,
   env: Readonly<Record<string, string | undefined>>,
-  limits: Limits,
+  limits: ProbeLimits,
 ): Probe {
   /** The process of the last check: one that even a SIGKILL does not end must not get company. */
   let last: Promise<unknown> = Promise.resolve();
-  return attempt(limits, `exec:${command.slice(0, most.told)}`, async signal => {
+  return attempt(limits, `exec:${command.slice(0, most.reported)}`, async signal => {
     await last;
     if (signal.aborted) return unknown('the check was abandoned');
     // A group of its own, so that all of it can be killed.
@@ -49,8 +49,8 @@ export function execProbe(
     ]);
     const line = outputs.map(({ text }) => lastLine(text())).find(text => text !== '') ?? '';
     const how = ending.by === null ? `exit ${ending.code}` : `ended by ${ending.by}`;
-    const told = line === '' ? how : `${how}: ${line}`;
-    return ending.code === 0 ? pass(told) : fail(told);
+    const reported = line === '' ? how : `${how}: ${line}`;
+    return ending.code === 0 ? pass(reported) : fail(reported);
   });
 }
 
@@ -89,5 +89,5 @@ function keepEnd(stream: Readable): Output {
 
 function lastLine(text: string): string {
   const lines = text.split('\n').map(line => line.replaceAll(/\p{Cc}/gu, ' ').trim());
-  return (lines.findLast(line => line !== '') ?? '').slice(0, most.told);
+  return (lines.findLast(line => line !== '') ?? '').slice(0, most.reported);
 }

@@ -8,13 +8,13 @@
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import type { GrpcCheck } from '../core/settings/check.ts';
 import type { Verdict } from '../core/registration/health.ts';
-import { dial, formatPlace, type Place } from './place.ts';
-import { attempt, fail, pass, type Limits, type Probe } from './probe.ts';
+import { dial, formatTarget, type ProbeTarget } from './place.ts';
+import { attempt, fail, pass, type ProbeLimits, type Probe } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 export interface GrpcQuestion {
   readonly check: GrpcCheck;
-  readonly place: Place;
+  readonly target: ProbeTarget;
   readonly userAgent: string;
 }
 
@@ -23,13 +23,13 @@ const mostAnswerBytes = 1024;
 /** The least that Node lets one set. */
 const mostSessionMiB = 1;
 
-export function grpcProbe({ check, place, userAgent }: GrpcQuestion, limits: Limits): Probe {
+export function grpcProbe({ check, target, userAgent }: GrpcQuestion, limits: ProbeLimits): Probe {
   const { service, tls } = check;
-  const where = formatPlace(place);
+  const where = formatTarget(target);
   const subject = service === '' ? 'the server' : `service ${service}`;
-  const authority = tls?.serverName ?? ('path' in place ? 'localhost' : where);
+  const authority = tls?.serverName ?? ('path' in target ? 'localhost' : where);
   return attempt(limits, `${subject} at ${where}`, async signal => {
-    const socket = tls ? dialTls(place, tls, await readAuthority(tls), 'h2') : dial(place);
+    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : dial(target);
     const session = connect(`${tls ? 'https' : 'http'}://${authority}`, {
       createConnection: () => socket,
       maxSessionMemory: mostSessionMiB,

@@ -5,16 +5,16 @@
 import { request as ask, type IncomingMessage } from 'node:http';
 import { describeQuestion, headersOf, judgeAnswer, type HttpQuestion } from './answer.ts';
 import { dial } from './place.ts';
-import { attempt, fail, type Limits, type Probe } from './probe.ts';
+import { attempt, fail, type ProbeLimits, type Probe } from './probe.ts';
 
-export function httpProbe(question: HttpQuestion, limits: Limits): Probe {
-  const { check, place } = question;
+export function httpProbe(question: HttpQuestion, limits: ProbeLimits): Probe {
+  const { check, target } = question;
   const where = describeQuestion(question);
   const options = {
     method: check.method,
     path: check.path,
     headers: headersOf(question),
-    createConnection: () => dial(place),
+    createConnection: () => dial(target),
   };
   return attempt(limits, where, async signal => {
     const request = ask(options);

@@ -4,14 +4,14 @@
 import got from 'got';
 import type { CheckTls } from '../core/settings/check.ts';
 import { describeQuestion, headersOf, judgeAnswer, type HttpQuestion } from './answer.ts';
-import { formatPlace } from './place.ts';
-import { attempt, type Limits, type Probe } from './probe.ts';
+import { formatTarget } from './place.ts';
+import { attempt, type ProbeLimits, type Probe } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
-export function httpsProbe(question: HttpQuestion, tls: CheckTls, limits: Limits): Probe {
-  const { check, place } = question;
+export function httpsProbe(question: HttpQuestion, tls: CheckTls, limits: ProbeLimits): Probe {
+  const { check, target } = question;
   const where = describeQuestion(question);
-  const host = 'path' in place ? 'localhost' : formatPlace(place);
+  const host = 'path' in target ? 'localhost' : formatTarget(target);
   const headers = { 'accept-encoding': undefined, ...headersOf(question) };
   return attempt(limits, where, async signal => {
     const authority = await readAuthority(tls);
@@ -24,7 +24,7 @@ export function httpsProbe(question: HttpQuestion, tls: CheckTls, limits: Limits
       headers,
       signal,
       createConnection: () => {
-        const socket = dialTls(place, tls, authority, 'http/1.1');
+        const socket = dialTls(target, tls, authority, 'http/1.1');
         // The library lets go of a socket after a 101, which nobody asked for.
         signal.addEventListener('abort', () => socket.destroy(), { once: true });
         return socket;

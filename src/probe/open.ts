@@ -4,10 +4,10 @@
 import type { ContainerView } from '../core/address/container.ts';
 import type { Check, Expectation } from '../core/settings/check.ts';
 import type { Matcher } from './expectation.ts';
-import type { Place } from './place.ts';
-import type { Limits, Probe } from './probe.ts';
+import type { ProbeTarget } from './place.ts';
+import type { ProbeLimits, Probe } from './probe.ts';
 
-export interface ProbeParts extends Limits {
+export interface ProbeOptions extends ProbeLimits {
   readonly host: string;
   readonly port: number;
   readonly userAgent: string;
@@ -17,33 +17,33 @@ export interface ProbeParts extends Limits {
   readonly inspect: () => Promise<ContainerView>;
 }
 
-export async function openProbe(check: Check, parts: ProbeParts): Promise<Probe> {
-  const { host, port, userAgent, env, inspect } = parts;
+export async function openProbe(check: Check, options: ProbeOptions): Promise<Probe> {
+  const { host, port, userAgent, env, inspect } = options;
   switch (check.kind) {
     case 'http': {
-      const place = placeOf(check.socketPath, host, port);
+      const target = targetOf(check.socketPath, host, port);
       const bodyMatches = await openMatcher(check.body);
-      const question = { check, place, userAgent, bodyMatches };
-      if (check.tls === undefined) return (await import('./http.ts')).httpProbe(question, parts);
-      return (await import('./https.ts')).httpsProbe(question, check.tls, parts);
+      const question = { check, target, userAgent, bodyMatches };
+      if (check.tls === undefined) return (await import('./http.ts')).httpProbe(question, options);
+      return (await import('./https.ts')).httpsProbe(question, check.tls, options);
     }
     case 'tcp': {
-      const place = placeOf(check.socketPath, host, port);
+      const target = targetOf(check.socketPath, host, port);
       const answerMatches = await openMatcher(check.expect);
-      return (await import('./tcp.ts')).tcpProbe({ check, place, answerMatches }, parts);
+      return (await import('./tcp.ts')).tcpProbe({ check, target, answerMatches }, options);
     }
     case 'grpc': {
-      const place = placeOf(check.socketPath, host, port);
-      return (await import('./grpc.ts')).grpcProbe({ check, place, userAgent }, parts);
+      const target = targetOf(check.socketPath, host, port);
+      return (await import('./grpc.ts')).grpcProbe({ check, target, userAgent }, options);
     }
     case 'exec':
-      return (await import('./exec.ts')).execProbe(check, env, parts);
+      return (await import('./exec.ts')).execProbe(check, env, options);
     case 'docker':
-      return (await import('./docker.ts')).dockerProbe(inspect, parts);
+      return (await import('./docker.ts')).dockerProbe(inspect, options);
   }
 }
 
-function placeOf(socketPath: string | undefined, host: string, port: number): Place {
+function targetOf(socketPath: string | undefined, host: string, port: number): ProbeTarget {
   return socketPath === undefined ? { host, port } : { path: socketPath };
 }
 

@@ -3,17 +3,17 @@
  */
 import { connect, type Socket } from 'node:net';
 
-export type Place =
+export type ProbeTarget =
   | { readonly host: string; readonly port: number }
   /** Of a Unix socket. */
   | { readonly path: string };
 
 /** `127.0.0.1:8000`, `/run/app.sock` */
-export function formatPlace(place: Place): string {
-  return 'path' in place ? place.path : `${place.host}:${place.port}`;
+export function formatTarget(target: ProbeTarget): string {
+  return 'path' in target ? target.path : `${target.host}:${target.port}`;
 }
 
 /** A connection of its own, for one check. */
-export function dial(place: Place): Socket {
-  return connect(place);
+export function dial(target: ProbeTarget): Socket {
+  return connect(target);
 }

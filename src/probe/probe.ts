@@ -11,7 +11,7 @@ import { ConfigError, messageOf } from '../errors.ts';
  */
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
-export interface Limits {
+export interface ProbeLimits {
   readonly clock: Clock;
   /** For the whole of a check, in milliseconds. */
   readonly timeoutMs: number;
@@ -38,7 +38,7 @@ export function unknown(reason: string): Verdict {
  * @param what who is asked, for messages: `http://127.0.0.1:8000/`
  */
 export function attempt(
-  { clock, timeoutMs }: Limits,
+  { clock, timeoutMs }: ProbeLimits,
   what: string,
   ask: (signal: AbortSignal) => Promise<Verdict>,
 ): Probe {

@@ -5,12 +5,12 @@
 import { once } from 'node:events';
 import type { TcpCheck } from '../core/settings/check.ts';
 import type { Matcher } from './expectation.ts';
-import { dial, formatPlace, type Place } from './place.ts';
-import { attempt, fail, pass, type Limits, type Probe } from './probe.ts';
+import { dial, formatTarget, type ProbeTarget } from './place.ts';
+import { attempt, fail, pass, type ProbeLimits, type Probe } from './probe.ts';
 
 export interface TcpQuestion {
   readonly check: TcpCheck;
-  readonly place: Place;
+  readonly target: ProbeTarget;
   /** For the check's `expect`. */
   readonly answerMatches: Matcher | undefined;
 }
@@ -18,10 +18,10 @@ export interface TcpQuestion {
 /** As much of an answer as is looked through, in bytes; again with each part that comes. */
 const mostBytes = 16 * 1024;
 
-export function tcpProbe({ check, place, answerMatches }: TcpQuestion, limits: Limits): Probe {
-  const where = formatPlace(place);
+export function tcpProbe({ check, target, answerMatches }: TcpQuestion, limits: ProbeLimits): Probe {
+  const where = formatTarget(target);
   return attempt(limits, where, async signal => {
-    const socket = dial(place);
+    const socket = dial(target);
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     await once(socket, 'connect');
     if (answerMatches === undefined) return pass(`${where} takes connections`);

@@ -6,7 +6,7 @@ import type { CheckTls } from '../core/settings/check.ts';
 import type { Verdict } from '../core/registration/health.ts';
 import { messageOf } from '../errors.ts';
 import { readPem } from '../tls/pem.ts';
-import type { Place } from './place.ts';
+import type { ProbeTarget } from './place.ts';
 import { fail } from './probe.ts';
 
 /** Read anew for each check, so that a renewed authority is taken up. @throws PemFileError */
@@ -21,13 +21,13 @@ export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefine
  * @param protocol what is offered by ALPN
  */
 export function dialTls(
-  place: Place,
+  target: ProbeTarget,
   { insecure, serverName }: CheckTls,
   authority: Buffer | undefined,
   protocol: 'h2' | 'http/1.1',
 ): TLSSocket {
   return connect({
-    ...place,
+    ...target,
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
     ...(authority && { ca: authority }),
@@ -41,13 +41,13 @@ export async function explainTls(where: string, work: Promise<Verdict>): Promise
     return await work;
   } catch (error) {
     const message = messageOf(error);
-    const explained = wayOut(message);
+    const explained = hint(message);
     if (explained === undefined) throw error;
     return fail(`${where}: ${explained}`, 'tls');
   }
 }
 
-function wayOut(message: string): string | undefined {
+function hint(message: string): string | undefined {
   if (/self-signed|unable to (get|verify)/.test(message))
     return `${message}; name its authority in --check-ca, or take any certificate with --check-insecure`;
   if (/altnames/.test(message))

@@ -2,15 +2,15 @@
  * Builds what the agent of one service needs: probe, address source, app watch and session. What is heavy is loaded
  * while the first check is under way.
  */
-import type { AgentParts } from '../agent/agent.ts';
-import type { Located, Locator } from '../agent/address-loop.ts';
+import type { AgentOptions } from '../agent/agent.ts';
+import type { AddressResult, AddressSource } from '../agent/address-loop.ts';
 import { systemClock } from '../clock.ts';
 import { hasLabels, unreadLabels } from '../config/labels.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import type { Address } from '../core/address/ip.ts';
 import { watchRole } from '../core/settings/check.ts';
 import type { Self } from '../docker/self.ts';
-import type { Member } from '../etcd/member.ts';
+import type { EtcdClient } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../admin/metrics.ts';
@@ -27,7 +27,7 @@ export interface Shared {
   readonly log: Log;
   readonly endpoints: readonly string[];
   readonly docker: DockerAccess;
-  readonly connect: (endpoint: string) => Promise<Member>;
+  readonly connect: (endpoint: string) => Promise<EtcdClient>;
   readonly metrics: Metrics | undefined;
   readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
 }
@@ -41,21 +41,21 @@ export function tellUnreadLabels(log: Log): Shared['seeLabels'] {
   };
 }
 
-export async function agentParts(service: ServiceConfig, shared: Shared): Promise<AgentParts> {
+export async function agentOptions(service: ServiceConfig, shared: Shared): Promise<AgentOptions> {
   const clock = systemClock;
-  const chance = Math.random;
+  const random = Math.random;
   const { version, alone, log, endpoints, docker, connect, metrics } = shared;
   const probe = await appProbe(service, docker, version);
   return {
     config: service,
     clock,
     log,
-    chance,
+    random,
     alone,
     // One service that can never pass is no reason to take the others away.
     probe: alone ? probe : forgiving(probe),
-    locator: createLocator(service, shared),
-    observe: metrics && (observation => metrics.observe(service.handle, observation)),
+    source: createAddressSource(service, shared),
+    observe: metrics && (observation => metrics.observe(service.label, observation)),
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
@@ -72,26 +72,26 @@ export async function agentParts(service: ServiceConfig, shared: Shared): Promis
           freshForMs: service.intervalMs + service.timeoutMs + 2000,
         },
         clock,
-        chance,
+        random,
       }),
   };
 }
 
-function createLocator(service: ServiceConfig, { docker, seeLabels }: Shared): Locator {
+function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shared): AddressSource {
   const { advertise } = service;
-  const located = (address: Address, self: Self | null, how: string): Located => {
+  const located = (address: Address, self: Self | null, how: string): AddressResult => {
     const answer = recordsAt(service, address, self);
     return answer.kind === 'problem' ? answer : { kind: 'address', address, records: answer.records, how };
   };
   if (advertise.kind === 'literal') {
     return {
-      locate: () => Promise.resolve(located(advertise.address, null, '--advertise')),
+      resolve: () => Promise.resolve(located(advertise.address, null, '--advertise')),
       networkChanged: () => false,
       fixed: true,
     };
   }
   return {
-    async locate() {
+    async resolve() {
       const self = await docker.findSelf();
       seeLabels(self.container.labels);
       const answer = await docker.resolveAddress(self, service, advertise);

@@ -4,25 +4,25 @@
  */
 import { systemClock } from '../clock.ts';
 import type { SharedConfig } from '../config/config.ts';
-import type { Access, Member } from '../etcd/member.ts';
+import type { Access, EtcdClient } from '../etcd/member.ts';
 
 export function connector({
   security,
-}: Pick<SharedConfig, 'security'>): (endpoint: string) => Promise<Member> {
+}: Pick<SharedConfig, 'security'>): (endpoint: string) => Promise<EtcdClient> {
   let access: Access | undefined;
-  const shared = new Map<string, { readonly opened: Promise<Member>; users: number }>();
-  const open = async (endpoint: string): Promise<Member> => {
-    const [{ connectMember }, { createTokenKeeper }] = await Promise.all([
+  const shared = new Map<string, { readonly opened: Promise<EtcdClient>; users: number }>();
+  const open = async (endpoint: string): Promise<EtcdClient> => {
+    const [{ connectClient }, { createTokenKeeper }] = await Promise.all([
       import('../etcd/member.ts'),
       import('../etcd/auth.ts'),
     ]);
     access ??= {
       clock: systemClock,
-      chance: Math.random,
+      random: Math.random,
       tls: security.tls,
       tokens: createTokenKeeper(security.user, systemClock),
     };
-    return connectMember(endpoint, access);
+    return connectClient(endpoint, access);
   };
   return async endpoint => {
     const connection = shared.get(endpoint) ?? { opened: open(endpoint), users: 0 };

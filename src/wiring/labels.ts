@@ -11,13 +11,13 @@ export interface LabelHooks {
   readonly clock: Clock;
   readonly log: Log;
   /** A number in [0, 1). */
-  readonly chance: () => number;
+  readonly random: () => number;
 }
 
 /** Null when `stop` aborts before Docker answers. */
 export async function readLabels(
   docker: Pick<DockerAccess, 'findSelf'>,
-  { clock, log, chance }: LabelHooks,
+  { clock, log, random }: LabelHooks,
   stop: AbortSignal,
 ): Promise<ReadonlyMap<string, string> | null> {
   let outage: Outage | null = null;
@@ -32,7 +32,7 @@ export async function readLabels(
         log.warn(
           `waiting for the labels of this container, as no --port, --service or --config is given: ${messageOf(error)}`,
         );
-      await clock.sleep(backoffMs(outOfReach, outage.attempts, chance()), stop);
+      await clock.sleep(backoffMs(outOfReach, outage.attempts, random()), stop);
     }
   }
   return null;

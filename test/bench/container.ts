@@ -87,7 +87,7 @@ async function measureTimes(): Promise<void> {
     host.docker(['exec', 'web', 'supervisorctl', ...args]);
   const get = (path: string): Promise<Response> => fetch(`http://${key.slice('/service/'.length)}${path}`);
   /** Waits for the key, and then for a moment in the middle of an interval, another one each time. */
-  const settled = async (): Promise<void> => {
+  const settledAt = async (): Promise<void> => {
     await eventually('the key', async () => (await etcd.keys(key)).has(key), { timeoutMs: 30_000 });
     await pause(1500 + Math.random() * 3000);
   };
@@ -110,7 +110,7 @@ async function measureTimes(): Promise<void> {
 
   let unseen = 0;
   await repeat('app killed (and restarted by supervisord) → key gone', async () => {
-    await settled();
+    await settledAt();
     const pid = await pidOf('web', '/app/server.js');
     const since = performance.now();
     process.kill(pid, 'SIGKILL');
@@ -121,7 +121,7 @@ async function measureTimes(): Promise<void> {
   rows.push({ what: 'app killed and restarted: not seen', unit: `of ${runs}`, values: [unseen] });
 
   await repeat('app stopped (state T) → key gone', async () => {
-    await settled();
+    await settledAt();
     const pid = await pidOf('web', '/app/server.js');
     const since = performance.now();
     process.kill(pid, 'SIGSTOP');
@@ -136,7 +136,7 @@ async function measureTimes(): Promise<void> {
     ['three clients waiting', 3],
   ] as const) {
     await repeat(`app hangs in a busy loop, ${traffic} → key gone`, async () => {
-      await settled();
+      await settledAt();
       const since = performance.now();
       await get('/play/busy?seconds=12');
       const waiting = Array.from({ length: clients }, () => connect(Number(port), ip).on('error', () => {}));
@@ -147,7 +147,7 @@ async function measureTimes(): Promise<void> {
   }
 
   await repeat('SIGTERM to dockreg → key gone', async () => {
-    await settled();
+    await settledAt();
     const pid = await pidOf('web', 'dockreg.js');
     const since = performance.now();
     process.kill(pid, 'SIGTERM');
@@ -183,7 +183,7 @@ async function measureCost(): Promise<void> {
   });
 
   const names = Object.keys(pids);
-  const [bare, loop] = [names.indexOf('a bare Node'), names.indexOf('a bare loop, 4 times a second')];
+  const [bareNode, loop] = [names.indexOf('a bare Node'), names.indexOf('a bare loop, 4 times a second')];
   for (const [at, what] of names.entries()) {
     const { rss, priv } = memory[at]!;
     rows.push(
@@ -193,7 +193,7 @@ async function measureCost(): Promise<void> {
         values: [used[at]! * (60 / seconds)],
         ratio: used[at]! / used[loop]!,
       },
-      { what: `RSS: ${what}`, unit: 'MiB', values: [rss], ratio: rss / memory[bare]!.rss },
+      { what: `RSS: ${what}`, unit: 'MiB', values: [rss], ratio: rss / memory[bareNode]!.rss },
       { what: `private memory: ${what}`, unit: 'MiB', values: [priv] },
     );
   }
@@ -208,22 +208,22 @@ async function measureStart(): Promise<void> {
   const dockreg =
     "s=$(date +%s%N); /opt/dockreg/bin/dockreg --advertise 10.1.0.1:1 --etcd http://127.0.0.1:1 | { sed -n '/app up/q'; e=$(date +%s%N); echo $(( (e - s) / 1000 )); }";
   const node = 's=$(date +%s%N); /opt/dockreg/bin/node -e 0; e=$(date +%s%N); echo $(( (e - s) / 1000 ))';
-  const [ours, bare]: [number[], number[]] = [[], []];
+  const [ours, bareNode]: [number[], number[]] = [[], []];
   await eventually('the app listens', async () =>
     (await host.docker(['logs', 'web'])).includes('example: listening'),
   );
   for (let count = 0; count < runs; count++) {
     ours.push((await time(dockreg)) / 1000);
-    bare.push((await time(node)) / 1000);
+    bareNode.push((await time(node)) / 1000);
     await host.docker(['exec', 'web', 'sh', '-c', "pkill -f '[a]dvertise 10.1.0.1:1' || true"]);
   }
   rows.push({
     what: 'exec → first check done',
     unit: 'ms',
     values: ours,
-    ratio: median(ours) / median(bare),
+    ratio: median(ours) / median(bareNode),
   });
-  rows.push({ what: "a bare Node's start", unit: 'ms', values: bare });
+  rows.push({ what: "a bare Node's start", unit: 'ms', values: bareNode });
   await host.docker(['rm', '--force', 'web']);
 }
 

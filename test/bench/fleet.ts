@@ -23,10 +23,10 @@ export class Fleet {
   }
 
   static async start(instances: number, load: Omit<Load, 'first' | 'count' | 'total'>): Promise<Fleet> {
-    const parts = Math.ceil(instances / sessionsPerProcess);
+    const groups = Math.ceil(instances / sessionsPerProcess);
     const processes: Child[] = [];
-    for (let part = 0; part < parts; part++) {
-      const [first, next] = [part, part + 1].map(at => Math.floor((at * instances) / parts)) as [
+    for (let part = 0; part < groups; part++) {
+      const [first, next] = [part, part + 1].map(at => Math.floor((at * instances) / groups)) as [
         number,
         number,
       ];

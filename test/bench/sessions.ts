@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events';
 import { systemClock as clock } from '../../src/clock.ts';
 import type { Security } from '../../src/core/settings/security.ts';
-import { connectMember } from '../../src/etcd/member.ts';
+import { connectClient } from '../../src/etcd/member.ts';
 import { openSession, type Session } from '../../src/etcd/session.ts';
 import { createTokenKeeper } from '../../src/etcd/auth.ts';
 import { pause } from '../support/wait.ts';
@@ -40,12 +40,12 @@ function openInstance(instance: number): Session {
   const send = (news: Omit<News, 'instance'>): void => void process.send?.({ ...news, instance });
   return openSession({
     endpoints: load.endpoints,
-    connect: endpoint => connectMember(endpoint, { clock, chance: Math.random, tls, tokens }),
+    connect: endpoint => connectClient(endpoint, { clock, random: Math.random, tls, tokens }),
     ttlSeconds: load.ttlSeconds,
     rules: { renewGapMs: load.intervalMs * 0.8, freshForMs: 2 * load.intervalMs },
     clock,
-    chance: Math.random,
-    tell: event => {
+    random: Math.random,
+    emit: event => {
       if (event.kind === 'failing' || event.kind === 'lost') send({ kind: 'away', cause: event.cause });
       if (event.kind === 'recovered' || event.kind === 'registered') send({ kind: 'back' });
     },

@@ -7,7 +7,7 @@ import { check, type Violation } from './checker.ts';
 import { renderWindow, type History } from './history.ts';
 import { prepareSabotage, sabotages } from './sabotage.ts';
 import type { Auth } from '../support/auth.ts';
-import { drawSchedule, usualShape, type Pace, type Schedule, type Shape } from './schedule.ts';
+import { drawSchedule, usualShape, type Tempo, type Schedule, type Shape } from './schedule.ts';
 import { runSchedule } from './world.ts';
 
 const command = 'node build/test/chaos/chaos.js';
@@ -32,7 +32,7 @@ async function main(): Promise<number> {
       seed: { type: 'string' },
       members: { type: 'string' },
       auth: { type: 'string' },
-      pace: { type: 'string' },
+      tempo: { type: 'string' },
       sabotage: { type: 'string' },
       steps: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -53,8 +53,8 @@ async function main(): Promise<number> {
     do {
       const shape = shapeOf(seed, values);
       const schedule = drawSchedule(seed, shape);
-      const { members, auth, pace } = shape;
-      console.log(`seed ${seed}: ${members} members, auth ${auth}, ${pace}, ${countSteps(schedule)} steps`);
+      const { members, auth, tempo } = shape;
+      console.log(`seed ${seed}: ${members} members, auth ${auth}, ${tempo}, ${countSteps(schedule)} steps`);
       const history = await runSchedule(schedule, { entry, say });
       const violations = check(history);
       console.log(`  ${summary(history)}`);
@@ -62,7 +62,7 @@ async function main(): Promise<number> {
         for (const violation of violations) console.log(report(history, violation));
         const sabotage = values.sabotage ? ` --sabotage ${values.sabotage}` : '';
         console.log(
-          `to repeat it: ${command} --seed ${seed} --members ${members} --auth ${auth} --pace ${pace}${sabotage}`,
+          `to repeat it: ${command} --seed ${seed} --members ${members} --auth ${auth} --pace ${tempo}${sabotage}`,
         );
         return 1;
       }
@@ -84,19 +84,19 @@ function numberOf(flag: string, text: string): number {
 /** What the command line leaves open, each seed has for itself. */
 function shapeOf(
   seed: number,
-  values: { readonly members?: string; readonly auth?: string; readonly pace?: string },
+  values: { readonly members?: string; readonly auth?: string; readonly tempo?: string },
 ): Shape {
   const members = Number(values.members ?? [3, 1, 3, 5][seed % 4]);
   if (members !== 1 && members !== 3 && members !== 5)
     throw new Error(`--members ${values.members}: 1, 3 or 5\n${usage}`);
   const auth = values.auth ?? ['none', 'none', 'simple', 'none', 'jwt'][seed % 5];
   if (!isAuth(auth)) throw new Error(`--auth ${auth}: none, simple or jwt\n${usage}`);
-  const pace = values.pace ?? (seed % 3 === 0 ? 'lasting' : 'quick');
-  if (!isPace(pace)) throw new Error(`--pace ${pace}: quick or lasting\n${usage}`);
-  return { ...usualShape, members, auth, pace };
+  const tempo = values.tempo ?? (seed % 3 === 0 ? 'lasting' : 'quick');
+  if (!isPace(tempo)) throw new Error(`--pace ${tempo}: quick or lasting\n${usage}`);
+  return { ...usualShape, members, auth, tempo };
 }
 
-function isPace(text: string): text is Pace {
+function isPace(text: string): text is Tempo {
   return text === 'quick' || text === 'lasting';
 }
 

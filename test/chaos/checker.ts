@@ -59,7 +59,7 @@ interface Process {
   /** When it was told to stop, was killed or ended, whatever came first. */
   readonly leavesAt: number;
   readonly endedAt: number;
-  readonly told: number | null;
+  readonly reported: number | null;
   readonly killed: boolean;
   readonly exit: { readonly code: number | null; readonly signal: string | null } | null;
   readonly paused: readonly Span[];
@@ -211,10 +211,10 @@ function processesOf(history: History): Process[] {
   return starts.map(({ at: startedAt, slot, instance: name }) => {
     const own = ofKind(history, 'program').filter(({ instance }) => instance === name);
     const ended = ofKind(history, 'ended').find(({ instance }) => instance === name);
-    const told = own.find(({ what }) => what === 'told')?.at ?? null;
+    const reported = own.find(({ what }) => what === 'told')?.at ?? null;
     const killedAt = own.find(({ what }) => what === 'killed')?.at;
     const endedAt = ended?.at ?? history.endedAt;
-    const leavesAt = Math.min(told ?? Infinity, killedAt ?? Infinity, endedAt);
+    const leavesAt = Math.min(reported ?? Infinity, killedAt ?? Infinity, endedAt);
     const pauses = own.filter(({ what }) => what === 'paused' || what === 'resumed');
     const paused = whileOn(
       pauses.map(({ at, what }) => ({ at, on: what === 'paused' })),
@@ -239,7 +239,7 @@ function processesOf(history: History): Process[] {
       startedAt,
       leavesAt,
       endedAt,
-      told,
+      reported,
       killed: killedAt !== undefined,
       exit: ended ?? null,
       paused,
@@ -456,14 +456,14 @@ function wentFor(view: View, owner: Process, gone: { readonly at: number; readon
 
 /** (e) Who is told to stop ends well and soon, and in quiet times leaves nothing; nobody else ends. */
 function* checkEnd(view: View, process: Process): Generator<Violation> {
-  const { name, slot, told, killed, exit, endedAt, leavesAt } = process;
+  const { name, slot, reported, killed, exit, endedAt, leavesAt } = process;
   const violation = (invariant: Invariant, message: string): Violation => ({
     invariant,
     slot,
     span: { from: leavesAt, to: endedAt },
     message: `${name} ${message}`,
   });
-  if (told === null) {
+  if (reported === null) {
     if (!killed)
       yield violation('bad-end', `ended by itself with ${exit ? (exit.code ?? exit.signal) : 'nothing'}`);
     return;
@@ -475,14 +475,14 @@ function* checkEnd(view: View, process: Process): Generator<Violation> {
     );
     return;
   }
-  const stalled = intersect(view.stalls, [{ from: told, to: endedAt }]);
+  const stalled = intersect(view.stalls, [{ from: reported, to: endedAt }]);
   const lostMs = stalled.reduce((sum, { from, to }) => sum + to - from, 0);
-  if (endedAt - told > stopMs + lostMs)
-    yield violation('bad-end', `took ${ms({ from: told, to: endedAt })} to stop, bound ${stopMs} ms`);
+  if (endedAt - reported > stopMs + lostMs)
+    yield violation('bad-end', `took ${ms({ from: reported, to: endedAt })} to stop, bound ${stopMs} ms`);
 
-  const quiet = { from: told - settings.ttlMs, to: endedAt };
+  const quiet = { from: reported - settings.ttlMs, to: endedAt };
   const wasQuiet =
-    covers(process.running, { from: quiet.from, to: told }) &&
+    covers(process.running, { from: quiet.from, to: reported }) &&
     view.members.every(member => covers(view.usable(process, member), quiet)) &&
     !touches(view.stalls, quiet);
   if (!wasQuiet) return;

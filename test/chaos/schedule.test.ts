@@ -11,7 +11,7 @@ const drawn = ([1, 3, 5] as const).flatMap(members =>
       ...usualShape,
       members,
       auth: seed % 2 === 0 ? 'none' : 'jwt',
-      pace: seed % 3 === 0 ? 'lasting' : 'quick',
+      tempo: seed % 3 === 0 ? 'lasting' : 'quick',
     }),
   ),
 );

@@ -6,7 +6,7 @@ import type { Auth } from '../support/auth.ts';
 
 export type LinkTrouble = 'refuse' | 'silent' | 'silent-up' | 'silent-down' | { readonly delayMs: number };
 
-export type Pace = 'quick' | 'lasting';
+export type Tempo = 'quick' | 'lasting';
 
 export type Fault =
   /** One member: killed and started again, stopped and continued, cut off from its peers, replaced by an empty one. */
@@ -43,7 +43,7 @@ export type Fault =
       readonly how: 'revoke' | 'delete' | 'overwrite' | 'take';
     };
 
-export interface Step {
+export interface ScheduleStep {
   /** When it begins, in milliseconds from the start of the run. */
   readonly atMs: number;
   /** How long it lasts; 0 for what happens at once. */
@@ -54,7 +54,7 @@ export interface Step {
 /** Steps that follow one another; different tracks go on at the same time. */
 export interface Track {
   readonly name: string;
-  readonly steps: readonly Step[];
+  readonly steps: readonly ScheduleStep[];
 }
 
 export interface Shape {
@@ -64,7 +64,7 @@ export interface Shape {
    * `lasting`: faults, storms and the quiet between faults are three times as long, and fewer parts have troubles: what
    * is over before its bound shows nothing, and nor does what is hidden behind another fault.
    */
-  readonly pace: Pace;
+  readonly tempo: Tempo;
   /** How many addresses, each with its app and its program. */
   readonly slots: number;
   readonly storms: number;
@@ -83,7 +83,7 @@ export interface Schedule extends Shape {
 export const usualShape: Shape = {
   members: 3,
   auth: 'none',
-  pace: 'quick',
+  tempo: 'quick',
   slots: 3,
   storms: 1,
   stormMs: 25_000,
@@ -95,7 +95,7 @@ const startMs = 3000;
 
 export function drawSchedule(seed: number, shape: Shape): Schedule {
   const dice = new Dice(seed);
-  const times = shape.pace === 'lasting' ? 3 : 1;
+  const times = shape.tempo === 'lasting' ? 3 : 1;
   const stormMs = shape.stormMs * times;
   const cycleMs = stormMs + shape.calmMs;
   const storms = Array.from({ length: shape.storms }, (_, index) => ({
@@ -105,8 +105,8 @@ export function drawSchedule(seed: number, shape: Shape): Schedule {
   // Not every schedule has every fault: what is rare beside many others is common alone.
   const tracks = tracksOf(shape)
     .map(({ name, quietMs, kinds }) => {
-      const chosen = kinds.filter(() => dice.chance(0.6));
-      const active = dice.chance(shape.pace === 'lasting' ? 0.4 : 0.75) && chosen.length > 0;
+      const chosen = kinds.filter(() => dice.random(0.6));
+      const active = dice.random(shape.tempo === 'lasting' ? 0.4 : 0.75) && chosen.length > 0;
       const steps = active ? storms.flatMap(storm => fill(dice, storm, quietMs, chosen, times)) : [];
       return { name, steps };
     })
@@ -245,8 +245,8 @@ function fill(
   quietMs: readonly [number, number],
   kinds: readonly Kind[],
   times: number,
-): Step[] {
-  const steps: Step[] = [];
+): ScheduleStep[] {
+  const steps: ScheduleStep[] = [];
   const quiet = (): number => dice.between(quietMs) * times;
   for (let at = storm.from + quiet(); at < storm.to; at += quiet()) {
     const { lasts, draw } = dice.pick(kinds);
@@ -274,7 +274,7 @@ class Dice {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  chance(probability: number): boolean {
+  random(probability: number): boolean {
     return this.next() < probability;
   }
 
@@ -294,8 +294,8 @@ class Dice {
   /** Some of the numbers below `limit`, one at least; all of them in one case of three. */
   some(limit: number): number[] {
     const all = Array.from({ length: limit }, (_, number) => number);
-    if (this.chance(1 / 3)) return all;
-    const some = all.filter(() => this.chance(0.5));
+    if (this.random(1 / 3)) return all;
+    const some = all.filter(() => this.random(0.5));
     return some.length > 0 ? some : [this.below(limit)];
   }
 }

@@ -532,8 +532,8 @@ class World {
   async #seeAll(watcher: Watcher): Promise<void> {
     const revision = await this.#etcd.revision();
     // The very last change may have been of another key, or none since a wipe.
-    const seen = (): boolean => (watcher.events.at(-1)?.modRevision ?? 0) >= revision;
-    await eventually('the last change', seen, { timeoutMs: 1000 }).catch(() => undefined);
+    const observed = (): boolean => (watcher.events.at(-1)?.modRevision ?? 0) >= revision;
+    await eventually('the last change', observed, { timeoutMs: 1000 }).catch(() => undefined);
   }
 
   #collect(watcher: Watcher): void {

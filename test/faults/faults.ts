@@ -14,7 +14,7 @@ const usage = `usage: node build/test/faults/faults.js [--times N] [--at-once N]
   --row TEXT   only the rows whose name has this in it`;
 
 /** After the fault a renewal must have come by, which follows a check: an interval and a bit, in milliseconds. */
-const lookMs = settings.intervalSeconds * 1000 + 2000;
+const pollMs = settings.intervalSeconds * 1000 + 2000;
 
 interface Measured {
   readonly absentMs: number;
@@ -41,7 +41,7 @@ async function measureFault(bed: Bed, row: Extract<Row, { kind: 'fault' | 'start
   const from = performance.now();
   const healedAt = row.kind === 'fault' ? await row.hurt(bed) : await row.heal(bed);
   await eventually('all right again', () => bed.isRight(), { timeoutMs: 120_000 });
-  await pause(lookMs);
+  await pause(pollMs);
   await eventually('all right again', () => bed.isRight(), { timeoutMs: 120_000 });
   return { absentMs: bed.absentSince(from), backMs: bed.rightAgainAt(healedAt) - healedAt, stopMs: null };
 }

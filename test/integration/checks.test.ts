@@ -52,14 +52,14 @@ after(async () => {
   await authority.remove();
 });
 
-interface Surroundings {
+interface ProbeSurroundings {
   readonly env?: Readonly<Record<string, string>>;
   readonly inspect?: (config: Config) => Promise<ContainerView>;
   readonly signal?: AbortSignal;
 }
 
 /** Opens the probe for these options, as the program does. */
-async function open(argv: readonly string[], port: number, { env = {}, inspect }: Surroundings = {}) {
+async function open(argv: readonly string[], port: number, { env = {}, inspect }: ProbeSurroundings = {}) {
   const command = parseCommand(['--etcd', 'http://h1:2379', '--port', String(port), ...argv], {});
   assert.equal(command.kind, 'run');
   const { config } = command as { config: Config };
@@ -80,7 +80,11 @@ function show(verdict: Verdict): string {
 }
 
 /** The verdict of one check, which came in time. */
-async function check(argv: readonly string[], port = 1, surroundings: Surroundings = {}): Promise<string> {
+async function check(
+  argv: readonly string[],
+  port = 1,
+  surroundings: ProbeSurroundings = {},
+): Promise<string> {
   const probe = await open(argv, port, surroundings);
   const elapsed = stopwatch();
   const verdict = await probe(surroundings.signal ?? new AbortController().signal);
@@ -157,8 +161,8 @@ const close = (socket: Socket): void => void socket.resume().end();
 const head = (line: string, fields = ''): string => `HTTP/1.1 ${line}\r\n${fields}\r\n`;
 const ok = (body: string | Buffer): string =>
   `${head('200 OK', `content-length: ${Buffer.byteLength(body)}\r\n`)}${body.toString('latin1')}`;
-const chunked = (...parts: string[]): string =>
-  `${head('200 OK', 'transfer-encoding: chunked\r\n')}${[...parts, ''].map(part => `${part.length.toString(16)}\r\n${part}\r\n`).join('')}`;
+const chunked = (...chunks: string[]): string =>
+  `${head('200 OK', 'transfer-encoding: chunked\r\n')}${[...chunks, ''].map(part => `${part.length.toString(16)}\r\n${part}\r\n`).join('')}`;
 const late =
   (ms: number, answer: string) =>
   (socket: Socket): void =>
@@ -595,7 +599,7 @@ describe('an app whose process is stopped', () => {
   });
 });
 
-const exec = (command: string, surroundings?: Surroundings): Promise<string> =>
+const exec = (command: string, surroundings?: ProbeSurroundings): Promise<string> =>
   check(['--check', `exec:${command}`], 1, surroundings);
 
 /** The processes whose command line has this word. */
@@ -745,7 +749,7 @@ describe('grpc', () => {
   ): Promise<number> {
     const server = new GrpcServer();
     servers.push(server);
-    const handle = async (
+    const respond = async (
       call: ServerUnaryCall<Buffer, Buffer>,
       reply: sendUnaryData<Buffer>,
     ): Promise<void> => {
@@ -760,7 +764,7 @@ describe('grpc', () => {
       { Check: checkMethod },
       {
         Check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) =>
-          void handle(call, reply),
+          void respond(call, reply),
       },
     );
     const credentials = secure

@@ -17,7 +17,7 @@ interface Finding {
   readonly step: string;
   readonly ok: boolean | null;
   readonly detail: string;
-  readonly fix?: string;
+  readonly hint?: string;
 }
 
 const id = 'c0ffee00'.repeat(8);
@@ -93,9 +93,9 @@ async function assertIll(
     shown,
   );
   for (const [at, [, text]] of expected.entries()) {
-    const { detail, fix } = wrong[at]!;
-    assert.match(`${detail}; ${fix}`, text);
-    assert.ok(fix !== undefined && fix !== '', shown);
+    const { detail, hint } = wrong[at]!;
+    assert.match(`${detail}; ${hint}`, text);
+    assert.ok(hint !== undefined && hint !== '', shown);
   }
   assert.equal(code, 1);
   return findings;

@@ -119,7 +119,7 @@ describe('/metrics', () => {
   it('escapes what a name may hold', async () => {
     await start();
     const made = createMetrics('1"2', 0);
-    made.observe('a"b\\c\nd', { kind: 'turned', health: 'up' });
+    made.observe('a"b\\c\nd', { kind: 'health-changed', health: 'up' });
     const text = await made.text([]);
     assert.ok(text.includes('dockreg_build_info{version="1\\"2"} 1'), text);
     assert.ok(text.includes('{service="a\\"b\\\\c\\nd",health="up"} 1'), text);

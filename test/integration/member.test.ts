@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { systemClock as clock } from '../../src/clock.ts';
 import { UnansweredError } from '../../src/etcd/errors.ts';
-import { connectMember, type Access } from '../../src/etcd/member.ts';
+import { connectClient, type Access } from '../../src/etcd/member.ts';
 import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
 import { enableAuth, user } from '../support/auth.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
@@ -25,7 +25,7 @@ afterEach(async () => {
 /** Without a user. */
 const access: Access = {
   clock,
-  chance: Math.random,
+  random: Math.random,
   tls: { ca: undefined, cert: undefined, key: undefined },
   tokens: createTokenKeeper(undefined, clock),
 };
@@ -53,7 +53,7 @@ function passwordChecks(): Promise<number> {
 describe('a password check', () => {
   it('that nobody waits for any more goes on, also when its connection was given up, and is used', async () => {
     const { endpoint, named, tokens } = await start();
-    const member = await connectMember(endpoint, named);
+    const member = await connectClient(endpoint, named);
     await member.grant('1', 20, { ms: 10_000 });
     tokens.drop(tokens.known());
     const before = await passwordChecks();
@@ -72,7 +72,7 @@ describe('a password check', () => {
     const { endpoint, named } = await start();
     await proxy!.set({ delayMs: 200 });
     const before = await passwordChecks();
-    const member = await connectMember(endpoint, named);
+    const member = await connectClient(endpoint, named);
     const elapsed = stopwatch();
     await assert.rejects(member.grant('1', 20, { ms: 2000 }), {
       name: 'UnansweredError',
@@ -91,7 +91,7 @@ describe('a member that does not answer in time', () => {
   it('is alive when its connection came up meanwhile, and not when nothing more is heard', async () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
-    const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
+    const member = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
     const unanswered = async (id: string): Promise<UnansweredError> => {
       const error: unknown = await member.grant(id, 20, { ms: 1500 }).catch((reason: unknown) => reason);
       assert.ok(error instanceof UnansweredError, String(error));
@@ -112,7 +112,7 @@ describe('a member that does not answer in time', () => {
     proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('refuse');
     for (let time = 0; time < 5; time++) {
-      const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
+      const member = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
       await assert.rejects(member.grant('1', 20, { ms: 3000 }), /ECONNREFUSED/);
       member.close();
     }
@@ -127,7 +127,7 @@ describe('a member that does not answer in time', () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('silent');
-    const member = await connectMember(`http://127.0.0.1:${proxy.port}`, access);
+    const member = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
     await assert.rejects(member.grant('1', 20, { ms: 300 }), {
       message: 'grant: no connection in time',
       isAlive: false,

@@ -264,12 +264,12 @@ export class DockerSocket {
   }
 
   #listenAt(place: ListenOptions): Promise<Server> {
-    const handle = (request: IncomingMessage, response: ServerResponse): void =>
+    const respond = (request: IncomingMessage, response: ServerResponse): void =>
       this.#handle(request, response);
     const server =
       this.#tls && place.port !== undefined
-        ? createTlsServer(tlsOptions(this.#tls), handle)
-        : createServer({ keepAliveTimeout: 0 }, handle);
+        ? createTlsServer(tlsOptions(this.#tls), respond)
+        : createServer({ keepAliveTimeout: 0 }, respond);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket.unref());
       socket.on('error', () => undefined);

@@ -85,7 +85,7 @@ export async function startHost({ name, ip, tls, engine = defaultEngine() }: Hos
   if (!/^[a-z0-9-]{1,11}$/.test(name)) throw new Error(`host name ${name}: at most 11 of a-z, 0-9 and -`);
   if (!/^10\.1\.0\.\d+$/.test(ip)) throw new Error(`host address ${ip}: must be in 10.1.0.0/24`);
 
-  const place: Place = {
+  const place: HostSpec = {
     name,
     ip,
     engine,
@@ -131,7 +131,7 @@ export async function run(
 }
 
 /** Where a host's parts are. */
-interface Place extends EnginePlace {
+interface HostSpec extends EnginePlace {
   readonly name: string;
   /** The switch's end of the host's cable. */
   readonly port: string;
@@ -145,11 +145,11 @@ class LanHost implements Host {
   readonly engine: EngineName;
   readonly dockerSocket: string;
   readonly dockerEnvironment: Readonly<Record<string, string>>;
-  readonly #place: Place;
+  readonly #place: HostSpec;
   readonly #engine: Child;
   #stopped: Promise<void> | undefined;
 
-  constructor(place: Place, engine: Child) {
+  constructor(place: HostSpec, engine: Child) {
     this.#place = place;
     this.#engine = engine;
     this.name = place.name;
@@ -208,7 +208,7 @@ class LanHost implements Host {
   }
 }
 
-async function wire({ name, ip, port }: Place): Promise<void> {
+async function wire({ name, ip, port }: HostSpec): Promise<void> {
   await ipBatch([
     `netns add ${name}`,
     `link add ${port} type veth peer name eth0 netns ${name}`,
@@ -223,7 +223,7 @@ async function wire({ name, ip, port }: Place): Promise<void> {
   await ipBatch(inside, ['-netns', name]);
 }
 
-async function startEngine(place: Place, tls: TlsFiles | undefined): Promise<Child> {
+async function startEngine(place: HostSpec, tls: TlsFiles | undefined): Promise<Child> {
   await mkdir(place.data, { recursive: true });
   await mkdir(place.runtime, { recursive: true });
   const logPath = join(place.runtime, 'engine.log');
@@ -255,12 +255,12 @@ async function stopEngine(engine: Child): Promise<void> {
   await engine.exited(15_000);
 }
 
-async function answers(place: Place): Promise<boolean> {
+async function answers(place: HostSpec): Promise<boolean> {
   await run('docker', ['version'], { timeoutMs: 5_000, env: dockerEnvironment(place) });
   return true;
 }
 
-async function removeContainers(place: Place): Promise<void> {
+async function removeContainers(place: HostSpec): Promise<void> {
   if (place.engine === 'podman') {
     // A pod's infra container goes with its pod only.
     await engineClient(place, ['pod', 'rm', '--force', '--time', '0', '--all']);
@@ -271,14 +271,14 @@ async function removeContainers(place: Place): Promise<void> {
   if (ids !== '') await engineClient(place, ['rm', '--force', '--volumes', ...ids.split('\n')]);
 }
 
-function engineClient(place: Place, words: readonly string[], options: RunOptions = {}): Promise<string> {
+function engineClient(place: HostSpec, words: readonly string[], options: RunOptions = {}): Promise<string> {
   const { command, args, env } = clientOf(place, words);
   return runOnNetwork(place, command, args, { ...options, env });
 }
 
 /** `ip netns exec` would mount another /sys, without control groups. */
 function runOnNetwork(
-  { netns }: Place,
+  { netns }: HostSpec,
   command: string,
   args: readonly string[],
   options?: CommandOptions,
@@ -287,7 +287,7 @@ function runOnNetwork(
 }
 
 function spawnOnNetwork(
-  { netns }: Place,
+  { netns }: HostSpec,
   command: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -300,7 +300,7 @@ function spawnOnNetwork(
 }
 
 /** Kills all processes of a host and takes its network away. Does nothing where there is no such host. */
-async function demolish(place: Place): Promise<void> {
+async function demolish(place: HostSpec): Promise<void> {
   const gone = async (): Promise<boolean> => {
     const pids = await processesOf(place);
     for (const pid of pids) {
@@ -319,7 +319,7 @@ async function demolish(place: Place): Promise<void> {
 }
 
 /** The processes of a host: those on its network, and those of its containers, which have networks of their own. */
-async function processesOf(place: Place): Promise<number[]> {
+async function processesOf(place: HostSpec): Promise<number[]> {
   const lists: string[] = [];
   if (existsSync(place.netns)) lists.push(await run('ip', ['netns', 'pids', place.name]));
   for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/unified']) {

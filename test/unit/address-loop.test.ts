@@ -3,16 +3,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Clock } from '../../src/clock.ts';
 import { UnavailableError } from '../../src/errors.ts';
-import { createLocating, NoAddressError, type Located } from '../../src/agent/address-loop.ts';
+import { createAddressLoop, NoAddressError, type AddressResult } from '../../src/agent/address-loop.ts';
 import { createLog } from '../../src/log.ts';
 
-const at = (port: number, value = 'running'): Located => ({
+const at = (port: number, value = 'running'): AddressResult => ({
   kind: 'address',
   address: { ip: '10.1.0.101', port },
   records: [{ key: `10.1.0.101:${port}`, value }],
   how: 'published',
 });
-const none: Located = { kind: 'problem', problem: 'not published' };
+const none: AddressResult = { kind: 'problem', problem: 'not published' };
 const away = new UnavailableError('no socket');
 
 interface Story {
@@ -24,8 +24,8 @@ interface Story {
 }
 
 /** Looks once for each answer, on a clock whose sleeps take no time. */
-async function locating(
-  answers: readonly (Located | Error)[],
+async function addressLoop(
+  answers: readonly (AddressResult | Error)[],
   changedAt?: number,
   alone = true,
 ): Promise<Story> {
@@ -47,8 +47,8 @@ async function locating(
     after: () => () => undefined,
     repeat: () => Promise.resolve(),
   };
-  const locator = {
-    locate: () => {
+  const source = {
+    resolve: () => {
       const answer = answers[looks++];
       if (looks - 1 === changedAt) subject.noteNetwork();
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer ?? none);
@@ -56,13 +56,13 @@ async function locating(
     networkChanged: () => true,
     fixed: false,
   };
-  const subject = createLocating(locator, {
+  const subject = createAddressLoop(source, {
     clock,
     log: createLog('logfmt', clock, line => log.push(line)),
-    chance: () => 0.5,
+    random: () => 0.5,
     alone,
-    located: records => told.push(records.map(({ key }) => key).join(' ')),
-    unlocated: () => told.push('none'),
+    onAddress: records => told.push(records.map(({ key }) => key).join(' ')),
+    onAddressLost: () => told.push('none'),
   });
   await subject.run(ending.signal);
   return { told, waits, log };
@@ -70,29 +70,29 @@ async function locating(
 
 describe('locating', () => {
   it('tells an address once and looks again every 30 s', async () => {
-    const { told, waits } = await locating([at(1), at(1), at(1)]);
+    const { told, waits } = await addressLoop([at(1), at(1), at(1)]);
     assert.deepEqual([told, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
   });
 
   it('tells the address that is new', async () => {
-    const { told, log } = await locating([at(1), at(2)]);
+    const { told, log } = await addressLoop([at(1), at(2)]);
     assert.deepEqual(told, ['10.1.0.101:1', '10.1.0.101:2']);
     assert.match(log[1] ?? '', /address 10\.1\.0\.101:2.*was=10\.1\.0\.101:1/);
   });
 
   it('tells records that are new at an old address, without a word about the address', async () => {
-    const { told, log } = await locating([at(1), at(1, 'v2'), at(1, 'v2')]);
+    const { told, log } = await addressLoop([at(1), at(1, 'v2'), at(1, 'v2')]);
     assert.deepEqual(told, ['10.1.0.101:1', '10.1.0.101:1']);
     assert.equal(log.length, 1);
   });
 
   it('looks again at once when the network has changed meanwhile', async () => {
-    const { waits } = await locating([at(1), at(2)], 0);
+    const { waits } = await addressLoop([at(1), at(2)], 0);
     assert.deepEqual(waits, [30_000]);
   });
 
   it('keeps an address while Docker is away, whatever time that takes', async () => {
-    const { told, waits, log } = await locating([at(1), away, away, away, at(1)]);
+    const { told, waits, log } = await addressLoop([at(1), away, away, away, at(1)]);
     assert.deepEqual(told, ['10.1.0.101:1']);
     assert.deepEqual(waits, [30_000, 450, 900, 1500, 30_000]);
     assert.match(log[1] ?? '', /address 10\.1\.0\.101:1 could not be confirmed: no socket/);
@@ -100,14 +100,14 @@ describe('locating', () => {
   });
 
   it('believes that an address is gone when Docker says so twice in a row', async () => {
-    assert.deepEqual((await locating([at(1), none, at(1)])).told, ['10.1.0.101:1']);
-    const { told, log } = await locating([at(1), none, none, none, at(2)]);
+    assert.deepEqual((await addressLoop([at(1), none, at(1)])).told, ['10.1.0.101:1']);
+    const { told, log } = await addressLoop([at(1), none, none, none, at(2)]);
     assert.deepEqual(told, ['10.1.0.101:1', 'none', '10.1.0.101:2']);
     assert.match(log[2] ?? '', /address 10\.1\.0\.101:1 is gone: not published/);
   });
 
   it('tells the same address again after it was gone', async () => {
-    assert.deepEqual((await locating([at(1), none, none, at(1)])).told, [
+    assert.deepEqual((await addressLoop([at(1), none, none, at(1)])).told, [
       '10.1.0.101:1',
       'none',
       '10.1.0.101:1',
@@ -115,12 +115,12 @@ describe('locating', () => {
   });
 
   it('waits at the start for a Docker that is late, and ends when there is no address', async () => {
-    assert.deepEqual((await locating([away, away, at(1)])).told, ['10.1.0.101:1']);
-    await assert.rejects(locating([away, none]), new NoAddressError('not published'));
+    assert.deepEqual((await addressLoop([away, away, at(1)])).told, ['10.1.0.101:1']);
+    await assert.rejects(addressLoop([away, none]), new NoAddressError('not published'));
   });
 
   it('of one service of several without an address goes on, and looks as seldom as one that has it', async () => {
-    const { told, waits, log } = await locating([none, none, at(1)], undefined, false);
+    const { told, waits, log } = await addressLoop([none, none, at(1)], undefined, false);
     assert.deepEqual([told, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
     assert.match(log[0] ?? '', /level=warn msg="waiting for the address: not published"/);
     assert.equal(log.length, 2);

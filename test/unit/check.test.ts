@@ -1,7 +1,7 @@
 /** The notation of checks: what each text means, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { notation, watchRole, type Check } from '../../src/core/settings/check.ts';
+import { formatCheck, watchRole, type Check } from '../../src/core/settings/check.ts';
 import { enough, problemsOf, serviceOf } from '../support/config.ts';
 
 function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Check {
@@ -117,7 +117,8 @@ describe('a check', () => {
     'grpcs:my.Service',
     'docker',
   ]) {
-    it(`${text} is written as it was read`, () => assert.equal(notation(checkOf(['--check', text])), text));
+    it(`${text} is written as it was read`, () =>
+      assert.equal(formatCheck(checkOf(['--check', text])), text));
   }
 
   const roles: [argv: string[], role: ReturnType<typeof watchRole>, onUdp?: ReturnType<typeof watchRole>][] =

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { Advertise } from '../../src/core/address/advertise.ts';
 import type { HostName } from '../../src/config/values.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
-import { nothingSaid } from '../../src/config/services.ts';
+import { emptyConfig } from '../../src/config/services.ts';
 import { optionNames } from '../../src/config/options.ts';
 import { configOf, enough, problemsOf, serviceOf } from '../support/config.ts';
 
@@ -17,7 +17,7 @@ function engineOf(env: NodeJS.ProcessEnv, ...argv: string[]): unknown {
 }
 
 /** What drain, resume and status are to do. */
-function control(argv: string[], env: NodeJS.ProcessEnv = {}, file = nothingSaid): unknown[] {
+function control(argv: string[], env: NodeJS.ProcessEnv = {}, file = emptyConfig): unknown[] {
   const command = parseCommand(argv, env, file);
   return 'options' in command ? Object.values(command.options) : [];
 }
@@ -30,12 +30,12 @@ describe('configuration', () => {
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
       container: undefined,
       drainMs: 0,
-      control: { path: '/run/dockreg.sock', atOnce: false },
+      control: '/run/dockreg.sock',
       listen: undefined,
       logFormat: 'logfmt',
       services: [
         {
-          handle: '8000',
+          label: '8000',
           localPort: 8000,
           protocol: 'tcp',
           spec: {
@@ -128,7 +128,7 @@ describe('configuration', () => {
       logFormat: 'json',
       services: [
         {
-          handle: 'web',
+          label: 'web',
           localPort: 8000,
           protocol: 'tcp',
           spec: {
@@ -373,10 +373,9 @@ describe('configuration', () => {
     });
   });
 
-  it('has the control socket from the start on where it is named, and else when somebody asks', () => {
-    const path = '/run/dockreg.sock';
-    assert.deepEqual(configOf(enough).control, { path, atOnce: false });
-    assert.deepEqual(configOf([...enough, `--control=${path}`]).control, { path, atOnce: true });
+  it('has a control socket unless it is switched off', () => {
+    assert.equal(configOf(enough).control, '/run/dockreg.sock');
+    assert.equal(configOf([...enough, '--control=/tmp/a.sock']).control, '/tmp/a.sock');
     assert.equal(configOf([...enough, '--control=off']).control, null);
   });
 
@@ -390,7 +389,7 @@ describe('configuration', () => {
     const env = { DOCKREG_CONFIG: '/etc/dockreg.yaml' };
     assert.deepEqual(parseCommand(['drain'], env), { kind: 'file', path: '/etc/dockreg.yaml' });
     const defaults = new Map([['control', { text: '/c', from: 'control' }]] as const);
-    assert.deepEqual(control(['drain'], env, { ...nothingSaid, defaults }).slice(2), ['/c', false]);
+    assert.deepEqual(control(['drain'], env, { ...emptyConfig, defaults }).slice(2), ['/c', false]);
   });
 
   it('says all problems at once', () => {

@@ -7,8 +7,8 @@ describe('the order of the endpoints', () => {
   const endpoints = ['a', 'b', 'c'];
 
   it('has each endpoint once, whatever chance says', () => {
-    for (const chance of [0, 0.34, 0.5, 0.999_999])
-      assert.deepEqual(shuffle(endpoints, () => chance).toSorted(), endpoints);
+    for (const random of [0, 0.34, 0.5, 0.999_999])
+      assert.deepEqual(shuffle(endpoints, () => random).toSorted(), endpoints);
     assert.deepEqual(
       shuffle([], () => 0),
       [],

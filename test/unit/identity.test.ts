@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { candidates, type Candidate, type Surroundings } from '../../src/core/address/identity.ts';
+import { candidates, type Candidate, type IdentitySources } from '../../src/core/address/identity.ts';
 
 const own = 'a1b2c3d4'.repeat(8);
 const other = '0f'.repeat(32);
@@ -10,13 +10,13 @@ const mount = (root: string, point: string): string =>
   `514 501 254:0 ${root} ${point} rw,relatime - ext4 /dev/vda rw`;
 
 /** The candidates where all but these is empty. */
-const seen = (some: Partial<Surroundings>): Candidate[] =>
+const sources = (some: Partial<IdentitySources>): Candidate[] =>
   candidates({ container: undefined, mountinfo: '', cgroup: '', containerenv: '', hostname: '', ...some });
 
 describe('candidates', () => {
   it('takes the folder of the files that the engine mounts', () => {
     const mountinfo = mount(`/var/lib/docker/containers/${own}/hostname`, '/etc/hostname');
-    assert.deepEqual(seen({ mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
+    assert.deepEqual(sources({ mountinfo, cgroup: '0::/', hostname: 'web-1' }), [
       { id: own, source: 'mountinfo' },
     ]);
   });
@@ -26,7 +26,7 @@ describe('candidates', () => {
       `/containers/storage/overlay-containers/${own}/userdata/hostname`,
       '/etc/hostname',
     );
-    assert.equal(seen({ mountinfo })[0]?.id, own);
+    assert.equal(sources({ mountinfo })[0]?.id, own);
   });
 
   it('is not misled by an overlay id or by a decoy mounted elsewhere', () => {
@@ -36,18 +36,18 @@ describe('candidates', () => {
       mount(`/var/lib/docker/containers/${own}/resolv.conf`, '/etc/resolv.conf'),
     ].join('\n');
     assert.deepEqual(
-      seen({ mountinfo }).map(({ id }) => id),
+      sources({ mountinfo }).map(({ id }) => id),
       [own],
     );
   });
 
   it('takes the last 64 hexadecimal digits of a cgroup line', () => {
     const cgroup = `12:memory:/docker/${other}/docker/${own}\n0::/docker/${other}/docker/${own}`;
-    assert.deepEqual(seen({ cgroup }), [{ id: own, source: 'cgroup' }]);
+    assert.deepEqual(sources({ cgroup }), [{ id: own, source: 'cgroup' }]);
   });
 
   it('lists mountinfo, cgroup and hostname in this order, each id once', () => {
-    const found = seen({
+    const found = sources({
       mountinfo: mount(`/docker/containers/${own}/hosts`, '/etc/hosts'),
       cgroup: `1:cpu:/docker/${own}\n2:cpu:/docker/${other}`,
       hostname: 'a1b2c3d4a1b2',
@@ -60,18 +60,18 @@ describe('candidates', () => {
 
   it('takes what podman tells a privileged container', () => {
     const containerenv = `engine="podman-4.3.1"\nname="web"\nid="${own}"\nimage="app"\n`;
-    assert.deepEqual(seen({ containerenv }), [{ id: own, source: 'containerenv' }]);
+    assert.deepEqual(sources({ containerenv }), [{ id: own, source: 'containerenv' }]);
   });
 
   it('takes what the user says and nothing else', () => {
     const mountinfo = mount(`/docker/containers/${own}/hosts`, '/etc/hosts');
-    const found = seen({ container: other, mountinfo });
+    const found = sources({ container: other, mountinfo });
     assert.deepEqual(found, [{ id: other, source: '--container' }]);
   });
 
   for (const hostname of ['web', 'A1B2C3D4A1B2', 'a1b2c3d4a1b', '../x', '']) {
     it(`does not take the hostname ${JSON.stringify(hostname)}`, () => {
-      assert.deepEqual(seen({ hostname }), []);
+      assert.deepEqual(sources({ hostname }), []);
     });
   }
 });
@@ -89,7 +89,10 @@ interface Recorded {
 
 const folder = new URL('../../../test/fixtures/self/', import.meta.url);
 
-function recordedIn(engine: string, name: string): { readonly self: Recorded; readonly all: Surroundings } {
+function recordedIn(
+  engine: string,
+  name: string,
+): { readonly self: Recorded; readonly all: IdentitySources } {
   const text = readFileSync(new URL(`${engine}/${name}.json`, folder), 'utf8');
   const self = JSON.parse(text) as Recorded;
   const [mountinfo, cgroup, containerenv] = [self.mountinfo, self.cgroup, self.containerenv].map(lines =>
@@ -118,7 +121,7 @@ for (const engine of readdirSync(folder)) {
       it(`${name}: without mountinfo it is the cgroup, unless that is hidden`, () => {
         const hidden = name === 'cgroup-namespace-private';
         const expected = hidden ? [] : [{ id: self.id, source: 'cgroup' }];
-        assert.deepEqual(seen({ cgroup: all.cgroup }), expected);
+        assert.deepEqual(sources({ cgroup: all.cgroup }), expected);
       });
     }
   });
@@ -126,5 +129,5 @@ for (const engine of readdirSync(folder)) {
 
 it('a privileged container of podman is told its id', () => {
   const { self, all } = recordedIn('podman', 'privileged');
-  assert.deepEqual(seen({ containerenv: all.containerenv }), [{ id: self.id, source: 'containerenv' }]);
+  assert.deepEqual(sources({ containerenv: all.containerenv }), [{ id: self.id, source: 'containerenv' }]);
 });

@@ -39,7 +39,7 @@ const rich: Partial<ServiceSpec> = {
   meta: parseMeta('version=2.1,owner={container}'),
 };
 
-interface Given {
+interface RawOption {
   readonly spec?: Partial<ServiceSpec>;
   readonly address?: Address;
   readonly protocol?: 'tcp' | 'udp';
@@ -59,7 +59,7 @@ function publicationOf(...texts: string[]): Publication {
 }
 
 /** `key = value` lines, or the problem. */
-function write(texts: string[], given: Given = {}): string[] | string {
+function write(texts: string[], given: RawOption = {}): string[] | string {
   const { spec, address = four, protocol = 'tcp', container: changes = {} } = given;
   const facts = changes === null ? undefined : { ...container, ...changes };
   const answer = recordsOf(publicationOf(...texts), () =>
@@ -74,7 +74,7 @@ function valueOf(text: string | undefined): Record<string, unknown> {
 }
 
 describe('golden records', () => {
-  const golden: [layout: string, record: string, given?: Given][] = [
+  const golden: [layout: string, record: string, given?: RawOption][] = [
     ['service', '/service/10.0.0.5:49155 = running'],
     ['service:prod/web', '/prod/web/[2001:db8::1]:49155 = running', { address: six }],
     ['named:app/servers', '/app/servers/web-1 = 10.0.0.5:49155'],
@@ -303,7 +303,7 @@ describe('what consumers read', () => {
     );
     assert.ok(answer.kind === 'records');
     const stale = new Map([['web.rpc/1', { value: '10.0.0.5:49155', lease: '1', modRevision: '3' }]]);
-    assert.deepEqual(planWrite(answer.records, stale, '2', 'take'), {
+    assert.deepEqual(planWrite(answer.records, stale, '2', 'claiming'), {
       expect: [{ key: 'web.rpc/2', modRevision: '0' }],
       puts: [{ key: 'web.rpc/2', value: '10.0.0.5:49155' }],
       removes: [],
@@ -316,7 +316,7 @@ describe('what consumers read', () => {
       { key: 'b', value: '2' },
     ];
     const told = (seen: Map<string, Stored>): [string[], boolean] | null => {
-      const plan = planWrite(wanted, seen, '7', 'keep');
+      const plan = planWrite(wanted, seen, '7', 'holding');
       return plan && [plan.puts.map(({ key }) => key), isUpdate(plan, seen, '7')];
     };
     const ours = ['a', stored('1', '7')] as const;
@@ -432,7 +432,7 @@ describe('dockreg ls reads', () => {
 
 describe('the name of the service', () => {
   const compose = new Map([['com.docker.compose.service', 'shop']]);
-  const names: [what: string, given: Given, name: string][] = [
+  const names: [what: string, given: RawOption, name: string][] = [
     ['--name before all', { spec: { name: 'a', variables: new Map([['SERVICE_NAME', 'b']]) } }, 'a'],
     [
       'the variable of the port before the general',
@@ -493,7 +493,7 @@ describe('the name of the service', () => {
 });
 
 describe('what is refused', () => {
-  const refused: [texts: string[], text: RegExp, given?: Given][] = [
+  const refused: [texts: string[], text: RegExp, given?: RawOption][] = [
     [['skydns:a'], /"web_1" is no DNS label.*--name/, { spec: { name: 'web_1' } }],
     [['skydns:a'], /"" is no DNS label/, { spec: { name: 'web..x' } }],
     [['skydns:a'], /"Web" is no DNS label/, { spec: { name: 'Web' } }],

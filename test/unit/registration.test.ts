@@ -24,12 +24,12 @@ const unknown: RegistrationEvent = {
   startedAt: 9,
 };
 const at = (port: number): RegistrationEvent => ({
-  kind: 'located',
+  kind: 'address-found',
   records: [{ key: `/service/10.1.0.101:${port}`, value: 'running' }],
 });
-const drain: RegistrationEvent = { kind: 'ordered', order: 'drain' };
-const resume: RegistrationEvent = { kind: 'ordered', order: 'register' };
-const stop: RegistrationEvent = { kind: 'ordered', order: 'stop' };
+const drain: RegistrationEvent = { kind: 'admin', admin: 'drain' };
+const resume: RegistrationEvent = { kind: 'admin', admin: 'register' };
+const stop: RegistrationEvent = { kind: 'admin', admin: 'stop' };
 
 /** The actions that each event leads to, in short. */
 function play(...events: RegistrationEvent[]): string[] {
@@ -83,7 +83,7 @@ describe('registration', () => {
   });
 
   it('withdraws at once when nobody can connect any more, without counting, and only then', () => {
-    const vanished: RegistrationEvent = { kind: 'vanished', reason: 'nothing listens' };
+    const vanished: RegistrationEvent = { kind: 'app-gone', reason: 'nothing listens' };
     assert.deepEqual(play(at(49155), pass(1), vanished, vanished, fail(2), pass(3)).slice(2), [
       'withdraw: nothing listens',
       '',
@@ -133,9 +133,9 @@ describe('registration', () => {
   const undone: [name: string, ...events: RegistrationEvent[]][] = [
     ['a check', pass(3)],
     ['a change of health', fail(3), fail(4), pass(5)],
-    ['what the watch sees', { kind: 'vanished', reason: 'nothing listens' }, pass(5)],
+    ['what the watch sees', { kind: 'app-gone', reason: 'nothing listens' }, pass(5)],
     ['a moved address', at(49156)],
-    ['an address that is lost and found', { kind: 'unlocated' }, at(49156)],
+    ['an address that is lost and found', { kind: 'address-lost' }, at(49156)],
     ['a second drain', drain],
     ['a check that could not be made', unknown],
   ];

@@ -10,7 +10,7 @@ import { ConfigError, ExitCode } from '../../src/errors.ts';
 
 const etcd = ['--etcd', 'http://h1:2379'];
 
-type Said = { readonly [Name in OptionName]?: string };
+type RawConfig = { readonly [Name in OptionName]?: string };
 
 /** The configuration, or all that is wrong with it. */
 function outcomeOf(
@@ -55,7 +55,10 @@ function withLabels(
 
 /** Each notation of the same services; `name` is the first of each. */
 const notations: Readonly<
-  Record<string, (services: readonly Said[], env?: NodeJS.ProcessEnv) => Checked<Config | ConfigByLabels>>
+  Record<
+    string,
+    (services: readonly RawConfig[], env?: NodeJS.ProcessEnv) => Checked<Config | ConfigByLabels>
+  >
 > = {
   '--service': (services, env) =>
     outcomeOf(
@@ -78,14 +81,14 @@ const notations: Readonly<
   },
 };
 
-function inFlag(service: Said): string {
+function inFlag(service: RawConfig): string {
   return Object.entries(service)
     .map(([option, text]) => `${option}=${/[,\n"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text}`)
     .join(',');
 }
 
 /** For each option of a service two values that are not its default, the second with what a notation might trip over. */
-const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more: Said]>>> = {
+const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more: RawConfig]>>> = {
   port: ['53/udp', {}],
   key: ['/prod/service', {}],
   layout: ['service,kratos', {}],
@@ -134,8 +137,8 @@ describe('every option of a service', () => {
         outcomeOf(Object.entries(said).flatMap(([option, value]) => [`--${option}`, value])),
       );
       assert.notDeepEqual(alone[0], plain);
-      for (const [notation, say] of Object.entries(notations))
-        assert.deepEqual(servicesIn(say([said])), alone, notation);
+      for (const [formatCheck, say] of Object.entries(notations))
+        assert.deepEqual(servicesIn(say([said])), alone, formatCheck);
     });
   }
 
@@ -154,22 +157,22 @@ describe('every option of a service', () => {
 });
 
 function handles(...texts: string[]): string[] {
-  return servicesIn(outcomeOf(texts.flatMap(text => ['--service', text]))).map(({ handle }) => handle);
+  return servicesIn(outcomeOf(texts.flatMap(text => ['--service', text]))).map(({ label }) => label);
 }
 
 describe('several services', () => {
-  const three: Said[] = [
+  const three: RawConfig[] = [
     { name: 'web', port: '8000', check: 'http:/healthz', tags: 'blue,canary' },
     { name: 'my.api', port: '9000', check: 'grpc', rise: '2' },
     { name: 'dns', port: '53/udp', check: 'docker', interval: '10s' },
   ];
-  for (const [notation, say] of Object.entries(notations)) {
-    it(`stand in ${notation}, each with its own options and those of all`, () => {
+  for (const [formatCheck, say] of Object.entries(notations)) {
+    it(`stand in ${formatCheck}, each with its own options and those of all`, () => {
       const env = { DOCKREG_INTERVAL: '6s', DOCKREG_TAGS: 'all', SERVICE_9000_ID: 'x' };
       const services = servicesIn(say(three, env));
       assert.deepEqual(
-        services.map(({ handle, spec, localPort, protocol, check, rise, intervalMs }) => [
-          handle,
+        services.map(({ label, spec, localPort, protocol, check, rise, intervalMs }) => [
+          label,
           spec.name,
           `${localPort}/${protocol}`,
           check.kind,
@@ -219,7 +222,7 @@ describe('several services', () => {
 
   it('may be named otherwise than they are called', () => {
     const [service] = servicesIn(withLabels({ 'dockreg.blue.port': '1', 'dockreg.blue.name': 'web' }));
-    assert.deepEqual([service?.handle, service?.spec.name], ['blue', 'web']);
+    assert.deepEqual([service?.label, service?.spec.name], ['blue', 'web']);
   });
 
   it('do not inherit what is of no use to what they say themselves', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import { MemberError, UnansweredError } from '../../src/etcd/errors.ts';
-import type { Member } from '../../src/etcd/member.ts';
+import type { EtcdClient } from '../../src/etcd/member.ts';
 import { openSession } from '../../src/etcd/session.ts';
 
 /** How many connections it takes to register where the first request fails so. */
@@ -18,7 +18,7 @@ async function connectionsAfter(failure: Error, endpoints: readonly string[]): P
     write: () => Promise.resolve({ done: true, modRevision: '2' }),
     revoke: () => Promise.resolve(),
     close: () => undefined,
-  } as unknown as Member;
+  } as unknown as EtcdClient;
   const clock = { ...systemClock, sleep: () => Promise.resolve() };
   await new Promise<void>(resolve => {
     const session = openSession({
@@ -30,8 +30,8 @@ async function connectionsAfter(failure: Error, endpoints: readonly string[]): P
       ttlSeconds: 20,
       rules: { renewGapMs: 60_000, freshForMs: 60_000 },
       clock,
-      chance: Math.random,
-      tell: ({ kind }) => {
+      random: Math.random,
+      emit: ({ kind }) => {
         if (kind === 'registered') void session.close(1000).then(() => resolve());
       },
       askForCheck: () => undefined,

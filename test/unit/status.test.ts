@@ -10,17 +10,17 @@ const up: Registration = {
   health: { status: 'up', fails: 0 },
   records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
 };
-const drained: Registration = { ...up, order: 'drain' };
+const drained: Registration = { ...up, admin: 'drain' };
 const granting: Lease = { kind: 'granting', id: '255', askedAt: 90_000 };
 const fresh: Lease = {
   kind: 'held',
   id: '255',
   acknowledgedAt: 98_000,
-  seen: new Map(),
-  claim: 'take',
+  observed: new Map(),
+  ownership: 'claiming',
   contest: { times: 0, yieldUntil: -Infinity },
 };
-const held: Lease = { ...fresh, claim: 'keep' };
+const held: Lease = { ...fresh, ownership: 'holding' };
 const facts: ServiceFacts = {
   name: 'web',
   ttlSeconds: 20,
@@ -107,7 +107,7 @@ describe('the status of a service', () => {
     ['a lease that etcd may have dropped', up, held, 118_000, 'uncertain'],
     ['a lease, drained', drained, held, 100_000, 'withdrawing'],
     ['a lease, drained long ago', drained, held, 200_000, 'withdrawing'],
-    ['a lease that is revoked', up, { kind: 'doomed', id: '255' }, 100_000, 'withdrawing'],
+    ['a lease that is revoked', up, { kind: 'revoking', id: '255' }, 100_000, 'withdrawing'],
   ];
   for (const [name, registration, lease, now, expected] of rows) {
     it(`says with ${name}: ${expected}`, () => {

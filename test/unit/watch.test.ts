@@ -4,12 +4,12 @@ import { describe, it } from 'node:test';
 import { byReach, isLoopback, readTable, type ListeningSocket } from '../../src/core/watch/proc-net.ts';
 import {
   isUnsettled,
-  lookGapMs,
-  nextLook,
-  see,
+  readingGapMs,
+  nextReading,
+  observe,
   startWatch,
   type Owner,
-  type Sight,
+  type Observation,
   type Survey,
   type Watch,
   type WatchNews,
@@ -100,36 +100,36 @@ describe('the table of sockets', () => {
 });
 
 const node = (pid: number, certain = true): Owner => ({ pid, name: 'node', certain });
-const found = (owner: Owner | null, ...inodes: string[]): Sight => ({
+const found = (owner: Owner | null, ...inodes: string[]): Observation => ({
   kind: 'surveyed',
   survey: { sockets: inodes.map(inode => socket(inode)), owner, hidden: owner ? '' : 'of user 33' },
   tookMs: 4,
 });
-const home = (...ips: string[]): Sight => ({
+const home = (...ips: string[]): Observation => ({
   kind: 'surveyed',
   survey: { sockets: ips.map(ip => socket(ip, 0, ip)), owner: node(17), hidden: '' },
   tookMs: 4,
 });
-const unreadable: Sight = {
+const unreadable: Observation = {
   kind: 'surveyed',
   survey: { sockets: null, owner: null, hidden: 'EACCES' },
   tookMs: 0,
 };
-const read = (...sockets: ListeningSocket[]): Sight => ({ kind: 'table', sockets, tookMs: 2 });
-const refused: Sight = { kind: 'refused' };
-const accepted: Sight = { kind: 'accepted' };
-const unasked: Sight = { kind: 'unasked' };
-const runs: Sight = { kind: 'runs' };
-const stopped: Sight = { kind: 'stopped' };
-const passed: Sight = { kind: 'checked', passed: true };
-const failed: Sight = { kind: 'checked', passed: false };
-const gone: Sight = { kind: 'left', how: 'is gone' };
+const read = (...sockets: ListeningSocket[]): Observation => ({ kind: 'table', sockets, tookMs: 2 });
+const refused: Observation = { kind: 'refused' };
+const accepted: Observation = { kind: 'accepted' };
+const unasked: Observation = { kind: 'unasked' };
+const runs: Observation = { kind: 'runs' };
+const stopped: Observation = { kind: 'stopped' };
+const passed: Observation = { kind: 'checked', passed: true };
+const failed: Observation = { kind: 'checked', passed: false };
+const gone: Observation = { kind: 'left', how: 'is gone' };
 
 /** The news of each sight in short, and the watch at the end. */
-function play(...sights: Sight[]): { told: string[]; watch: Watch } {
+function play(...sights: Observation[]): { told: string[]; watch: Watch } {
   let watch = startWatch(0);
-  const told = sights.map((sight, index) => {
-    const { watch: after, news } = see(watch, sight, 100 * index);
+  const told = sights.map((observation, index) => {
+    const { watch: after, news } = observe(watch, observation, 100 * index);
     watch = after;
     return news.map(short).join();
   });
@@ -137,7 +137,7 @@ function play(...sights: Sight[]): { told: string[]; watch: Watch } {
 }
 
 function short(news: WatchNews): string {
-  if (news.kind === 'vanished') return `vanished: ${news.reason}`;
+  if (news.kind === 'app-gone') return `vanished: ${news.reason}`;
   if (news.kind !== 'replaced') return news.kind;
   return `${news.handover ? 'handover' : 'restart'} ${pidOf(news.before)}→${pidOf(news.now)}`;
 }
@@ -151,7 +151,7 @@ const up = [passed, found(node(17), 'a')];
 
 describe('the app watch', () => {
   const vanished = 'vanished: nothing listens any more: process 17 (node) is gone';
-  const cases: [what: string, sights: Sight[], told: string[]][] = [
+  const cases: [what: string, sights: Observation[], told: string[]][] = [
     ['finds the owner of an app that is up', up, ['', 'watching']],
     ['asks for a check when something begins to listen', [failed, refused, accepted], ['', '', 'listening']],
     [
@@ -253,25 +253,25 @@ describe('the app watch', () => {
   it('looks at the owner, and at the table only as often as its cost allows', () => {
     const { watch } = play(...up);
     const due = 100 + 4 / 0.0002;
-    assert.equal(nextLook(watch, due - 1), 'owner');
-    assert.equal(nextLook(watch, due), 'table');
-    assert.equal(lookGapMs(watch, 150), 250);
-    const { watch: cheap } = see(watch, { kind: 'table', sockets: [socket('a')], tookMs: 0.1 }, due);
-    assert.equal(nextLook(cheap, due + 999), 'owner');
-    assert.equal(nextLook(cheap, due + 1000), 'table');
+    assert.equal(nextReading(watch, due - 1), 'owner');
+    assert.equal(nextReading(watch, due), 'table');
+    assert.equal(readingGapMs(watch, 150), 250);
+    const { watch: cheap } = observe(watch, { kind: 'table', sockets: [socket('a')], tookMs: 0.1 }, due);
+    assert.equal(nextReading(cheap, due + 999), 'owner');
+    assert.equal(nextReading(cheap, due + 1000), 'table');
   });
 
   it('looks at the table alone where no owner is seen, and at nothing where there is no table', () => {
     const { watch } = play(passed, found(null, 'a'));
-    assert.equal(lookGapMs(watch, 100), 4000);
-    assert.equal(nextLook(watch, 4100), 'table');
-    assert.equal(lookGapMs(play(passed, unreadable).watch, 100), Infinity);
+    assert.equal(readingGapMs(watch, 100), 4000);
+    assert.equal(nextReading(watch, 4100), 'table');
+    assert.equal(readingGapMs(play(passed, unreadable).watch, 100), Infinity);
   });
 
   it('asks whether something listens quickly at first, then more gently', () => {
     const { watch } = play(failed);
     assert.deepEqual(
-      [0, 2500, 5000, 12_500, 3_600_000].map(now => lookGapMs(watch, now)),
+      [0, 2500, 5000, 12_500, 3_600_000].map(now => readingGapMs(watch, now)),
       [50, 50, 100, 250, 250],
     );
   });
@@ -282,6 +282,6 @@ describe('the app watch', () => {
     assert.ok(!isUnsettled(play(...up, gone, accepted, found(null, 'a')).watch));
     assert.ok(!isUnsettled(play(...up, gone, refused).watch));
     for (const { watch } of [play(...up, gone, accepted, found(null, 'a')), play(...up, gone)])
-      assert.ok(lookGapMs(watch, 1000) >= 50);
+      assert.ok(readingGapMs(watch, 1000) >= 50);
   });
 });

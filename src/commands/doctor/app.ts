@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import type { ServiceConfig } from '../../config/service-config.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
-import { notation } from '../../core/settings/check.ts';
+import { formatCheck } from '../../core/settings/check.ts';
 import { isLoopback } from '../../core/watch/proc-net.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
@@ -55,7 +55,7 @@ export async function examineCheck(
   return ill(
     'check',
     `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} after ${tookMs} ms: ${verdict.reason}`,
-    `the app must pass --check ${notation(service.check)} within ${service.timeoutMs} ms`,
+    `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`,
   );
 }
 

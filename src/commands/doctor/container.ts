@@ -11,7 +11,7 @@ import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
 import { messageOf, UnavailableError } from '../../errors.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
-import { ill, skipped, well, type Finding, type Step } from './finding.ts';
+import { ill, skipped, well, type Finding, type FindingStep } from './finding.ts';
 
 /** No container has this id. To ask for it shows whether Docker answers, by the one question that a proxy lets through. */
 const noContainer = '0'.repeat(64);
@@ -69,13 +69,13 @@ export function* examineServices(
     return [];
   }
   const { services } = checked.config;
-  const names = services.map(({ handle }) => handle).join(', ');
+  const names = services.map(({ label }) => label).join(', ');
   yield well('services', `the labels of this container say ${names}`);
   return services;
 }
 
 /** What was found out of where a service is; null is unknown. */
-export interface Place {
+export interface ServicePlace {
   readonly service: ServiceConfig;
   readonly address: Address | null;
   readonly self: Self | null;
@@ -86,7 +86,7 @@ export async function examinePort(
   service: ServiceConfig,
   docker: DockerAccess,
   whereabouts: Whereabouts,
-): Promise<{ readonly place: Place; readonly finding?: Finding }> {
+): Promise<{ readonly place: ServicePlace; readonly finding?: Finding }> {
   const { advertise, localPort, protocol } = service;
   if (advertise.kind === 'literal') return { place: { service, address: advertise.address, self: null } };
   const { self } = whereabouts;
@@ -108,7 +108,7 @@ function describeContainer({ id, name }: ContainerView): string {
   return `${id.slice(0, 12)} (${name})`;
 }
 
-function unanswered(step: Step, error: unknown, fix?: string): Finding {
-  if (error instanceof UnavailableError) return ill(step, messageOf(error), fix);
+function unanswered(step: FindingStep, error: unknown, hint?: string): Finding {
+  if (error instanceof UnavailableError) return ill(step, messageOf(error), hint);
   throw error;
 }

@@ -8,7 +8,7 @@ import { examineAddress, examineCheck, examineListener } from './app.ts';
 import { examineDrain } from './drain.ts';
 import { examineEtcd, examineRecords } from './etcd.ts';
 import { formatFinding, type Finding } from './finding.ts';
-import { examineContainer, examinePort, examineServices, type Place } from './container.ts';
+import { examineContainer, examinePort, examineServices, type ServicePlace } from './container.ts';
 import { createDocker } from '../../wiring/docker.ts';
 
 /** Answers whether all is well. With `json` the findings come as one array, at the end. */
@@ -31,9 +31,9 @@ async function* examine(config: Config | ConfigByLabels, version: string): Async
   const docker = createDocker(config);
   const whereabouts = yield* examineContainer(config, docker);
   const services = yield* examineServices(config, whereabouts);
-  const of = ({ handle }: ServiceConfig, finding: Finding): Finding =>
-    services.length === 1 ? finding : { service: handle, ...finding };
-  const places: Place[] = [];
+  const of = ({ label }: ServiceConfig, finding: Finding): Finding =>
+    services.length === 1 ? finding : { service: label, ...finding };
+  const places: ServicePlace[] = [];
   for (const service of services) {
     const { place, finding } = await examinePort(service, docker, whereabouts);
     places.push(place);

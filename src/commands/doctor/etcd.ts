@@ -6,13 +6,13 @@ import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../config/config.ts';
 import type { ServiceConfig } from '../../config/service-config.ts';
 import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
-import type { Seen, ServiceRecord } from '../../core/lease/writes.ts';
+import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import type { MemberStatus } from '../../etcd/member.ts';
 import { messageOf } from '../../errors.ts';
 import { connector } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
-import type { Place } from './container.ts';
+import type { ServicePlace } from './container.ts';
 
 /** The most that one question may take. */
 const limit = { ms: 3000 } as const;
@@ -23,7 +23,7 @@ const nobody = '192.0.2.1';
 /** The endpoints and the cluster, with the records of all services. */
 export async function* examineEtcd(
   config: SharedConfig,
-  places: readonly Place[],
+  places: readonly ServicePlace[],
 ): AsyncGenerator<Finding, readonly Report[]> {
   const records = places.flatMap(place => {
     const answer = recordsOfPlace(place);
@@ -38,15 +38,15 @@ export async function* examineEtcd(
 }
 
 /** What would be written for one service, and what of it stands there. */
-export function examineRecords(place: Place, reports: readonly Report[]): Finding {
+export function examineRecords(place: ServicePlace, reports: readonly Report[]): Finding {
   if (place.address === null) return skipped('record', 'the address is not known');
   const answer = recordsOfPlace(place);
   if (answer.kind === 'problem') return ill('record', answer.problem);
-  const seen = reports.find(report => report.seen)?.seen;
-  return well('record', describeRecords(place.service, answer.records, seen));
+  const observed = reports.find(report => report.observed)?.observed;
+  return well('record', describeRecords(place.service, answer.records, observed));
 }
 
-function recordsOfPlace({ service, address, self }: Place): RecordsAnswer {
+function recordsOfPlace({ service, address, self }: ServicePlace): RecordsAnswer {
   return recordsAt(service, address ?? { ip: nobody, port: service.localPort }, self);
 }
 
@@ -56,7 +56,7 @@ interface Report {
   /** What the member said of itself, if it answered. */
   readonly status?: MemberStatus;
   /** What stands under our keys. */
-  readonly seen?: Seen;
+  readonly observed?: Observed;
 }
 
 async function examineMember(
@@ -70,21 +70,21 @@ async function examineMember(
     try {
       status = await member.status(limit);
       const startedAt = systemClock.now();
-      const seen = await member.rehearse(records, limit);
+      const observed = await member.rehearse(records, limit);
       const tookMs = Math.round(systemClock.now() - startedAt);
       const finding = well(
         'etcd',
         `${endpoint}: ${describeMember(config, endpoint, status, records)}, in ${tookMs} ms`,
       );
-      return { endpoint, finding, status, seen };
+      return { endpoint, finding, status, observed };
     } finally {
       member.close();
     }
   } catch (error) {
     const message = messageOf(error);
     const said = status ? `etcd ${status.version} answers, but ` : '';
-    const wayOut = wayOutOf(message, endpoint, status !== undefined);
-    const finding = ill('etcd', `${endpoint}: ${said}${message}`, wayOut);
+    const hint = hintFor(message, endpoint, status !== undefined);
+    const finding = ill('etcd', `${endpoint}: ${said}${message}`, hint);
     return { endpoint, finding, ...(status && { status }) };
   }
 }
@@ -118,7 +118,7 @@ function examineCluster(reports: readonly Report[]): Finding {
       'name members of one cluster in --etcd',
     );
   }
-  if (!reached.some(({ isLed }) => isLed)) {
+  if (!reached.some(({ hasLeader }) => hasLeader)) {
     return ill('cluster', 'no member that answers knows a leader, so nothing can be written', noMajority);
   }
   const alarms = new Set(reached.flatMap(member => member.alarms));
@@ -138,10 +138,10 @@ function examineCluster(reports: readonly Report[]): Finding {
 function describeRecords(
   { ttlSeconds }: ServiceConfig,
   records: readonly ServiceRecord[],
-  seen: Seen | undefined,
+  observed: Observed | undefined,
 ): string {
   const texts = records.map(({ key, value }) => {
-    const now = seen && `; ${seen.has(key) ? 'it stands there now' : 'it is not there now'}`;
+    const now = observed && `; ${observed.has(key) ? 'it stands there now' : 'it is not there now'}`;
     return `${key} = ${value}${now ?? ''}`;
   });
   return `while the check passes, under a lease of ${ttlSeconds} s: ${texts.join(', ')}`;
@@ -153,7 +153,7 @@ const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
 /** By what gRPC, OpenSSL and etcd say. Who was answered and refused has his way out in the message. */
-const waysOut: readonly [pattern: RegExp, wayOut: string][] = [
+const hints: readonly [pattern: RegExp, hint: string][] = [
   [
     /ECONNREFUSED/,
     'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd',
@@ -174,12 +174,12 @@ const waysOut: readonly [pattern: RegExp, wayOut: string][] = [
 ];
 
 /** A member that answers for itself and not for a write waits for the others. */
-function wayOutOf(message: string, endpoint: string, isReached: boolean): string | undefined {
+function hintFor(message: string, endpoint: string, isReached: boolean): string | undefined {
   if (isReached && noAnswer.test(message)) return noMajority;
   if (/Failed to connect|ECONNRESET|hang up/.test(message) && !/ECONNREFUSED/.test(message)) {
     return endpoint.startsWith('https:')
       ? 'does it speak TLS there? If not, write http:// in --etcd'
       : 'does it speak TLS? Then write https:// in --etcd';
   }
-  return waysOut.find(([pattern]) => pattern.test(message))?.[1];
+  return hints.find(([pattern]) => pattern.test(message))?.[1];
 }

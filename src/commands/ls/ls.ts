@@ -6,7 +6,7 @@ import type { ListConfig } from '../../config/config.ts';
 import { prefixOf, readInstance, type ListedInstance } from '../../core/layouts/listing.ts';
 import { messageOf, UnavailableError } from '../../errors.ts';
 import { DeniedError, MemberError } from '../../etcd/errors.ts';
-import type { ListedKey, Member } from '../../etcd/member.ts';
+import type { ListedKey, EtcdClient } from '../../etcd/member.ts';
 import { connector } from '../../wiring/etcd.ts';
 import { formatTable } from './table.ts';
 
@@ -54,13 +54,13 @@ export async function list(options: ListOptions, stop: AbortSignal): Promise<voi
   const viewer = createViewer(config, !(json && watch));
   try {
     if (!watch) {
-      const rows = await viewer.look();
+      const rows = await viewer.read();
       await print(output, json ? `${JSON.stringify(rows, null, 2)}\n` : formatTable(rows, false));
       return;
     }
     let shown: string | null = null;
     while (!stop.aborted) {
-      const picture = await viewer.look().then(
+      const picture = await viewer.read().then(
         rows => ({
           text: json ? `${JSON.stringify(rows)}\n` : formatTable(rows, true),
           gist: gistOf(rows),
@@ -107,7 +107,7 @@ interface TimeLeft {
   readonly at: number;
 }
 
-interface Found {
+interface ListedRecord {
   readonly instance: ListedInstance;
   readonly key: ListedKey;
 }
@@ -116,20 +116,20 @@ function createViewer(
   config: ListConfig,
   asksLeases: boolean,
 ): {
-  look(): Promise<Row[]>;
+  read(): Promise<Row[]>;
   close(): void;
 } {
   const clock = systemClock;
   const { endpoints, layouts, name } = config;
   const connect = connector(config);
-  let member: Member | null = null;
+  let member: EtcdClient | null = null;
   let at = 0;
   let leases: ReadonlyMap<string, TimeLeft> = new Map();
   /** When each key was seen first, in monotonic ms; null when it was there before us. */
-  let seen: ReadonlyMap<string, number | null> | null = null;
+  let firstSeenAt: ReadonlyMap<string, number | null> | null = null;
 
-  const lookAt = async (from: Member): Promise<Row[]> => {
-    const found: Found[] = [];
+  const readFrom = async (from: EtcdClient): Promise<Row[]> => {
+    const found: ListedRecord[] = [];
     for (const layout of layouts) {
       for (const key of await from.list(prefixOf(layout, name), { ms: callMs })) {
         const instance = readInstance(layout, name, key.key, key.value);
@@ -138,12 +138,12 @@ function createViewer(
     }
     if (asksLeases) leases = await timesLeft(from, leases, new Set(found.map(({ key }) => key.lease)));
     const now = clock.now();
-    const before = seen;
+    const before = firstSeenAt;
     const firstSeen = (id: string): number | null => {
       if (before === null) return null;
       return before.has(id) ? (before.get(id) ?? null) : now;
     };
-    seen = new Map(found.map(({ key }) => [idOf(key), firstSeen(idOf(key))]));
+    firstSeenAt = new Map(found.map(({ key }) => [idOf(key), firstSeen(idOf(key))]));
     return found.map(({ instance, key }) => {
       const since = firstSeen(idOf(key));
       const ageSeconds = since === null ? null : Math.round((now - since) / 1000);
@@ -152,11 +152,11 @@ function createViewer(
   };
 
   return {
-    async look() {
+    async read() {
       for (let tries = 1; ; tries++) {
         try {
           member ??= await connect(endpoints[at] ?? '');
-          return (await lookAt(member)).toSorted(inOrder);
+          return (await readFrom(member)).toSorted(inOrder);
         } catch (error) {
           if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
           member?.close();
@@ -189,7 +189,7 @@ function rowOf(
 }
 
 async function timesLeft(
-  from: Member,
+  from: EtcdClient,
   known: ReadonlyMap<string, TimeLeft>,
   wanted: ReadonlySet<string>,
 ): Promise<Map<string, TimeLeft>> {

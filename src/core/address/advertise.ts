@@ -4,7 +4,7 @@
  */
 import {
   canonicalIp,
-  isSix,
+  isIPv6,
   isWildcard,
   reservedRange,
   type Address,
@@ -73,16 +73,16 @@ export function addressOf(view: ContainerView, question: AddressQuestion, facts:
 
 /** The rest of a sentence that begins with the address. */
 export function unreachable(range: ReservedRange): string {
-  const wayOut = 'give the address that others use, such as 10.1.0.101';
+  const hint = 'give the address that others use, such as 10.1.0.101';
   switch (range) {
     case 'unspecified':
-      return `means every address and reaches none; ${wayOut}`;
+      return `means every address and reaches none; ${hint}`;
     case 'loopback':
-      return `is a loopback address, which no other host can reach; ${wayOut}, or --allow-loopback if nobody else shall`;
+      return `is a loopback address, which no other host can reach; ${hint}, or --allow-loopback if nobody else shall`;
     case 'link-local':
     case 'multicast':
     case 'broadcast':
-      return `is a ${range} address, which names no single host; ${wayOut}`;
+      return `is a ${range} address, which names no single host; ${hint}`;
   }
 }
 
@@ -163,14 +163,14 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   if (fits.hostIp === '' && !hasFamilyOf(host.ip, view)) {
     return problem(
       `port ${port} of container ${labelOf(view)} is published for the families of its own addresses only, and ${host.ip} (${host.source}) is of the other; ` +
-        `give an ${isSix(host.ip) ? 'IPv4' : 'IPv6'} --ip, or connect the container to a network with ${isSix(host.ip) ? 'IPv6' : 'IPv4'}`,
+        `give an ${isIPv6(host.ip) ? 'IPv4' : 'IPv6'} --ip, or connect the container to a network with ${isIPv6(host.ip) ? 'IPv6' : 'IPv4'}`,
     );
   }
-  return fits.hostIp === '' || isSix(fits.hostIp) === isSix(host.ip)
+  return fits.hostIp === '' || isIPv6(fits.hostIp) === isIPv6(host.ip)
     ? address(host.ip, fits.hostPort, `${host.source}, published`)
     : problem(
         `port ${port} of container ${labelOf(view)} is published on ${fits.hostIp} only, and ${host.ip} (${host.source}) is of the other family; ` +
-          `give an ${isSix(host.ip) ? 'IPv4' : 'IPv6'} --ip, or publish it on an ${isSix(host.ip) ? 'IPv6' : 'IPv4'} address`,
+          `give an ${isIPv6(host.ip) ? 'IPv4' : 'IPv6'} --ip, or publish it on an ${isIPv6(host.ip) ? 'IPv6' : 'IPv4'} address`,
       );
 }
 
@@ -257,32 +257,32 @@ function hostAddress({ hostIp }: AddressQuestion, { nodeIp }: SwarmFacts): HostA
  * What is published on loopback is for the host itself: last.
  */
 function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
-  const wantsSix = ip !== undefined && isSix(ip);
+  const wantsSix = ip !== undefined && isIPv6(ip);
   const rank = ({ hostIp }: Binding): number => {
     if (hostIp === ip) return 0;
     if (reservedRange(hostIp) === 'loopback') return 5;
-    return (isSix(hostIp) === wantsSix || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
+    return (isIPv6(hostIp) === wantsSix || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
   };
   return bindings.reduce((best, next) => (rank(next) < rank(best) ? next : best));
 }
 
 function unpublished(view: ContainerView, port: string, bindings: readonly Binding[] | undefined): string {
   const name = labelOf(view);
-  const wayOut = `start it with -p ${port.replace(/\/tcp$/, '')}, or say the address with --advertise IP:PORT`;
+  const hint = `start it with -p ${port.replace(/\/tcp$/, '')}, or say the address with --advertise IP:PORT`;
   if (view.networkMode === 'none')
-    return `container ${name} has no network (--network none), so nobody can reach port ${port}; ${wayOut}`;
+    return `container ${name} has no network (--network none), so nobody can reach port ${port}; ${hint}`;
   if (isTask(view))
     return `port ${port} of task ${name} is not published on its node; if its service publishes it on all nodes (ingress), use --advertise swarm; else publish it with --publish mode=host,target=${Number.parseInt(port, 10)}`;
-  if (bindings) return `port ${port} of container ${name} is exposed but not published; ${wayOut}`;
+  if (bindings) return `port ${port} of container ${name} is exposed but not published; ${hint}`;
   const others = [...view.ports].filter(([, list]) => list.length > 0).map(([other]) => other);
   return others.length > 0
-    ? `port ${port} of container ${name} is not published, only ${others.join(', ')}; check --port, or ${wayOut}`
-    : `container ${name} publishes no port; ${wayOut}`;
+    ? `port ${port} of container ${name} is not published, only ${others.join(', ')}; check --port, or ${hint}`
+    : `container ${name} publishes no port; ${hint}`;
 }
 
 /** With podman's wildcard the host passes on what the container itself could answer; Docker's proxy translates. */
 function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
-  return [...networks.values()].some(({ ipv4, ipv6 }) => (isSix(ip) ? ipv6 : ipv4) !== '');
+  return [...networks.values()].some(({ ipv4, ipv6 }) => (isIPv6(ip) ? ipv6 : ipv4) !== '');
 }
 
 function ipOf({ ipv4, ipv6 }: NetworkView): string {

@@ -11,7 +11,7 @@ export interface Candidate {
 }
 
 /** What the process can see of itself. A file that cannot be read is the empty string. */
-export interface Surroundings {
+export interface IdentitySources {
   /** What the user said; then nothing else is a candidate. */
   readonly container: string | undefined;
   /** The text of /proc/self/mountinfo. */
@@ -43,7 +43,7 @@ export function candidates({
   cgroup,
   containerenv,
   hostname,
-}: Surroundings): Candidate[] {
+}: IdentitySources): Candidate[] {
   if (container !== undefined) return [{ id: container, source: '--container' }];
   const found: Candidate[] = [];
   const mounts = mountinfo.split('\n').map(line => line.split(' '));
@@ -56,8 +56,8 @@ export function candidates({
     const id = line.match(/[0-9a-f]{64}/g)?.at(-1);
     if (id) found.push({ id, source: 'cgroup' });
   }
-  const told = /^id="([0-9a-f]{64})"$/m.exec(containerenv)?.[1];
-  if (told) found.push({ id: told, source: 'containerenv' });
+  const written = /^id="([0-9a-f]{64})"$/m.exec(containerenv)?.[1];
+  if (written) found.push({ id: written, source: 'containerenv' });
   if (/^[0-9a-f]{12}$/.test(hostname)) found.push({ id: hostname, source: 'hostname' });
   return found.filter((candidate, at) => found.findIndex(({ id }) => id === candidate.id) === at);
 }

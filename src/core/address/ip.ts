@@ -12,7 +12,7 @@ export interface Address {
 
 /** `10.1.0.101:49155`, `[2001:db8::1]:49155`. */
 export function formatAddress({ ip, port }: Address): string {
-  return isSix(ip) ? `[${ip}]:${port}` : `${ip}:${port}`;
+  return isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 /** The empty string is how podman writes the wildcard. */
@@ -20,13 +20,13 @@ export function isWildcard(ip: string): boolean {
   return ip === '' || ip === '0.0.0.0' || ip === '::';
 }
 
-export function isSix(ip: string): boolean {
+export function isIPv6(ip: string): boolean {
   return ip.includes(':');
 }
 
 /** The shortest form of an IP address (RFC 5952), without a zone, so that one address never becomes two keys. */
 export function canonicalIp(ip: string): string {
-  if (!isSix(ip)) return ip;
+  if (!isIPv6(ip)) return ip;
   const short = new URL(`http://[${ip.replace(/%.*$/, '')}]`).hostname.slice(1, -1);
   const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(short) ?? [];
   if (high === undefined || low === undefined) return short;

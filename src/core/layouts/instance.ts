@@ -36,7 +36,7 @@ export interface ContainerFacts {
   readonly publishedPorts: number;
 }
 
-export interface Place {
+export interface InstancePlace {
   /** Where others reach it. */
   readonly address: Address;
   /** Where it listens. */
@@ -44,7 +44,7 @@ export interface Place {
   readonly protocol: Protocol;
 }
 
-export interface Instance extends Place {
+export interface Instance extends InstancePlace {
   readonly scheme: Scheme;
   readonly host: string;
   /** undefined when nobody names the service. */
@@ -86,16 +86,20 @@ export function factsOf({ id, name, image, labels }: ContainerView, network: Con
 }
 
 /** @throws LayoutProblem when the metadata asks for what is not known */
-export function instanceOf(spec: ServiceSpec, place: Place, container: ContainerFacts | undefined): Instance {
+export function instanceOf(
+  spec: ServiceSpec,
+  place: InstancePlace,
+  container: ContainerFacts | undefined,
+): Instance {
   const { scheme, host = place.address.ip, weight } = spec;
   const conventions = conventionsOf(spec, place, container);
   const name = nameOf(spec, conventions('NAME'), container);
   const id = conventions('ID')?.text;
   const none: Metadata = { tags: [], weight: undefined, zone: undefined, meta: new Map() };
-  const bare = { ...place, scheme, host, name, id, container, metadata: none };
-  const fill = (template: Template): string => expand(template, placeholder => valueOf(placeholder, bare));
+  const base = { ...place, scheme, host, name, id, container, metadata: none };
+  const fill = (template: Template): string => expand(template, placeholder => valueOf(placeholder, base));
   return {
-    ...bare,
+    ...base,
     metadata: {
       tags: spec.tags?.map(fill) ?? tagsOf(conventions('TAGS')?.text ?? ''),
       weight,
@@ -201,7 +205,7 @@ function imageName(image: string): string | undefined {
  */
 function conventionsOf(
   { variables }: ServiceSpec,
-  { localPort }: Place,
+  { localPort }: InstancePlace,
   container: ContainerFacts | undefined,
 ): (what: 'NAME' | 'TAGS' | 'ID') => ServiceName | undefined {
   return what => {

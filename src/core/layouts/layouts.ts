@@ -2,7 +2,7 @@
  * Which keys and values a healthy instance becomes, for each consumer that reads etcd. What breaks a consumer is
  * refused here: an illegal name, two records under one key, and another format under a path that a consumer lists.
  */
-import { formatAddress, isSix, type Address } from '../address/ip.ts';
+import { formatAddress, isIPv6, type Address } from '../address/ip.ts';
 import {
   isName,
   LayoutProblem,
@@ -250,12 +250,12 @@ interface Spelled extends ServiceRecord {
 }
 
 function refuseCollisions(entries: readonly Spelled[]): void {
-  const seen = new Map<string, string>();
+  const writers = new Map<string, string>();
   for (const { key, spelling } of entries) {
-    const other = seen.get(key);
+    const other = writers.get(key);
     if (other !== undefined)
       throw new LayoutProblem(`${other} and ${spelling} both write ${key}; leave one out`);
-    seen.set(key, spelling);
+    writers.set(key, spelling);
   }
 }
 
@@ -288,7 +288,7 @@ function addressNumber({ ip, port }: Address): string {
 }
 
 function ipBits(ip: string): bigint {
-  if (!isSix(ip)) return joinBits(ip.split('.').map(BigInt), 8n);
+  if (!isIPv6(ip)) return joinBits(ip.split('.').map(BigInt), 8n);
   const halves = ip.split('::').map(half => half.split(':').filter(group => group !== ''));
   const [head = [], tail = []] = halves;
   const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');

@@ -75,8 +75,8 @@ function reading(
   rest: string,
   value: string,
 ): Reading | null {
-  const parts = rest.split('/');
-  const [first = '', second = ''] = parts;
+  const names = rest.split('/');
+  const [first = '', second = ''] = names;
   switch (name) {
     case 'service':
       return { service: root, address: rest };
@@ -89,7 +89,7 @@ function reading(
     case 'skydns': {
       const { host, port, weight } = parseObject(value);
       const address = String(host).includes(':') ? `[${String(host)}]` : String(host);
-      const domain = parts.slice(0, -1).toReversed().join('.');
+      const domain = names.slice(0, -1).toReversed().join('.');
       return { service: domain, address: `${address}:${String(port)}`, weight };
     }
     case 'traefik': {
@@ -99,7 +99,7 @@ function reading(
       return found === '' ? null : { service: found, address: value.replace(/^[a-z0-9]+:\/\//, '') };
     }
     case 'grpc': {
-      const path = parts.slice(0, -1).join('/');
+      const path = names.slice(0, -1).join('/');
       const { Addr, Metadata } = parseObject(value);
       return { service: service ?? path, address: String(Addr), weight: parseObject(Metadata)['weight'] };
     }

@@ -49,7 +49,7 @@ export class TemplateProblem extends Error {
 /** @throws TemplateProblem for an unknown placeholder */
 export function parseTemplate(text: string, kind: 'record' | 'metadata'): Template {
   const known: readonly PlaceholderName[] = kind === 'record' ? [...facts, ...metadata] : facts;
-  const parts: (string | Placeholder)[] = [];
+  const pieces: (string | Placeholder)[] = [];
   let end = 0;
   for (const match of text.matchAll(/\{([A-Za-z][A-Za-z]*)(?::([^{}\s]+))?\}/g)) {
     const [whole, word = '', argument] = match;
@@ -58,10 +58,10 @@ export function parseTemplate(text: string, kind: 'record' | 'metadata'): Templa
     if (name === undefined || wantsArgument !== (argument !== undefined)) {
       throw new TemplateProblem(`knows no placeholder ${whole}; there are ${known.map(spell).join(' ')}`);
     }
-    parts.push(text.slice(end, match.index), { name, argument });
+    pieces.push(text.slice(end, match.index), { name, argument });
     end = match.index + whole.length;
   }
-  return [...parts, text.slice(end)].filter(part => part !== '');
+  return [...pieces, text.slice(end)].filter(part => part !== '');
 }
 
 /** The text with its placeholders filled in. */

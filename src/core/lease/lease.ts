@@ -9,9 +9,9 @@ import {
   contestedKeys,
   planWrite,
   recordsUnder,
-  type Claim,
+  type Ownership,
   type LeaseId,
-  type Seen,
+  type Observed,
   type ServiceRecord,
   type Stored,
   type Write,
@@ -24,7 +24,7 @@ export type Lease =
   | { readonly kind: 'granting'; readonly id: LeaseId; readonly askedAt: number }
   | HeldLease
   /** To be revoked; whether it still exists is not known. */
-  | { readonly kind: 'doomed'; readonly id: LeaseId };
+  | { readonly kind: 'revoking'; readonly id: LeaseId };
 
 export interface HeldLease {
   readonly kind: 'held';
@@ -32,14 +32,14 @@ export interface HeldLease {
   /** When the last request that the server acknowledged was sent, in monotonic ms: it lives a TTL from there at least. */
   readonly acknowledgedAt: number;
   /** What stands under the keys that we wrote or want. */
-  readonly seen: Seen;
+  readonly observed: Observed;
   /** `take` until our records were written once. */
-  readonly claim: 'take' | 'keep';
+  readonly ownership: 'claiming' | 'holding';
   /** How often we took a key back from a living lease of somebody else, and until when we leave it to him now. */
   readonly contest: { readonly times: number; readonly yieldUntil: number };
 }
 
-export type Want =
+export type DesiredState =
   | { readonly kind: 'nothing' }
   /** These records, for an app whose last check began at `checkedAt` (monotonic ms). */
   | { readonly kind: 'records'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number };
@@ -51,7 +51,7 @@ export interface LeaseRules {
   readonly freshForMs: number;
 }
 
-export type Step =
+export type LeaseStep =
   /** Nothing to do until something changes. */
   | { readonly kind: 'idle' }
   /** Nothing may be done before the app was checked again. */
@@ -68,8 +68,8 @@ export type LeaseAnswer =
   | { readonly kind: 'granted'; readonly id: LeaseId; readonly at: number }
   | { readonly kind: 'written'; readonly write: Write; readonly modRevision: string; readonly at: number }
   /** Somebody changed a key since we looked; nothing was written. */
-  | { readonly kind: 'refused'; readonly write: Write; readonly seen: Seen }
-  | { readonly kind: 'renewed'; readonly seen: Seen; readonly at: number }
+  | { readonly kind: 'refused'; readonly write: Write; readonly observed: Observed }
+  | { readonly kind: 'renewed'; readonly observed: Observed; readonly at: number }
   /** The lease was kept alive; what stands under the keys could not be seen. */
   | { readonly kind: 'kept'; readonly at: number }
   /** The server says that the lease does not exist. */
@@ -82,27 +82,27 @@ export const noLease: Lease = { kind: 'none', notBefore: -Infinity };
 /** A contested key is taken back after one renewal, then two, four, … at most this many. */
 const longestYield = 64;
 
-export function nextStep(lease: Lease, want: Want, now: number, rules: LeaseRules): Step {
-  if (lease.kind === 'doomed') return { kind: 'revoke', id: lease.id };
-  if (want.kind === 'nothing')
+export function nextStep(lease: Lease, desired: DesiredState, now: number, rules: LeaseRules): LeaseStep {
+  if (lease.kind === 'revoking') return { kind: 'revoke', id: lease.id };
+  if (desired.kind === 'nothing')
     return lease.kind === 'none' ? { kind: 'idle' } : { kind: 'revoke', id: lease.id };
 
   const notBefore = Math.max(now - rules.freshForMs, lease.kind === 'none' ? lease.notBefore : -Infinity);
-  if (want.checkedAt <= notBefore) return { kind: 'check' };
+  if (desired.checkedAt <= notBefore) return { kind: 'check' };
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 
-  const write = planWrite(want.records, lease.seen, lease.id, claimOf(lease, now));
-  const sinceRenewal = want.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
+  const write = planWrite(desired.records, lease.observed, lease.id, ownershipOf(lease, now));
+  const sinceRenewal = desired.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
   // A write that fails and fails must not cost the lease.
   if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
   if (sinceRenewal < rules.renewGapMs) return { kind: 'idle' };
-  const wanted = recordsUnder(lease.id, want.records).map(({ key }) => key);
-  const keys = new Set([...wanted, ...lease.seen.keys()]);
+  const wanted = recordsUnder(lease.id, desired.records).map(({ key }) => key);
+  const keys = new Set([...wanted, ...lease.observed.keys()]);
   return { kind: 'renew', id: lease.id, keys: [...keys] };
 }
 
 /** What an answer of etcd makes of the lease. An answer that no longer fits the state changes nothing. */
-export function advance(lease: Lease, answer: LeaseAnswer, want: Want, rules: LeaseRules): Lease {
+export function advance(lease: Lease, answer: LeaseAnswer, desired: DesiredState, rules: LeaseRules): Lease {
   switch (answer.kind) {
     case 'asked':
       return { kind: 'granting', id: answer.id, askedAt: answer.at };
@@ -111,8 +111,8 @@ export function advance(lease: Lease, answer: LeaseAnswer, want: Want, rules: Le
         kind: 'held',
         id: answer.id,
         acknowledgedAt: answer.at,
-        seen: new Map(),
-        claim: 'take',
+        observed: new Map(),
+        ownership: 'claiming',
         contest: { times: 0, yieldUntil: -Infinity },
       };
     case 'written':
@@ -120,22 +120,22 @@ export function advance(lease: Lease, answer: LeaseAnswer, want: Want, rules: Le
         ? afterWrite(lease, answer.write, answer.modRevision, answer.at, rules)
         : lease;
     case 'refused':
-      return lease.kind === 'held' ? afterRefusal(lease, answer.write, answer.seen) : lease;
+      return lease.kind === 'held' ? afterRefusal(lease, answer.write, answer.observed) : lease;
     case 'renewed':
-      return lease.kind === 'held' ? afterRenewal(lease, answer.seen, answer.at, want) : lease;
+      return lease.kind === 'held' ? afterRenewal(lease, answer.observed, answer.at, desired) : lease;
     case 'kept':
       return lease.kind === 'held' ? { ...lease, acknowledgedAt: answer.at } : lease;
     case 'lost':
       return { kind: 'none', notBefore: answer.at };
     case 'revoking':
-      return { kind: 'doomed', id: answer.id };
+      return { kind: 'revoking', id: answer.id };
     case 'revoked':
       return noLease;
   }
 }
 
-function claimOf({ claim, contest }: HeldLease, now: number): Claim {
-  return claim === 'keep' && now < contest.yieldUntil ? 'yield' : claim;
+function ownershipOf({ ownership, contest }: HeldLease, now: number): Ownership {
+  return ownership === 'holding' && now < contest.yieldUntil ? 'yielding' : ownership;
 }
 
 function afterWrite(
@@ -145,30 +145,31 @@ function afterWrite(
   at: number,
   rules: LeaseRules,
 ): HeldLease {
-  const seen = new Map<string, Stored>(lease.seen);
-  for (const key of write.removes) seen.delete(key);
-  for (const { key, value } of write.puts) seen.set(key, { value, lease: lease.id, modRevision });
-  const tookBack = lease.claim === 'keep' && contestedKeys(write.puts, lease.seen, lease.id).length > 0;
-  if (!tookBack) return { ...lease, seen, claim: 'keep' };
+  const observed = new Map<string, Stored>(lease.observed);
+  for (const key of write.removes) observed.delete(key);
+  for (const { key, value } of write.puts) observed.set(key, { value, lease: lease.id, modRevision });
+  const tookBack =
+    lease.ownership === 'holding' && contestedKeys(write.puts, lease.observed, lease.id).length > 0;
+  if (!tookBack) return { ...lease, observed, ownership: 'holding' };
   const times = lease.contest.times + 1;
   const yieldMs = rules.renewGapMs * Math.min(2 ** times, longestYield);
-  return { ...lease, seen, contest: { times, yieldUntil: at + yieldMs } };
+  return { ...lease, observed, contest: { times, yieldUntil: at + yieldMs } };
 }
 
-function afterRefusal(lease: HeldLease, write: Write, looked: Seen): HeldLease {
-  const seen = new Map(lease.seen);
-  for (const { key } of write.expect) seen.delete(key);
-  for (const [key, stored] of looked) seen.set(key, stored);
-  return { ...lease, seen };
+function afterRefusal(lease: HeldLease, write: Write, looked: Observed): HeldLease {
+  const observed = new Map(lease.observed);
+  for (const { key } of write.expect) observed.delete(key);
+  for (const [key, stored] of looked) observed.set(key, stored);
+  return { ...lease, observed };
 }
 
-function afterRenewal(lease: HeldLease, seen: Seen, at: number, want: Want): HeldLease {
-  const quiet = want.kind === 'records' && contestedKeys(want.records, seen, lease.id).length === 0;
+function afterRenewal(lease: HeldLease, observed: Observed, at: number, desired: DesiredState): HeldLease {
+  const quiet = desired.kind === 'records' && contestedKeys(desired.records, observed, lease.id).length === 0;
   const over = quiet && at > lease.contest.yieldUntil;
   return {
     ...lease,
     acknowledgedAt: at,
-    seen,
+    observed,
     contest: over ? { times: 0, yieldUntil: -Infinity } : lease.contest,
   };
 }

@@ -35,7 +35,7 @@ export interface Stored {
 }
 
 /** Keys that are not in the map are not in etcd, as far as we know. */
-export type Seen = ReadonlyMap<string, Stored>;
+export type Observed = ReadonlyMap<string, Stored>;
 
 export interface Write {
   /** Each key must still have this mod revision ('0': it must not exist), or nothing of the write is done. */
@@ -45,50 +45,59 @@ export interface Write {
 }
 
 /** How to meet a key of ours that stands under a lease of somebody else. */
-export type Claim =
+export type Ownership =
   /** We come new to the address (a fresh lease): whoever held it before is our predecessor. */
-  | 'take'
+  | 'claiming'
   /** We hold the address; somebody wrote over it. The same value under a living lease is left: the app is found. */
-  | 'keep'
+  | 'holding'
   /** As `keep`, and another value under a living lease is left too: we took it back a moment ago. */
-  | 'yield';
+  | 'yielding';
 
 /** The write that brings the wanted records about and removes ours that are no longer wanted; null if all is right. */
 export function planWrite(
   wanted: readonly ServiceRecord[],
-  seen: Seen,
+  observed: Observed,
   lease: LeaseId,
-  claim: Claim,
+  ownership: Ownership,
 ): Write | null {
   const records = recordsUnder(lease, wanted);
-  const puts = records.filter(record => !stands(record, seen.get(record.key), lease, claim));
+  const puts = records.filter(record => !stands(record, observed.get(record.key), lease, ownership));
   const keys = new Set(records.map(({ key }) => key));
-  const removes = [...seen]
+  const removes = [...observed]
     .filter(([key, stored]) => stored.lease === lease && !keys.has(key))
     .map(([key]) => key);
   if (puts.length === 0 && removes.length === 0) return null;
   const expect = [...puts.map(({ key }) => key), ...removes].map(key => ({
     key,
-    modRevision: seen.get(key)?.modRevision ?? '0',
+    modRevision: observed.get(key)?.modRevision ?? '0',
   }));
   return { expect, puts, removes };
 }
 
 /** The wanted keys that stand under a lease of somebody else. */
-export function contestedKeys(wanted: readonly ServiceRecord[], seen: Seen, lease: LeaseId): string[] {
+export function contestedKeys(
+  wanted: readonly ServiceRecord[],
+  observed: Observed,
+  lease: LeaseId,
+): string[] {
   return recordsUnder(lease, wanted)
     .map(({ key }) => key)
-    .filter(key => ![undefined, '0', lease].includes(seen.get(key)?.lease));
+    .filter(key => ![undefined, '0', lease].includes(observed.get(key)?.lease));
 }
 
 /** Whether a write only brings new values to keys that stand under our lease, as we ourselves want them now. */
-export function isUpdate({ puts, removes }: Write, seen: Seen, lease: LeaseId): boolean {
-  return removes.length === 0 && puts.every(({ key }) => seen.get(key)?.lease === lease);
+export function isUpdate({ puts, removes }: Write, observed: Observed, lease: LeaseId): boolean {
+  return removes.length === 0 && puts.every(({ key }) => observed.get(key)?.lease === lease);
 }
 
-function stands(record: ServiceRecord, stored: Stored | undefined, lease: LeaseId, claim: Claim): boolean {
+function stands(
+  record: ServiceRecord,
+  stored: Stored | undefined,
+  lease: LeaseId,
+  ownership: Ownership,
+): boolean {
   if (stored === undefined) return false;
   if (stored.lease === lease) return stored.value === record.value;
-  if (stored.lease === '0' || claim === 'take') return false;
-  return claim === 'yield' || stored.value === record.value;
+  if (stored.lease === '0' || ownership === 'claiming') return false;
+  return ownership === 'yielding' || stored.value === record.value;
 }

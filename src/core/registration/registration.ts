@@ -19,22 +19,22 @@ export interface Registration {
   readonly records: readonly ServiceRecord[] | null;
   /** When the last check that gave a verdict began, in monotonic ms. */
   readonly checkedAt: number;
-  readonly order: Order;
+  readonly admin: AdminState;
 }
 
 /** What we were told to do with the service; nothing comes after `stop`. */
-export type Order = 'register' | 'drain' | 'stop';
+export type AdminState = 'register' | 'drain' | 'stop';
 
 export type RegistrationEvent =
   /** A check that began at `startedAt` (monotonic ms) ended with this verdict. */
   | { readonly kind: 'checked'; readonly verdict: Verdict; readonly startedAt: number }
   /** Nobody can connect to the app any more. */
-  | { readonly kind: 'vanished'; readonly reason: string }
+  | { readonly kind: 'app-gone'; readonly reason: string }
   /** The address, and with it the records, are known or have changed. */
-  | { readonly kind: 'located'; readonly records: readonly ServiceRecord[] }
+  | { readonly kind: 'address-found'; readonly records: readonly ServiceRecord[] }
   /** Others cannot reach the app any more, whatever its health. */
-  | { readonly kind: 'unlocated' }
-  | { readonly kind: 'ordered'; readonly order: Order };
+  | { readonly kind: 'address-lost' }
+  | { readonly kind: 'admin'; readonly admin: AdminState };
 
 export type Action =
   /** Keep these records in etcd; the app was last asked at `checkedAt` (monotonic ms). */
@@ -53,7 +53,7 @@ export const initialRegistration: Registration = {
   health: unknownHealth,
   records: null,
   checkedAt: -Infinity,
-  order: 'register',
+  admin: 'register',
 };
 
 /** The next state and what to do, in order. */
@@ -69,10 +69,10 @@ export function register(
     const isGood = event.verdict.kind === 'pass' || after.health.status === 'starting';
     if (message) actions.push({ kind: 'tell', level: isGood ? 'info' : 'warn', message });
   }
-  if (event.kind === 'vanished' && after !== before)
+  if (event.kind === 'app-gone' && after !== before)
     actions.push({ kind: 'tell', level: 'warn', message: `down: ${event.reason}` });
-  if (event.kind === 'ordered' && after !== before && after.order !== 'stop')
-    actions.push({ kind: 'tell', level: 'info', message: orderMessages[after.order] });
+  if (event.kind === 'admin' && after !== before && after.admin !== 'stop')
+    actions.push({ kind: 'tell', level: 'info', message: orderMessages[after.admin] });
   const records = wantedRecords(after);
   if (records) {
     if (after !== before) actions.push({ kind: 'publish', records, checkedAt: after.checkedAt });
@@ -91,32 +91,32 @@ function next(state: Registration, event: RegistrationEvent, rules: Registration
         health: judge(state.health, event.verdict, rules, event.startedAt < rules.startUntil),
         checkedAt: event.startedAt,
       };
-    case 'vanished':
+    case 'app-gone':
       // No counting of fails: a refused connect is certain, and each client would meet it.
       return state.health.status === 'up'
         ? { ...state, health: { status: 'down', passes: 0, reason: event.reason } }
         : state;
-    case 'located':
+    case 'address-found':
       return { ...state, records: event.records };
-    case 'unlocated':
+    case 'address-lost':
       return { ...state, records: null };
-    case 'ordered':
-      return state.order === 'stop' || state.order === event.order ? state : { ...state, order: event.order };
+    case 'admin':
+      return state.admin === 'stop' || state.admin === event.admin ? state : { ...state, admin: event.admin };
   }
 }
 
-const orderMessages: Readonly<Record<Exclude<Order, 'stop'>, string>> = {
+const orderMessages: Readonly<Record<Exclude<AdminState, 'stop'>, string>> = {
   drain: 'drained: not registered, whatever its health, until it is resumed',
   register: 'resumed: registered while it is up',
 };
 
 /** What should stand in etcd. */
-export function wantedRecords({ health, records, order }: Registration): readonly ServiceRecord[] | null {
-  return health.status === 'up' && order === 'register' ? records : null;
+export function wantedRecords({ health, records, admin }: Registration): readonly ServiceRecord[] | null {
+  return health.status === 'up' && admin === 'register' ? records : null;
 }
 
-function whyNot({ health, records, order }: Registration): string {
-  if (order !== 'register') return order === 'drain' ? 'drained' : 'stopping';
+function whyNot({ health, records, admin }: Registration): string {
+  if (admin !== 'register') return admin === 'drain' ? 'drained' : 'stopping';
   if (!records) return 'no address';
   return health.status === 'down' ? health.reason : 'not up';
 }

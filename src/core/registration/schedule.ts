@@ -7,13 +7,13 @@
  */
 import type { Health, Verdict } from './health.ts';
 
-export interface Pace {
+export interface Schedule {
   /** When the next check is due, in monotonic ms. */
   readonly dueAt: number;
   /** When the last change of the app came, in monotonic ms. */
-  readonly doubtSince: number;
+  readonly unsteadySince: number;
   /** Whether the service is up and its checks keep their period. */
-  readonly settled: boolean;
+  readonly steady: boolean;
 }
 
 export interface CheckOutcome {
@@ -34,36 +34,36 @@ const restMs = 250;
 const earlyMs = 5;
 
 /** The first check is due at once. */
-export function startPace(now: number): Pace {
-  return { dueAt: now, doubtSince: now, settled: false };
+export function startSchedule(now: number): Schedule {
+  return { dueAt: now, unsteadySince: now, steady: false };
 }
 
 /** Something about the app changed, so the checks that follow come quickly. */
-export function doubt(pace: Pace, now: number): Pace {
-  return { ...pace, doubtSince: now, settled: false };
+export function speedUp(schedule: Schedule, now: number): Schedule {
+  return { ...schedule, unsteadySince: now, steady: false };
 }
 
 /**
  * The pace after a check.
- * @param chance a number in [0, 1)
+ * @param random a number in [0, 1)
  */
-export function paceAfter(
-  pace: Pace,
+export function nextSchedule(
+  schedule: Schedule,
   { verdict, health, startedAt }: CheckOutcome,
   now: number,
   intervalMs: number,
-  chance: number,
-): Pace {
+  random: number,
+): Schedule {
   const quick = Math.min(quickMs, intervalMs);
-  if (verdict === 'unknown') return { ...pace, dueAt: now + quick };
+  if (verdict === 'unknown') return { ...schedule, dueAt: now + quick };
   if (health.status === 'up' && health.fails === 0) {
-    if (!pace.settled)
-      return { ...pace, dueAt: startedAt + intervalMs * (0.1 + 0.9 * chance), settled: true };
+    if (!schedule.steady)
+      return { ...schedule, dueAt: startedAt + intervalMs * (0.1 + 0.9 * random), steady: true };
     // A check for a reason of its own comes on top of the regular ones and does not move them.
-    return pace.dueAt - startedAt > earlyMs ? pace : { ...pace, dueAt: startedAt + intervalMs };
+    return schedule.dueAt - startedAt > earlyMs ? schedule : { ...schedule, dueAt: startedAt + intervalMs };
   }
-  const doubtSince = pace.settled ? startedAt : pace.doubtSince;
+  const unsteadySince = schedule.steady ? startedAt : schedule.unsteadySince;
   const counting = health.status !== 'down' || health.passes > 0;
-  const gap = counting ? quick : Math.min(intervalMs, Math.max(quick, downShare * (now - doubtSince)));
-  return { dueAt: Math.max(startedAt + gap, now + Math.min(restMs, quick)), doubtSince, settled: false };
+  const gap = counting ? quick : Math.min(intervalMs, Math.max(quick, downShare * (now - unsteadySince)));
+  return { dueAt: Math.max(startedAt + gap, now + Math.min(restMs, quick)), unsteadySince, steady: false };
 }

@@ -79,7 +79,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
     health: registration.health.status,
     why: facts.why,
     since: date(facts.since),
-    drained: registration.order === 'drain',
+    drained: registration.admin === 'drain',
     address: address && formatAddress(address),
     registration: status,
     registeredSince: isThere && registeredSince !== null ? date(registeredSince) : null,
@@ -111,11 +111,11 @@ function registrationOf({ lease, registration, ttlSeconds }: ServiceFacts, now: 
       return wanted ? 'registering' : 'absent';
     case 'granting':
       return wanted ? 'registering' : 'withdrawing';
-    case 'doomed':
+    case 'revoking':
       return 'withdrawing';
     case 'held':
       if (!wanted) return 'withdrawing';
-      if (lease.claim === 'take') return 'registering';
+      if (lease.ownership === 'claiming') return 'registering';
       return now - lease.acknowledgedAt >= ttlSeconds * 1000 ? 'uncertain' : 'registered';
   }
 }

@@ -74,7 +74,7 @@ export interface CheckTls {
 }
 
 /** The check in its notation, without what the further options say. */
-export function notation(check: Check): string {
+export function formatCheck(check: Check): string {
   switch (check.kind) {
     case 'http':
       return `${check.tls ? 'https' : 'http'}:${check.path}`;

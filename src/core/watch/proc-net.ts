@@ -55,13 +55,13 @@ export function isLoopback(ip: string): boolean {
 export function byReach(sockets: readonly ListeningSocket[], host: string): readonly ListeningSocket[] {
   const rank = ({ ip }: ListeningSocket): number => {
     if (ip === host || ip === `::ffff:${host}`) return 0;
-    if (ip === '0.0.0.0' || ip === '::') return isSix(ip) === isSix(host) ? 1 : 2;
+    if (ip === '0.0.0.0' || ip === '::') return isIPv6(ip) === isIPv6(host) ? 1 : 2;
     return 3;
   };
   return sockets.toSorted((a, b) => rank(a) - rank(b));
 }
 
-function isSix(ip: string): boolean {
+function isIPv6(ip: string): boolean {
   return ip.includes(':');
 }
 

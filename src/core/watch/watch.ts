@@ -50,7 +50,7 @@ export type Target =
 export interface Watch {
   readonly target: Target;
   /** What was said once and needs no second word. */
-  readonly told: { readonly sight: string; readonly loopback: boolean };
+  readonly reported: { readonly observation: string; readonly loopback: boolean };
 }
 
 /**
@@ -59,10 +59,10 @@ export interface Watch {
  * - `owner`: is the owner still there, running, and does it still hold the socket?
  * - `table`: read the table of sockets.
  */
-export type Look = 'connect' | 'survey' | 'owner' | 'table';
+export type Reading = 'connect' | 'survey' | 'owner' | 'table';
 
 /** What a look, or a check, showed. `tookMs` is what reading the table cost. */
-export type Sight =
+export type Observation =
   | { readonly kind: 'refused' }
   | { readonly kind: 'accepted' }
   /** A connect failed for a reason that says nothing about the app. */
@@ -76,7 +76,7 @@ export type Sight =
 
 export type WatchNews =
   /** Nobody can connect any more. */
-  | { readonly kind: 'vanished'; readonly reason: string }
+  | { readonly kind: 'app-gone'; readonly reason: string }
   /** Nothing listened, now something does. */
   | { readonly kind: 'listening' }
   /** Another process, or another socket, serves the port. `handover`: the socket itself is one that was there before. */
@@ -96,7 +96,7 @@ export type WatchNews =
   | { readonly kind: 'loopback'; readonly socket: ListeningSocket };
 
 /** From look to look while something listens, in ms. */
-export const lookMs = 250;
+export const pollMs = 250;
 /** From connect to connect while nothing listens: a share of the time that this has lasted, within bounds in ms. */
 const absentShare = 0.02;
 const absentMs = { least: 50, most: 250 } as const;
@@ -104,7 +104,7 @@ const absentMs = { least: 50, most: 250 } as const;
  * The share of the time that reading the table may cost: little beside the looks at the owner, more where there is
  * nothing else to look at. And from reading to reading at least, in ms.
  */
-const tableShare = { beside: 0.0002, alone: 0.001 } as const;
+const tableShare = { beside: 0.0002, only: 0.001 } as const;
 const tableMs = 1000;
 
 /** How often a survey that found less than it should is made again. */
@@ -113,11 +113,11 @@ const mostTries = 2;
 const nothing: readonly WatchNews[] = [];
 
 export function startWatch(now: number): Watch {
-  return { target: { kind: 'absent', since: now }, told: { sight: '', loopback: false } };
+  return { target: { kind: 'absent', since: now }, reported: { observation: '', loopback: false } };
 }
 
 /** What to look at when the next look is due. */
-export function nextLook({ target }: Watch, now: number): Look {
+export function nextReading({ target }: Watch, now: number): Reading {
   switch (target.kind) {
     case 'absent':
     case 'doubtful':
@@ -130,15 +130,15 @@ export function nextLook({ target }: Watch, now: number): Look {
 }
 
 /** From a look that ended at `now` to the next, in ms; Infinity when there is nothing to look at. */
-export function lookGapMs({ target }: Watch, now: number): number {
+export function readingGapMs({ target }: Watch, now: number): number {
   switch (target.kind) {
     case 'absent':
       return Math.min(absentMs.most, Math.max(absentMs.least, absentShare * (now - target.since)));
     case 'doubtful':
     case 'present':
-      return target.tries > 0 ? absentMs.least : lookMs;
+      return target.tries > 0 ? absentMs.least : pollMs;
     case 'watched':
-      return target.owner === null ? Math.max(lookMs, target.tableAt - now) : lookMs;
+      return target.owner === null ? Math.max(pollMs, target.tableAt - now) : pollMs;
   }
 }
 
@@ -148,7 +148,7 @@ export function isUnsettled({ target }: Watch): boolean {
 }
 
 /** Whether a look at the owner shows what it showed before. It is asked all day, so it is cheap. */
-export function isUnchanged({ target }: Watch, { kind }: Sight): boolean {
+export function isUnchanged({ target }: Watch, { kind }: Observation): boolean {
   return target.kind === 'watched' && kind === (target.stopped ? 'stopped' : 'runs');
 }
 
@@ -158,48 +158,53 @@ export function knownSocket({ target }: Watch): ListeningSocket | undefined {
 }
 
 /** What a sight makes of the watch, and what is new. */
-export function see(
+export function observe(
   watch: Watch,
-  sight: Sight,
+  observation: Observation,
   now: number,
 ): { readonly watch: Watch; readonly news: readonly WatchNews[] } {
   const { target } = watch;
-  const keep = { watch, news: nothing };
-  const turn = (next: Target, ...news: WatchNews[]): typeof keep => ({
+  const unchanged = { watch, news: nothing };
+  const turn = (next: Target, ...news: WatchNews[]): typeof unchanged => ({
     watch: { ...watch, target: next },
     news,
   });
 
   switch (target.kind) {
     case 'absent':
-      if (sight.kind === 'accepted')
+      if (observation.kind === 'accepted')
         return turn({ kind: 'present', before: null, tries: 0 }, { kind: 'listening' });
-      return sight.kind === 'checked' && sight.passed
+      return observation.kind === 'checked' && observation.passed
         ? turn({ kind: 'present', before: null, tries: 0 })
-        : keep;
+        : unchanged;
 
     case 'doubtful':
-      if (sight.kind === 'refused')
+      if (observation.kind === 'refused')
         return turn(
           { kind: 'absent', since: now },
-          { kind: 'vanished', reason: `nothing listens any more${target.gone ? `: ${target.gone}` : ''}` },
+          { kind: 'app-gone', reason: `nothing listens any more${target.gone ? `: ${target.gone}` : ''}` },
         );
-      if (sight.kind !== 'accepted') return keep;
+      if (observation.kind !== 'accepted') return unchanged;
       return target.gone === null && target.before
         ? turn(target.before)
         : turn({ kind: 'present', before: target.before, tries: target.tries });
 
     case 'present':
-      if (sight.kind !== 'surveyed') return keep;
-      if (target.tries < mostTries && isPoor(sight.survey, target.before)) {
-        const gone = sight.survey.sockets?.length ? ownerGone(target.before) : socketGone;
+      if (observation.kind !== 'surveyed') return unchanged;
+      if (target.tries < mostTries && isIncomplete(observation.survey, target.before)) {
+        const gone = observation.survey.sockets?.length ? ownerGone(target.before) : socketGone;
         return turn({ kind: 'doubtful', before: target.before, gone, tries: target.tries + 1 });
       }
-      return settle(watch, target.before, sight.survey, now + tableGapMs(sight.survey, sight.tookMs));
+      return settle(
+        watch,
+        target.before,
+        observation.survey,
+        now + tableGapMs(observation.survey, observation.tookMs),
+      );
 
     case 'watched':
-      if (isUnchanged(watch, sight)) return keep;
-      return seeWatched(watch, target, sight, now);
+      if (isUnchanged(watch, observation)) return unchanged;
+      return observeWatched(watch, target, observation, now);
   }
 }
 
@@ -210,14 +215,14 @@ function ownerGone(before: Watched | null): string {
 }
 
 /** A process that ends lets its socket go a moment after its files: what that moment shows is looked at again. */
-function isPoor({ sockets, owner }: Survey, before: Watched | null): boolean {
+function isIncomplete({ sockets, owner }: Survey, before: Watched | null): boolean {
   return sockets?.length === 0 || (owner === null && before?.owner?.certain === true);
 }
 
-function seeWatched(
+function observeWatched(
   watch: Watch,
   target: Watched,
-  sight: Sight,
+  observation: Observation,
   now: number,
 ): { readonly watch: Watch; readonly news: readonly WatchNews[] } {
   const turn = (next: Target, ...news: WatchNews[]): { watch: Watch; news: readonly WatchNews[] } => ({
@@ -225,7 +230,7 @@ function seeWatched(
     news,
   });
   const { owner } = target;
-  switch (sight.kind) {
+  switch (observation.kind) {
     case 'runs':
       return turn({ ...target, stopped: false }, { kind: 'resumed', owner });
     case 'stopped':
@@ -234,22 +239,22 @@ function seeWatched(
       return turn({
         kind: 'doubtful',
         before: target,
-        gone: `${describeOwner(owner)} ${sight.how}`,
+        gone: `${describeOwner(owner)} ${observation.how}`,
         tries: 0,
       });
     case 'table': {
-      const { sockets } = sight;
+      const { sockets } = observation;
       if (sockets === null) return turn({ ...target, tableAt: Infinity });
       const [first] = target.sockets ?? [];
       if (sockets.length === 0) return turn({ kind: 'doubtful', before: target, gone: socketGone, tries: 0 });
       const same = sockets.find(({ inode }) => inode === first?.inode);
       if (same === undefined) return turn({ kind: 'present', before: target, tries: 0 });
-      const next = { ...target, tableAt: now + tableGapMs(target, sight.tookMs) };
+      const next = { ...target, tableAt: now + tableGapMs(target, observation.tookMs) };
       return same.waiting > 0 ? turn(next, { kind: 'waiting', clients: same.waiting }) : turn(next);
     }
     case 'checked':
       // Where no owner is seen, a failed check leaves the question whether anybody listens.
-      return !sight.passed && owner === null
+      return !observation.passed && owner === null
         ? turn({ kind: 'doubtful', before: target, gone: null, tries: 0 })
         : { watch, news: nothing };
     case 'refused':
@@ -269,19 +274,19 @@ function settle(
 ): { readonly watch: Watch; readonly news: readonly WatchNews[] } {
   const news: WatchNews[] = [];
   const [first] = survey.sockets ?? [];
-  const sight = `${survey.owner?.certain ?? ''} ${survey.owner ? '' : survey.hidden}`;
+  const observation = `${survey.owner?.certain ?? ''} ${survey.owner ? '' : survey.hidden}`;
   if (before) {
     const handover = before.sockets?.some(({ inode }) => inode === first?.inode) ?? false;
     const same = handover && before.owner?.pid === survey.owner?.pid;
     if (!same) news.push({ kind: 'replaced', before, now: survey, handover });
   }
-  if (sight !== watch.told.sight) news.push({ kind: 'watching', survey });
+  if (observation !== watch.reported.observation) news.push({ kind: 'watching', survey });
   const loopback = first !== undefined && (survey.sockets?.every(({ ip }) => isLoopback(ip)) ?? false);
-  if (loopback && !watch.told.loopback) news.push({ kind: 'loopback', socket: first });
+  if (loopback && !watch.reported.loopback) news.push({ kind: 'loopback', socket: first });
   return {
     watch: {
       target: { kind: 'watched', ...survey, stopped: false, tableAt },
-      told: { sight, loopback: loopback || watch.told.loopback },
+      reported: { observation, loopback: loopback || watch.reported.loopback },
     },
     news,
   };
@@ -290,7 +295,7 @@ function settle(
 /** From reading the table to the next time. One that shows nothing is not worth another look. */
 function tableGapMs(survey: Survey, tookMs: number): number {
   if (isBlind(survey)) return Infinity;
-  return Math.max(tableMs, tookMs / (survey.owner ? tableShare.beside : tableShare.alone));
+  return Math.max(tableMs, tookMs / (survey.owner ? tableShare.beside : tableShare.only));
 }
 
 /** Whether nothing of the app's socket can be seen: the table is not readable, or of another network namespace. */
