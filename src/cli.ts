@@ -28,7 +28,7 @@ import {
 } from './config/options.ts';
 import { registratorVariables } from './config/service.ts';
 import type { RawConfig } from './config/services.ts';
-import { ConfigError, ExitCode } from './errors.ts';
+import { SetupError, UsageError } from './errors.ts';
 
 export type Command =
   | { readonly kind: 'run'; readonly config: Config | ConfigByLabels }
@@ -44,7 +44,7 @@ export interface FileNeeded {
   readonly path: string;
 }
 
-/** @throws ConfigError with all that is wrong at once */
+/** @throws UsageError or SetupError with all that is wrong at once */
 export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv, file: RawConfig): Command;
 export function parseCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Command | FileNeeded;
 export function parseCommand(
@@ -62,11 +62,11 @@ export function parseCommand(
   const path = words.given.get('config')?.text;
   if (path !== undefined && file === undefined) return { kind: 'file', path };
   // A file is part of the set-up, as certificates are.
-  const exitCode = file === undefined ? ExitCode.usage : ExitCode.config;
+  const Failure = file === undefined ? UsageError : SetupError;
   const settle = <C>(checked: Checked<C>): C => {
     if ('config' in checked && words.problems.length === 0) return checked.config;
     const problems = 'problems' in checked ? checked.problems : [];
-    throw new ConfigError([...words.problems, ...problems], exitCode);
+    throw new Failure([...words.problems, ...problems].map(message => ({ message })));
   };
   const environment = environmentOf(env);
   const json = words.switches.has('json');

@@ -1,43 +1,88 @@
 /**
- * The ways in which the program ends or waits on purpose. A class per cause: whoever catches one knows what to do.
+ * What goes wrong on purpose: problems that a person can solve, results, an error class per cause, and exit codes.
  */
 
-/** Exit codes, as in BSD's sysexits.h from 64 on. */
-export const ExitCode = {
-  ok: 0,
-  /** The doctor found something wrong; a service is not up. */
-  unwell: 1,
-  /** The command line or environment is wrong. */
-  usage: 64,
-  /** What was asked for cannot be had now; only commands that ask end with it. */
-  unavailable: 69,
-  /** A fault of our own. */
-  internal: 70,
-  /** A configuration that can never work here, such as a port that this container does not publish. */
-  config: 78,
-} as const;
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+/** Something that a person must change. Both texts begin in lower case and end without a full stop. */
+export interface Problem {
+  /** What is wrong. It names the input and the rule. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint?: string;
+}
 
-/** Something that the person who started us must change; the program ends with `exitCode`. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-  readonly exitCode: ExitCode;
-  readonly problems: readonly string[];
+/** A value, or every problem that is in the way of one. */
+export type Result<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
 
-  constructor(problems: readonly string[], exitCode: ExitCode, options?: ErrorOptions) {
-    super(problems.join('\n'), options);
+export function success<T>(value: T): Result<T> {
+  return { ok: true, value };
+}
+
+export function failure(...problems: readonly Problem[]): Result<never> {
+  return { ok: false, problems };
+}
+
+/** `message; hint`, on one line. */
+export function formatProblem({ message, hint }: Problem): string {
+  return hint === undefined ? message : `${message}; ${hint}`;
+}
+
+/** An error that consists of problems; its message has one a line. A text is a problem without a hint. */
+export class ProblemError extends Error {
+  override readonly name: string = 'ProblemError';
+  readonly problems: readonly Problem[];
+
+  constructor(problem: string | Problem | readonly Problem[], options?: ErrorOptions) {
+    const problems = [problem].flat().map(each => (typeof each === 'string' ? { message: each } : each));
+    super(problems.map(formatProblem).join('\n'), options);
     this.problems = problems;
-    this.exitCode = exitCode;
   }
 }
 
-/** Surroundings that are late or gone for now: waited for, never a reason for the registrar to end. */
-export class UnavailableError extends Error {
+/** The command line or the environment is wrong. */
+export class UsageError extends ProblemError {
+  override readonly name = 'UsageError';
+}
+
+/** The configuration can never work here, such as a port that this container does not publish. */
+export class SetupError extends ProblemError {
+  override readonly name = 'SetupError';
+}
+
+/** Docker, etcd or a dockreg does not answer for now. A registrar waits for it and never ends because of it. */
+export class UnavailableError extends ProblemError {
   override readonly name = 'UnavailableError';
 }
+
+/** Exit codes, as in BSD's sysexits.h from 64 on. Only main.ts chooses one. */
+export const ExitCode = {
+  ok: 0,
+  /** `doctor` found a fault; `status` found a service that is not up. */
+  notOk: 1,
+  /** The command line or the environment is wrong. */
+  usage: 64,
+  /** What a command asked for does not answer now. */
+  unavailable: 69,
+  /** A fault of dockreg itself. */
+  internal: 70,
+  /** The configuration can never work here. */
+  config: 78,
+  /** A second SIGINT during a stop: 128 and the signal's number, as a shell reports it. */
+  interrupted: 130,
+  /** A second SIGTERM during a stop. */
+  terminated: 143,
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** The message of anything that was thrown, on one line. */
 export function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message || error.name : String(error);
   return message.replaceAll(/\s+/g, ' ').trim();
+}
+
+/** The first problem of an error; its message for an error without problems. */
+export function problemOf(error: unknown): Problem {
+  const [first] = error instanceof ProblemError ? error.problems : [];
+  return first ?? { message: messageOf(error) };
 }

@@ -5,20 +5,28 @@
 import { helpText, parseCommand, type Command } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type DrainOrders } from './commands/run.ts';
-import { ConfigError, ExitCode, messageOf, UnavailableError } from './errors.ts';
-import { NoAddressError } from './agent/address-loop.ts';
+import {
+  ExitCode,
+  formatProblem,
+  messageOf,
+  ProblemError,
+  SetupError,
+  UnavailableError,
+  UsageError,
+} from './errors.ts';
 import { createLog } from './log.ts';
 import { version } from './version.ts';
 
-/** Ends on the first signal in good order, on the second at once. */
+/** Aborts at the first SIGTERM or SIGINT. The second ends the process at once. */
 function stopOnSignals(): AbortSignal {
   const stop = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+  const stopOn = (name: string, atOnce: ExitCode): unknown =>
     process.on(name, () => {
-      if (stop.signal.aborted) process.exit(ExitCode.internal);
+      if (stop.signal.aborted) process.exit(atOnce);
       stop.abort(new Error(name));
     });
-  }
+  stopOn('SIGTERM', ExitCode.terminated);
+  stopOn('SIGINT', ExitCode.interrupted);
   // The end of a terminal is not the end of the app.
   process.on('SIGHUP', () => undefined);
   return stop.signal;
@@ -52,10 +60,6 @@ function closeDebugger(): boolean {
   return true;
 }
 
-function complain(problems: readonly string[]): void {
-  for (const problem of problems) process.stderr.write(`dockreg: ${problem}\n`);
-}
-
 function crash(error: unknown): never {
   process.stderr.write(
     `dockreg: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
@@ -63,12 +67,19 @@ function crash(error: unknown): never {
   process.exit(ExitCode.internal);
 }
 
-/** @throws ConfigError */
+/** @throws UsageError or SetupError */
 async function readCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Command> {
   const command = parseCommand(argv, env);
   if (command.kind !== 'file') return command;
   const { readConfigFile } = await import('./config/file.ts');
   return parseCommand(argv, env, await readConfigFile(command.path, env));
+}
+
+/** Null for what is no answer to a person but a fault of dockreg itself. */
+function exitCodeOf(error: unknown): ExitCode | null {
+  if (error instanceof UsageError) return ExitCode.usage;
+  if (error instanceof SetupError) return ExitCode.config;
+  return error instanceof UnavailableError ? ExitCode.unavailable : null;
 }
 
 async function main(): Promise<ExitCode> {
@@ -91,7 +102,7 @@ async function main(): Promise<ExitCode> {
       case 'doctor': {
         const { doctor } = await import('./commands/doctor/doctor.ts');
         const isWell = await doctor(command.config, version, command, text => process.stdout.write(text));
-        return isWell ? ExitCode.ok : ExitCode.unwell;
+        return isWell ? ExitCode.ok : ExitCode.notOk;
       }
       case 'ls': {
         const { list } = await import('./commands/ls/ls.ts');
@@ -101,7 +112,7 @@ async function main(): Promise<ExitCode> {
       case 'control': {
         const { control } = await import('./commands/control.ts');
         const isWell = await control(command.options, text => process.stdout.write(text));
-        return isWell ? ExitCode.ok : ExitCode.unwell;
+        return isWell ? ExitCode.ok : ExitCode.notOk;
       }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
@@ -112,17 +123,10 @@ async function main(): Promise<ExitCode> {
       }
     }
   } catch (error) {
-    if (error instanceof ConfigError) {
-      complain(error.problems);
-      return error.exitCode;
-    }
-    if (error instanceof NoAddressError) {
-      complain([error.message]);
-      return ExitCode.config;
-    }
-    if (error instanceof UnavailableError) {
-      complain([error.message]);
-      return ExitCode.unavailable;
+    const code = exitCodeOf(error);
+    if (code !== null && error instanceof ProblemError) {
+      for (const problem of error.problems) process.stderr.write(`dockreg: ${formatProblem(problem)}\n`);
+      return code;
     }
     return crash(error);
   }

@@ -4,7 +4,7 @@
 import { connect } from 'node:net';
 import { systemClock, within } from '../clock.ts';
 import type { ProcessStatus } from '../core/registration/status.ts';
-import { ConfigError, ExitCode, messageOf, UnavailableError } from '../errors.ts';
+import { messageOf, UnavailableError, UsageError, type Problem } from '../errors.ts';
 import type { ControlAnswer } from './control-connection.ts';
 
 const answerMs = 5000;
@@ -12,7 +12,7 @@ const answerMs = 5000;
 /**
  * Sends one request to the dockreg that listens at `path`, and resolves with its answer.
  * @throws UnavailableError when nothing answers
- * @throws ConfigError when the request is wrong: no such service
+ * @throws UsageError when the request is wrong: no such service
  */
 export async function requestControl(path: string, request: string): Promise<ProcessStatus> {
   let answer: ControlAnswer;
@@ -22,7 +22,7 @@ export async function requestControl(path: string, request: string): Promise<Pro
   } catch (error) {
     throw new UnavailableError(explain(path, error), { cause: error });
   }
-  if ('error' in answer) throw new ConfigError([answer.error], ExitCode.usage);
+  if ('error' in answer) throw new UsageError(answer.error);
   return answer;
 }
 
@@ -38,16 +38,22 @@ async function exchange(path: string, request: string): Promise<string> {
   }
 }
 
-function explain(path: string, error: unknown): string {
+function explain(path: string, error: unknown): Problem {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   switch (code) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return `no dockreg listens at ${path}; run this in its container, with the same --control`;
+      return {
+        message: `no dockreg listens at ${path}`,
+        hint: 'run this in its container, with the same --control',
+      };
     case 'EACCES':
     case 'EPERM':
-      return `${path} is for the user that dockreg runs as, and for root; run this as one of them`;
+      return {
+        message: `${path} is for the user that dockreg runs as, and for root`,
+        hint: 'run this as one of them',
+      };
     default:
-      return `no answer at ${path}: ${messageOf(error)}`;
+      return { message: `no answer at ${path}: ${messageOf(error)}` };
   }
 }

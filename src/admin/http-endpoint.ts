@@ -4,9 +4,9 @@
  */
 import { createServer, type Server } from 'node:http';
 import { formatAddress, type Address } from '../core/address/ip.ts';
-import { outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
-import { messageOf } from '../errors.ts';
+import { outOfReach } from '../core/retry.ts';
 import type { Log } from '../log.ts';
+import { retry } from '../retry.ts';
 import { processStatus, type AdminApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -26,23 +26,28 @@ const mostConnections = 32;
 /** Serves until `stop` aborts. While the port is taken it retries. */
 export async function serveHttp(at: Address, options: HttpEndpointOptions, stop: AbortSignal): Promise<void> {
   const { clock, random, log } = options;
-  let outage: Outage | null = null;
-  while (!stop.aborted) {
+  const where = formatAddress(at);
+  const open = async (): Promise<Server> => {
     const server = createEndpoint(options);
-    try {
-      await opened(server, at);
-    } catch (error) {
-      const noted = noteFailure(outage, messageOf(error), clock.now());
-      outage = noted.outage;
-      if (noted.report) log.warn(`--listen ${formatAddress(at)}: ${messageOf(error)}; trying on`);
-      await clock.sleep(backoffMs(outOfReach, outage.attempts, random()), stop);
-      continue;
-    }
-    log.info(`listening on http://${formatAddress(at)}`, { paths: Object.keys(routes).join(',') });
-    await aborted(stop);
-    server.close();
-    server.closeAllConnections();
-  }
+    await opened(server, at);
+    return server;
+  };
+  const server = await retry(
+    open,
+    {
+      clock,
+      random,
+      backoff: outOfReach,
+      isTransient: () => true,
+      report: cause => log.warn(`--listen ${where}: ${cause}; trying on`),
+    },
+    stop,
+  );
+  if (server === null) return;
+  log.info(`listening on http://${where}`, { paths: Object.keys(routes).join(',') });
+  await aborted(stop);
+  server.close();
+  server.closeAllConnections();
 }
 
 /** The signal may be aborted already: listening took some time. */

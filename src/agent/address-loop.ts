@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import { formatAddress, type Address } from '../core/address/ip.ts';
 import { outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
 import type { ServiceRecord } from '../core/lease/writes.ts';
-import { messageOf, UnavailableError } from '../errors.ts';
+import { messageOf, SetupError, UnavailableError } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 export type AddressResult =
@@ -43,11 +43,6 @@ export interface AddressLoopOptions {
   readonly onAddressLost: () => void;
 }
 
-/** The address was found out and there is none, or an instance there cannot be written as it was asked for. */
-export class NoAddressError extends Error {
-  override readonly name = 'NoAddressError';
-}
-
 /** How often the address is looked at again, in ms. */
 const relocateMs = 30_000;
 /** An address is believed to be gone when Docker says so so many times in a row. */
@@ -58,7 +53,7 @@ export interface AddressLoop {
   noteNetwork(): void;
   /**
    * Runs until `ending` aborts.
-   * @throws NoAddressError when the first look says that there is none, and we are alone
+   * @throws SetupError when the first look says that there is none, and we are alone
    */
   run(ending: AbortSignal): Promise<void>;
 }
@@ -107,7 +102,7 @@ export function createAddressLoop(source: AddressSource, options: AddressLoopOpt
       misses = 0;
       return relocateMs * (0.9 + 0.2 * random());
     }
-    if (known === undefined && options.alone) throw new NoAddressError(result.problem);
+    if (known === undefined && options.alone) throw new SetupError(result.problem);
     const next = miss(result.problem);
     if (known === undefined) return relocateMs * (0.9 + 0.2 * random());
     misses += 1;

@@ -56,7 +56,7 @@ export interface Agent {
   /**
    * Resolves when nothing of ours is left in etcd, after `stop` has aborted, with the moment since which that is so, in
    * monotonic ms; -Infinity if there never was anything.
-   * It rejects with a NoAddressError when the first look at the address says that there is none, and the service is alone.
+   * It rejects with a SetupError when the first look at the address says that there is none, and the service is alone.
    */
   readonly ended: Promise<number>;
   /** Keeps the service out of etcd, whatever its health, until it is resumed. */

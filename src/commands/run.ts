@@ -8,7 +8,7 @@ import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
 import { formatCheck } from '../core/settings/check.ts';
-import { ConfigError, ExitCode } from '../errors.ts';
+import { SetupError } from '../errors.ts';
 import { withFields, type Fields, type Log } from '../log.ts';
 import { agentOptions, tellUnreadLabels } from '../wiring/agent-options.ts';
 import { checkAuthorities, checkCertificates } from '../wiring/certificates.ts';
@@ -103,7 +103,7 @@ async function start(
   const labels = await readLabels(docker, { clock: systemClock, random: Math.random, log }, stop);
   if (labels === null) return [];
   const checked = config.withLabels(labels);
-  if ('problems' in checked) throw new ConfigError(checked.problems, ExitCode.config);
+  if ('problems' in checked) throw new SetupError(checked.problems.map(message => ({ message })));
   const { services } = checked.config;
   tellServices(services, log);
   await checkAuthorities(services);

@@ -5,21 +5,21 @@
  */
 import { readFile } from 'node:fs/promises';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
-import { ConfigError, ExitCode, messageOf } from '../errors.ts';
+import { messageOf, SetupError } from '../errors.ts';
 import { ReferenceProblem, resolve } from './references.ts';
 import { collectOptions, rawService, type Collected, type RawConfig } from './services.ts';
 import type { ServiceItem } from './service-text.ts';
 
-/** @throws ConfigError when it cannot be read or is no YAML */
+/** @throws SetupError when it cannot be read or is no YAML */
 export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     const problem = `--config ${path} cannot be read: ${messageOf(cause)}; name a file that is in this container`;
-    throw new ConfigError([problem], ExitCode.config, { cause });
+    throw new SetupError(problem, { cause });
   });
   return parseConfigFile(text, path, env);
 }
 
-/** @throws ConfigError when it is no YAML */
+/** @throws SetupError when it is no YAML */
 export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessEnv): RawConfig {
   const problems: string[] = [];
 
@@ -82,7 +82,7 @@ function parseYaml(text: string, path: string): unknown {
     if (!(cause instanceof YAMLException)) throw cause;
     const { reason, mark } = cause;
     const line = mark ? ` in line ${mark.line + 1}, column ${mark.column + 1}` : '';
-    throw new ConfigError([`${path} is no YAML: ${reason}${line}`], ExitCode.config, { cause });
+    throw new SetupError(`${path} is no YAML: ${reason}${line}`, { cause });
   }
 }
 

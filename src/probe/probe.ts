@@ -3,11 +3,11 @@
  */
 import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
-import { ConfigError, messageOf } from '../errors.ts';
+import { SetupError, messageOf } from '../errors.ts';
 
 /**
  * Asks the app once. What goes wrong on our side is the verdict `unknown`.
- * @throws ConfigError and nothing else, when the check can never work here
+ * @throws SetupError and nothing else, when the check can never work here
  */
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
@@ -47,7 +47,7 @@ export function attempt(
     try {
       return await within(clock, timeoutMs, what, ask(over.signal), stop);
     } catch (error) {
-      if (error instanceof ConfigError) throw error;
+      if (error instanceof SetupError) throw error;
       if (stop.aborted) return unknown('the check was abandoned');
       if (error instanceof TimeLimitError)
         return fail(`no answer from ${what} within ${timeoutMs} ms`, 'timeout');

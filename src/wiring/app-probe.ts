@@ -4,7 +4,7 @@
 import { systemClock } from '../clock.ts';
 import { passwordVariable } from '../config/options.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
-import { ConfigError, messageOf } from '../errors.ts';
+import { messageOf, SetupError } from '../errors.ts';
 import { openProbe } from '../probe/open.ts';
 import { unknown, type Probe } from '../probe/probe.ts';
 import type { DockerAccess } from './docker.ts';
@@ -34,7 +34,7 @@ export function forgiving(probe: Probe): Probe {
     try {
       return await probe(stop);
     } catch (error) {
-      if (error instanceof ConfigError) return unknown(messageOf(error));
+      if (error instanceof SetupError) return unknown(messageOf(error));
       throw error;
     }
   };

@@ -4,9 +4,9 @@
  */
 import type { SharedConfig } from '../config/config.ts';
 import type { ServiceConfig } from '../config/service-config.ts';
-import { ConfigError, ExitCode } from '../errors.ts';
+import { SetupError } from '../errors.ts';
 
-/** @throws ConfigError when a file cannot be used */
+/** @throws SetupError when a file cannot be used */
 export async function checkCertificates(
   { security, engine }: SharedConfig,
   services: readonly ServiceConfig[],
@@ -34,8 +34,7 @@ async function refuseBadFiles(read: () => Promise<void>): Promise<void> {
   try {
     await read();
   } catch (error) {
-    if (error instanceof PemFileError)
-      throw new ConfigError([error.message], ExitCode.config, { cause: error });
+    if (error instanceof PemFileError) throw new SetupError(error.message, { cause: error });
     throw error;
   }
 }

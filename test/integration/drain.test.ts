@@ -69,14 +69,19 @@ describe('--drain', () => {
     program.assertClean();
   });
 
-  it('is cut short by a second signal', async () => {
-    await startRegistered({ DOCKREG_DRAIN: '1m' });
-    program.signal('SIGTERM');
-    await deleted();
-    await program.waitForLine('the app goes on for those who have not heard yet');
-    program.signal('SIGTERM');
-    assert.equal((await program.exitWithin(2000)).code, 70);
-  });
+  for (const [signal, code] of [
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const) {
+    it(`is cut short by a second ${signal}`, async () => {
+      await startRegistered({ DOCKREG_DRAIN: '1m' });
+      program.signal(signal);
+      await deleted();
+      await program.waitForLine('the app goes on for those who have not heard yet');
+      program.signal(signal);
+      assert.equal((await program.exitWithin(2000)).code, code);
+    });
+  }
 
   it('is not waited for when nothing was registered', async () => {
     await start({ DOCKREG_DRAIN: '1m', DOCKREG_CHECK_STATUS: '299' });

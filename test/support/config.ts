@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { parseCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { ServiceConfig } from '../../src/config/service-config.ts';
-import { ConfigError } from '../../src/errors.ts';
+import { formatProblem, ProblemError } from '../../src/errors.ts';
 
 /** The least that must be given. */
 export const enough = ['--etcd', 'http://h1:2379', '--port', '8000'];
@@ -25,7 +25,7 @@ export function problemsOf(argv: readonly string[], env: NodeJS.ProcessEnv = {})
   try {
     parseCommand(argv, env);
   } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
+    if (error instanceof ProblemError) return error.problems.map(formatProblem);
     throw error;
   }
   return [];

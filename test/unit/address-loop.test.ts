@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Clock } from '../../src/clock.ts';
-import { UnavailableError } from '../../src/errors.ts';
-import { createAddressLoop, NoAddressError, type AddressResult } from '../../src/agent/address-loop.ts';
+import { SetupError, UnavailableError } from '../../src/errors.ts';
+import { createAddressLoop, type AddressResult } from '../../src/agent/address-loop.ts';
 import { createLog } from '../../src/log.ts';
 
 const at = (port: number, value = 'running'): AddressResult => ({
@@ -116,7 +116,7 @@ describe('locating', () => {
 
   it('waits at the start for a Docker that is late, and ends when there is no address', async () => {
     assert.deepEqual((await addressLoop([away, away, at(1)])).told, ['10.1.0.101:1']);
-    await assert.rejects(addressLoop([away, none]), new NoAddressError('not published'));
+    await assert.rejects(addressLoop([away, none]), new SetupError('not published'));
   });
 
   it('of one service of several without an address goes on, and looks as seldom as one that has it', async () => {

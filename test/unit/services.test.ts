@@ -6,7 +6,7 @@ import type { Checked, Config, ConfigByLabels, ListConfig } from '../../src/conf
 import { parseConfigFile } from '../../src/config/file.ts';
 import { optionNames, options, type Option, type OptionName } from '../../src/config/options.ts';
 import type { ServiceConfig } from '../../src/config/service-config.ts';
-import { ConfigError, ExitCode } from '../../src/errors.ts';
+import { formatProblem, ProblemError, SetupError, UsageError } from '../../src/errors.ts';
 
 const etcd = ['--etcd', 'http://h1:2379'];
 
@@ -17,7 +17,7 @@ function outcomeOf(
   argv: readonly string[],
   env: NodeJS.ProcessEnv = {},
   yaml?: string,
-): Checked<Config | ConfigByLabels> & { readonly exitCode?: ExitCode } {
+): Checked<Config | ConfigByLabels> & { readonly error?: ProblemError } {
   try {
     const command =
       yaml === undefined
@@ -26,7 +26,7 @@ function outcomeOf(
     assert.ok(command.kind === 'run');
     return command;
   } catch (error) {
-    if (error instanceof ConfigError) return error;
+    if (error instanceof ProblemError) return { problems: error.problems.map(formatProblem), error };
     throw error;
   }
 }
@@ -409,7 +409,7 @@ describe('refused', () => {
     it(JSON.stringify(texts), () => {
       const outcome = outcomeOf(texts.flatMap(service => ['--service', service]));
       assert.match(problemsIn(outcome), text);
-      assert.equal(outcome.exitCode, ExitCode.usage);
+      assert.ok(outcome.error instanceof UsageError);
     });
   }
 
@@ -490,7 +490,7 @@ describe('refused', () => {
     it(yaml === '' ? 'an empty file' : yaml, () => {
       const outcome = outcomeOf(etcd, {}, yaml);
       assert.match(problemsIn(outcome), text);
-      assert.equal(outcome.exitCode, ExitCode.config);
+      assert.ok(outcome.error instanceof SetupError);
     });
   }
 });
