@@ -14,9 +14,9 @@ import {
   type Checked,
   type Config,
   type ConfigByLabels,
-  type ListConfig,
   type ProcessEnvironment,
 } from './config/config.ts';
+import type { ListConfig } from './core/settings/process.ts';
 import { collector, type RawOptions } from './config/given.ts';
 import {
   optionNames,

@@ -2,10 +2,10 @@
  * One line a transition, on stdout: logfmt for people, JSON for machines. The fields are the same in both.
  */
 import type { Clock } from './clock.ts';
+import type { LogFormat } from './core/settings/process.ts';
 
 export type Level = 'info' | 'warn' | 'error';
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
-export type LogFormat = 'logfmt' | 'json';
 
 export interface Log {
   info(message: string, fields?: Fields): void;

@@ -3,7 +3,7 @@
  * decides is done by the session and the log. When to check is core/pace.ts; the watch gives reasons to check sooner.
  */
 import { timerEarlyMs, type Clock } from '../clock.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import { watchRole } from '../core/settings/check.ts';
 import type { Health, Verdict } from '../core/registration/health.ts';
 import { noteFailure, type Outage } from '../core/retry.ts';

@@ -6,7 +6,7 @@ import { startAdmin } from '../admin/start.ts';
 import { startAgent, type Agent } from '../agent/agent.ts';
 import { systemClock } from '../clock.ts';
 import type { Config, ConfigByLabels } from '../config/config.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import { formatCheck } from '../core/settings/check.ts';
 import { SetupError } from '../errors.ts';
 import { withFields, type Fields, type Log } from '../log.ts';

@@ -1,12 +1,11 @@
 /**
  * From the texts of flags and variables to one checked configuration, or to the list of everything that is wrong.
  */
-import type { Address } from '../core/address/ip.ts';
 import type { EngineEndpoint } from '../core/settings/engine.ts';
 import type { ServiceSpec } from '../core/layouts/instance.ts';
-import type { Layout } from '../core/layouts/layouts.ts';
+import type { ListConfig, SharedConfig } from '../core/settings/process.ts';
 import type { Security } from '../core/settings/security.ts';
-import type { LogFormat } from '../log.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import { readerOf, type RawOption, type RawOptions, type Read } from './given.ts';
 import {
   optionNames,
@@ -17,7 +16,7 @@ import {
   type OptionName,
 } from './options.ts';
 import { servicesOfLabels } from './labels.ts';
-import { readPublication, readService, type ServiceConfig } from './service-config.ts';
+import { readPublication, readService } from './service-config.ts';
 import {
   emptyConfig,
   problemsOfDefaults,
@@ -27,23 +26,6 @@ import {
   type RawConfig,
   type RawService,
 } from './services.ts';
-
-/** What the services of a process share. */
-export interface SharedConfig {
-  /** `http://host:port`, at least one. */
-  readonly endpoints: readonly string[];
-  readonly security: Security;
-  readonly engine: EngineEndpoint;
-  /** The id of our own container, if the user says it. */
-  readonly container: string | undefined;
-  /** From the end of the keys to our own, at a stop. */
-  readonly drainMs: number;
-  /** The path of the control socket; null for none. */
-  readonly control: string | null;
-  /** Where to show what is, if anywhere. */
-  readonly listen: Address | undefined;
-  readonly logFormat: LogFormat;
-}
 
 export interface Config extends SharedConfig {
   /** At least one. */
@@ -157,15 +139,6 @@ function configOf(
   const all = [...problems, ...('problems' in answer ? answer.problems : [])];
   if ('problems' in answer || all.length > 0) return { problems: all };
   return { config: { ...shared, services: answer.services } };
-}
-
-/** Where the instances are looked for, and how. */
-export interface ListConfig {
-  readonly endpoints: readonly string[];
-  readonly security: Security;
-  readonly layouts: readonly Layout[];
-  /** Only this service. */
-  readonly name: string | undefined;
 }
 
 /** As `checkConfig`, for `dockreg ls`. */

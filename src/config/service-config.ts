@@ -1,9 +1,8 @@
 /**
  * From what was given of one service to its configuration, or to the list of everything that is wrong with it.
  */
-import { reservedRange, type Protocol } from '../core/address/ip.ts';
+import { reservedRange } from '../core/address/ip.ts';
 import { unreachable, type Advertise } from '../core/address/advertise.ts';
-import type { Check } from '../core/settings/check.ts';
 import {
   instanceOf,
   type ContainerFacts,
@@ -14,33 +13,7 @@ import { recordsOf, type Publication } from '../core/layouts/layouts.ts';
 import { readCheck } from './check.ts';
 import { readerOf, type RawOptions, type Read } from './given.ts';
 import type { LayoutChoice } from './service.ts';
-import type { HostName } from './values.ts';
-
-/** One service: where it listens, how it is checked, and as what and how it is registered. */
-export interface ServiceConfig {
-  /** What the log and the doctor call it where there are several. */
-  readonly label: string;
-  readonly localPort: number;
-  readonly protocol: Protocol;
-  readonly spec: ServiceSpec;
-  readonly publication: Publication;
-  /** The host's address or name, if the user says it. */
-  readonly ip: HostName | undefined;
-  readonly advertise: Advertise;
-  /** Whether an address may be registered that reaches us from this host only. */
-  readonly allowLoopback: boolean;
-  readonly check: Check;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  /** So many passes in a row bring the service up, and so many fails down. */
-  readonly rise: number;
-  readonly fall: number;
-  /** For how long after our start fails are expected. */
-  readonly startPeriodMs: number;
-  readonly ttlSeconds: number;
-  /** Whether the kernel is asked what becomes of the app between the checks. */
-  readonly watch: boolean;
-}
+import type { ServiceConfig } from '../core/settings/service.ts';
 
 /**
  * The service, or every problem at once, each naming the flag, the value, the rule and the way out. What is not of one

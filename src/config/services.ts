@@ -8,7 +8,8 @@ import { conflictAmong } from '../core/layouts/layouts.ts';
 import { appliesTo } from './check.ts';
 import { collector, readerOf, type RawOption, type RawOptions, type Syntax } from './given.ts';
 import { optionNames, options, variableOf, type Option, type OptionName } from './options.ts';
-import { likelyInstance, readService, type ServiceConfig } from './service-config.ts';
+import { likelyInstance, readService } from './service-config.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import type { ServiceItem } from './service-text.ts';
 
 /** A service before its texts are read. */

@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import { canonicalIp, type Address, type Protocol } from '../core/address/ip.ts';
 import type { Advertise } from '../core/address/advertise.ts';
 import type { EngineEndpoint } from '../core/settings/engine.ts';
+import type { HostName } from '../core/settings/service.ts';
 
 /** The value breaks a rule. The message continues "<flag> <value>: …". */
 export class ValueProblem extends Error {
@@ -62,11 +63,6 @@ export function parseLocalPort(text: string): LocalPort {
     throw new ValueProblem('must end in /tcp or /udp, or in nothing for tcp, such as 8000 or 53/udp');
   return { port: parsePort(port), protocol };
 }
-
-/** Where the host is: an IP address, or a name that must be resolved (a host's or an interface's). */
-export type HostName =
-  | { readonly kind: 'ip'; readonly ip: string }
-  | { readonly kind: 'name'; readonly name: string };
 
 export function parseHost(text: string): HostName {
   if (isIP(text) !== 0) return { kind: 'ip', ip: canonicalIp(text) };

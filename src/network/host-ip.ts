@@ -5,7 +5,7 @@
 import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import type { HostName } from '../config/values.ts';
+import type { HostName } from '../core/settings/service.ts';
 import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
 import type { HostIp } from '../core/address/advertise.ts';
 import { messageOf, UnavailableError } from '../errors.ts';

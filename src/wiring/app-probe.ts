@@ -3,7 +3,7 @@
  */
 import { systemClock } from '../clock.ts';
 import { passwordVariable } from '../config/options.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import { messageOf, SetupError } from '../errors.ts';
 import { openProbe } from '../probe/open.ts';
 import { unknown, type Probe } from '../probe/probe.ts';

@@ -2,8 +2,8 @@
  * Reads the certificates that the configuration names, at the start, so that a wrong path is reported at once. A file
  * that breaks later, such as while it is renewed, is read again instead.
  */
-import type { SharedConfig } from '../config/config.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
+import type { SharedConfig } from '../core/settings/process.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import { SetupError } from '../errors.ts';
 
 /** @throws SetupError when a file cannot be used */

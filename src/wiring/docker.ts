@@ -3,8 +3,8 @@
  * question.
  */
 import { systemClock } from '../clock.ts';
-import type { SharedConfig } from '../config/config.ts';
-import type { ServiceConfig } from '../config/service-config.ts';
+import type { SharedConfig } from '../core/settings/process.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import type { AddressAnswer, AddressQuestion } from '../core/address/advertise.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { Self } from '../docker/self.ts';

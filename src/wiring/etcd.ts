@@ -3,7 +3,7 @@
  * connection until one of them closes it: a later user gets a new connection, and the others keep the old one.
  */
 import { systemClock } from '../clock.ts';
-import type { SharedConfig } from '../config/config.ts';
+import type { SharedConfig } from '../core/settings/process.ts';
 import type { Access, EtcdClient } from '../etcd/member.ts';
 
 export function connector({

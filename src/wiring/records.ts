@@ -1,7 +1,7 @@
 /**
  * The records of a service at an address.
  */
-import type { ServiceConfig } from '../config/service-config.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Address } from '../core/address/ip.ts';
 import { factsOf, instanceOf } from '../core/layouts/instance.ts';
 import { recordsOf, type RecordsAnswer } from '../core/layouts/layouts.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { parseCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
-import type { ServiceConfig } from '../../src/config/service-config.ts';
+import type { ServiceConfig } from '../../src/core/settings/service.ts';
 import { formatProblem, ProblemError } from '../../src/errors.ts';
 
 /** The least that must be given. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Advertise } from '../../src/core/address/advertise.ts';
-import type { HostName } from '../../src/config/values.ts';
+import type { HostName } from '../../src/core/settings/service.ts';
 import { helpText, parseCommand } from '../../src/cli.ts';
 import { emptyConfig } from '../../src/config/services.ts';
 import { optionNames } from '../../src/config/options.ts';

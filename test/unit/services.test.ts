@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseCommand } from '../../src/cli.ts';
-import type { Checked, Config, ConfigByLabels, ListConfig } from '../../src/config/config.ts';
+import type { Checked, Config, ConfigByLabels } from '../../src/config/config.ts';
+import type { ListConfig } from '../../src/core/settings/process.ts';
 import { parseConfigFile } from '../../src/config/file.ts';
 import { optionNames, options, type Option, type OptionName } from '../../src/config/options.ts';
-import type { ServiceConfig } from '../../src/config/service-config.ts';
+import type { ServiceConfig } from '../../src/core/settings/service.ts';
 import { formatProblem, ProblemError, SetupError, UsageError } from '../../src/errors.ts';
 
 const etcd = ['--etcd', 'http://h1:2379'];

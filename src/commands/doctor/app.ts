@@ -3,7 +3,7 @@
  */
 import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
-import type { ServiceConfig } from '../../config/service-config.ts';
+import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
 import { formatCheck } from '../../core/settings/check.ts';
 import { isLoopback } from '../../core/watch/proc-net.ts';

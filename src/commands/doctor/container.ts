@@ -4,7 +4,7 @@
 import { systemClock } from '../../clock.ts';
 import type { Config, ConfigByLabels } from '../../config/config.ts';
 import { hasLabels, unreadLabels } from '../../config/labels.ts';
-import type { ServiceConfig } from '../../config/service-config.ts';
+import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
 import { formatEngineEndpoint } from '../../core/settings/engine.ts';
 import type { ContainerView } from '../../core/address/container.ts';

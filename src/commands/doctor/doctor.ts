@@ -3,7 +3,7 @@
  * after one that failed, and says what is wrong and the way out. It leaves nothing behind.
  */
 import type { Config, ConfigByLabels } from '../../config/config.ts';
-import type { ServiceConfig } from '../../config/service-config.ts';
+import type { ServiceConfig } from '../../core/settings/service.ts';
 import { examineAddress, examineCheck, examineListener } from './app.ts';
 import { examineDrain } from './drain.ts';
 import { examineEtcd, examineRecords } from './etcd.ts';

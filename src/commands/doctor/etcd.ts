@@ -3,8 +3,8 @@
  * rehearsed write is all that is asked, so nothing is left behind.
  */
 import { systemClock } from '../../clock.ts';
-import type { SharedConfig } from '../../config/config.ts';
-import type { ServiceConfig } from '../../config/service-config.ts';
+import type { SharedConfig } from '../../core/settings/process.ts';
+import type { ServiceConfig } from '../../core/settings/service.ts';
 import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import type { MemberStatus } from '../../etcd/member.ts';

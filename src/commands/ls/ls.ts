@@ -2,7 +2,7 @@
  * `dockreg ls`: the instances that stand in etcd, once or live. It only reads.
  */
 import { systemClock } from '../../clock.ts';
-import type { ListConfig } from '../../config/config.ts';
+import type { ListConfig } from '../../core/settings/process.ts';
 import { prefixOf, readInstance, type ListedInstance } from '../../core/layouts/listing.ts';
 import { messageOf, UnavailableError } from '../../errors.ts';
 import { DeniedError, MemberError } from '../../etcd/errors.ts';
