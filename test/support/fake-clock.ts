@@ -1,0 +1,86 @@
+/**
+ * A clock that stands still until a test moves it. Between two timers everything that waits on a settled promise runs,
+ * so a test sees a loop exactly as it is at each moment.
+ */
+import type { Clock } from '../../src/clock.ts';
+
+interface Timer {
+  readonly at: number;
+  readonly run: () => void;
+}
+
+export class FakeClock implements Clock {
+  #now: number;
+  #timers: Timer[] = [];
+
+  /** @param now the monotonic time at the start, in ms; the wall clock shows the same */
+  constructor(now = 1_000_000) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wall(): number {
+    return this.#now;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.#now + Math.max(0, ms), run };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter(each => each !== timer);
+    };
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise(resolve => {
+      if (signal?.aborted) return resolve();
+      const finish = (): void => {
+        cancel();
+        signal?.removeEventListener('abort', finish);
+        resolve();
+      };
+      const cancel = this.after(ms, finish);
+      signal?.addEventListener('abort', finish, { once: true });
+    });
+  }
+
+  async repeat(ms: number, tick: () => boolean, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.sleep(ms, signal);
+      if (!signal.aborted && !tick()) return;
+    }
+  }
+
+  /** The times at which something waits to run, in ms from now, soonest first. */
+  get due(): readonly number[] {
+    return this.#timers.map(({ at }) => at - this.#now).toSorted((a, b) => a - b);
+  }
+
+  /** Runs what is due in the next `ms`, in order, each at its time, and what follows from it. */
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + ms;
+    for (;;) {
+      await settle();
+      const [next] = this.#timers.filter(({ at }) => at <= until).toSorted((a, b) => a.at - b.at);
+      if (next === undefined) break;
+      this.#now = next.at;
+      this.#timers = this.#timers.filter(timer => timer !== next);
+      next.run();
+    }
+    this.#now = until;
+    await settle();
+  }
+
+  /** Lets time pass without running anything, as when the process is stopped. */
+  suspend(ms: number): void {
+    this.#now += ms;
+  }
+}
+
+/** Resolves when everything that waits on a settled promise has run. */
+export function settle(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve));
+}
