@@ -14,7 +14,7 @@ import type { EtcdClient } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../admin/metrics.ts';
-import { networkWatcher } from '../network/host-ip.ts';
+import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe, forgiving } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
 import { recordsAt } from './records.ts';
@@ -99,7 +99,7 @@ function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shar
       const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
       return located(answer.address, self, how);
     },
-    networkChanged: networkWatcher(),
+    networkChanged: networkChangeDetector(),
     fixed: false,
   };
 }

@@ -8,7 +8,7 @@ import type { ServiceConfig } from '../core/settings/service.ts';
 import type { AddressAnswer, AddressQuestion } from '../core/address/advertise.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { Self } from '../docker/self.ts';
-import { findHostIp } from '../network/host-ip.ts';
+import { resolveHostIp } from '../network/host-address.ts';
 
 /** Each method throws an UnavailableError while Docker does not answer. */
 export interface DockerAccess {
@@ -38,7 +38,7 @@ export function createDocker({ engine: endpoint, container }: SharedConfig): Doc
     },
     async resolveAddress({ network }, service, advertise) {
       const { resolveAddress } = await import('../docker/self.ts');
-      const hostIp = service.ip && (await findHostIp(service.ip));
+      const hostIp = service.ip && (await resolveHostIp(service.ip));
       return resolveAddress(await engine(), network, { ...service, advertise, hostIp });
     },
   };

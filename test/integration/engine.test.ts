@@ -1,4 +1,4 @@
-/** Where the Docker API is and how it is spoken to: DOCKER_HOST, and TLS by the docker CLI's conventions. */
+/** Connecting to the Docker API: DOCKER_HOST, and TLS by the docker CLI's conventions. */
 import assert from 'node:assert/strict';
 import { copyFile, mkdtemp, rm, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -65,7 +65,7 @@ describe('DOCKER_HOST', () => {
     await program.waitForLine('address 10.1.0.101:49155');
   });
 
-  it('gives way to --docker and to DOCKREG_DOCKER, whatever it says', async () => {
+  it('gives way to --docker and to DOCKREG_DOCKER, whatever its value', async () => {
     for (const DOCKER_HOST of ['tcp://127.0.0.1:1', 'unix:///run/none.sock', 'ssh://host', 'not a host']) {
       const flag = await dockreg({ DOCKER_HOST }, ['--docker', docker.socketPath]);
       await flag.waitForLine('address 10.1.0.101:49155');
@@ -74,7 +74,7 @@ describe('DOCKER_HOST', () => {
     }
   });
 
-  it('of a kind that is not spoken is refused by name', async () => {
+  it('of an unsupported kind is refused by name', async () => {
     const program = await dockreg({ DOCKER_HOST: 'ssh://host' });
     assert.equal((await program.exitWithin(10_000)).code, 64);
     assert.match(program.stderr, /^dockreg: DOCKER_HOST "ssh:\/\/host": must be a socket such as/);
@@ -112,7 +112,7 @@ describe('TLS to the engine', () => {
     );
   });
 
-  it('is verified against the name in --docker, and takes up renewed certificates', async () => {
+  it('is verified against the name in --docker, and uses renewed certificates', async () => {
     await tls.authority.issue('server', { names: ['elsewhere.example'] });
     docker.close();
     await docker.listen();
@@ -140,7 +140,7 @@ describe('TLS to the engine', () => {
     await program.waitForLine('address 10.1.0.101:49155');
   });
 
-  it('spoken to a port of plain HTTP says so', async () => {
+  it('to a port of plain HTTP says so', async () => {
     await docker.stop();
     await startDocker();
     const program = await dockreg(variables());

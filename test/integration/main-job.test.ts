@@ -376,7 +376,9 @@ describe('--ip', () => {
     const program = await dockreg(port, {
       args: ['--docker', socket.socketPath, '--container', id, '--ip', 'no-such-host.invalid'],
     });
-    await program.waitForLine('waiting for the address: --ip no-such-host.invalid is no interface');
+    await program.waitForLine(
+      'waiting for the address: --ip no-such-host.invalid is not an interface and does not resolve',
+    );
   });
 });
 

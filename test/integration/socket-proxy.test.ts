@@ -1,4 +1,4 @@
-/** examples/socket-proxy: real HAProxy in front of a fake Docker API that remembers what got through. */
+/** examples/socket-proxy: real HAProxy in front of a fake Docker API that records the requests that get through. */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -78,10 +78,10 @@ describe('the socket proxy', () => {
     '/v1.41/info',
   ]) {
     it(`allows GET ${path.replace(id, '<id>')}`, async () => {
-      const seen = docker.requests.length;
+      const earlier = docker.requests.length;
       assert.equal(await status('GET', path), 200);
       assert.deepEqual(
-        docker.requests.slice(seen).map(each => `${each.method} ${each.path}`),
+        docker.requests.slice(earlier).map(each => `${each.method} ${each.path}`),
         [`GET ${path}`],
       );
     });
@@ -158,9 +158,9 @@ describe('the socket proxy', () => {
   for (const [method, path, headers] of refused) {
     const shown = [method, path.replace(id, '<id>'), ...Object.values(headers ?? {})].join(' ');
     it(`refuses ${shown}`, async () => {
-      const seen = docker.requests.length;
+      const earlier = docker.requests.length;
       assert.equal(await status(method, path, headers), 403);
-      assert.equal(docker.requests.length, seen, 'it got through');
+      assert.equal(docker.requests.length, earlier, 'it got through');
     });
   }
 

@@ -1,4 +1,4 @@
-/** Candidates for our own container's id, from what Docker and podman were seen to show. */
+/** Candidates for the id of our own container, as Docker and podman show them. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -9,7 +9,7 @@ const other = '0f'.repeat(32);
 const mount = (root: string, point: string): string =>
   `514 501 254:0 ${root} ${point} rw,relatime - ext4 /dev/vda rw`;
 
-/** The candidates where all but these is empty. */
+/** The candidates where all other sources are empty. */
 const sources = (some: Partial<IdentitySources>): Candidate[] =>
   candidates({ container: undefined, mountinfo: '', cgroup: '', containerenv: '', hostname: '', ...some });
 
@@ -58,12 +58,12 @@ describe('candidates', () => {
     );
   });
 
-  it('takes what podman tells a privileged container', () => {
+  it('reads the id that podman gives to a privileged container', () => {
     const containerenv = `engine="podman-4.3.1"\nname="web"\nid="${own}"\nimage="app"\n`;
     assert.deepEqual(sources({ containerenv }), [{ id: own, source: 'containerenv' }]);
   });
 
-  it('takes what the user says and nothing else', () => {
+  it('takes only the id that the user gives', () => {
     const mountinfo = mount(`/docker/containers/${own}/hosts`, '/etc/hosts');
     const found = sources({ container: other, mountinfo });
     assert.deepEqual(found, [{ id: other, source: '--container' }]);
@@ -76,10 +76,10 @@ describe('candidates', () => {
   }
 });
 
-/** What a process in a container was recorded to see of itself (test/fixtures/record.ts). */
+/** The sources as recorded inside a container (test/fixtures/record.ts). */
 interface Recorded {
   readonly id: string;
-  /** Whose network it is on, if not its own. */
+  /** The id of the container whose network it is on, if that is not its own. */
   readonly networkOwner?: string;
   readonly hostname: string;
   readonly containerenv: readonly string[];
@@ -108,7 +108,7 @@ for (const engine of readdirSync(folder)) {
       const { self, all } = recordedIn(engine, name);
 
       it(`${name}: the first candidate is right`, () => {
-        // Docker shows nothing but the files of the network's owner, podman shows both.
+        // Docker shows only the files of the network's owner, podman shows both.
         const right = engine === 'podman' ? self.id : (self.networkOwner ?? self.id);
         assert.deepEqual(candidates(all)[0], { id: right, source: 'mountinfo' });
       });
@@ -118,7 +118,7 @@ for (const engine of readdirSync(folder)) {
         assert.deepEqual(candidates({ ...all, mountinfo }), candidates(all));
       });
 
-      it(`${name}: without mountinfo it is the cgroup, unless that is hidden`, () => {
+      it(`${name}: without mountinfo, the cgroup is right unless it is hidden`, () => {
         const hidden = name === 'cgroup-namespace-private';
         const expected = hidden ? [] : [{ id: self.id, source: 'cgroup' }];
         assert.deepEqual(sources({ cgroup: all.cgroup }), expected);
@@ -127,7 +127,7 @@ for (const engine of readdirSync(folder)) {
   });
 }
 
-it('a privileged container of podman is told its id', () => {
+it('a privileged container of podman reads its id', () => {
   const { self, all } = recordedIn('podman', 'privileged');
   assert.deepEqual(sources({ containerenv: all.containerenv }), [{ id: self.id, source: 'containerenv' }]);
 });

@@ -1,4 +1,4 @@
-/** Addresses: one way to write each, and which of them others can be sent to. */
+/** IP addresses: the one form of each, and which of them may be registered. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { canonicalIp, formatAddress, reservedRange, type ReservedRange } from '../../src/core/address/ip.ts';

@@ -1,5 +1,5 @@
 /**
- * What Docker tells of a container, in our words.
+ * What the engine tells about a container.
  */
 
 export interface ContainerView {
@@ -12,21 +12,22 @@ export interface ContainerView {
   readonly labels: ReadonlyMap<string, string>;
   /** As in HostConfig.NetworkMode: `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
   readonly networkMode: string;
-  /** NetworkSettings.Ports: `8000/tcp` → its bindings; exposed but not published is an empty list. */
+  /** NetworkSettings.Ports: `8000/tcp` → its bindings; the list is empty for a port that is exposed but not published. */
   readonly ports: ReadonlyMap<string, readonly Binding[]>;
   /** NetworkSettings.Networks: the networks that the container is on, by name. */
   readonly networks: ReadonlyMap<string, NetworkView>;
-  /** What the container's HEALTHCHECK found last; undefined when it has none. */
+  /** The last result of the container's HEALTHCHECK; undefined if it has none. */
   readonly health: ContainerHealth | undefined;
 }
 
 export interface ContainerHealth {
   /** `starting`, `healthy`, `unhealthy` */
   readonly status: string;
-  /** The exit code and the last line that the command wrote; the empty string while there was none. */
+  /** The exit code and the last line of output; the empty string before the first check. */
   readonly output: string;
 }
 
+/** A port of the host that the engine maps to a port of the container. */
 export interface Binding {
   /** `0.0.0.0`, `::`, the empty string (podman's wildcard), or a specific address of the host. */
   readonly hostIp: string;

@@ -1,18 +1,18 @@
 /**
- * Which container are we in? Each source may lie (a set hostname, a decoy mount, a private cgroup namespace), so this
- * only lists the candidates, best first; an inspect confirms or discards each.
+ * Lists the containers that this process may run in. Each source can mislead (a hostname that was set, a decoy mount, a
+ * private cgroup namespace), so these are candidates only, best first; an inspect confirms or discards each.
  */
 
 export interface Candidate {
   /** A container id, 12 or 64 hexadecimal digits. */
   readonly id: string;
-  /** Where it was read, for the log. */
+  /** Where the id was read, for the log. */
   readonly source: '--container' | 'mountinfo' | 'cgroup' | 'containerenv' | 'hostname';
 }
 
-/** What the process can see of itself. A file that cannot be read is the empty string. */
+/** What the process can read about itself. The text of a file that cannot be read is empty. */
 export interface IdentitySources {
-  /** What the user said; then nothing else is a candidate. */
+  /** The id that the user gives, which is then the only candidate. */
   readonly container: string | undefined;
   /** The text of /proc/self/mountinfo. */
   readonly mountinfo: string;
@@ -24,8 +24,8 @@ export interface IdentitySources {
 }
 
 /**
- * The engine itself mounts these files from a container's own folder; no image or user does. The last two are those of
- * the container that owns the network, and podman mounts all four in no fixed order.
+ * Files that the engine itself mounts from the container's folder; no image or user does. The last two belong to the
+ * container that owns the network. Podman mounts all four in no fixed order.
  */
 const engineMounts = ['/etc/hostname', '/run/.containerenv', '/etc/hosts', '/etc/resolv.conf'];
 
@@ -33,31 +33,26 @@ const engineMounts = ['/etc/hostname', '/run/.containerenv', '/etc/hosts', '/etc
 const containerFolder = /\/(?:containers|overlay-containers)\/([0-9a-f]{64})\//;
 
 /**
- * The candidates, best first, each id once. With the network of another container (`--network container:X`) Docker's
- * mountinfo gives X, which is right: X owns the ports.
+ * The candidates, best first, each id once. On the network of another container (`--network container:X`) Docker's
+ * mountinfo names X, which is right: X owns the ports.
  * Source: proc_pid_mountinfo(5): field 4 is the root of the mount in its file system, field 5 the mount point.
  */
-export function candidates({
-  container,
-  mountinfo,
-  cgroup,
-  containerenv,
-  hostname,
-}: IdentitySources): Candidate[] {
+export function candidates(sources: IdentitySources): Candidate[] {
+  const { container, mountinfo, cgroup, containerenv, hostname } = sources;
   if (container !== undefined) return [{ id: container, source: '--container' }];
-  const found: Candidate[] = [];
+  const list: Candidate[] = [];
   const mounts = mountinfo.split('\n').map(line => line.split(' '));
   for (const file of engineMounts) {
     const root = mounts.find(([, , , , mountPoint]) => mountPoint === file)?.[3] ?? '';
     const id = containerFolder.exec(root)?.[1];
-    if (id) found.push({ id, source: 'mountinfo' });
+    if (id) list.push({ id, source: 'mountinfo' });
   }
   for (const line of cgroup.split('\n')) {
     const id = line.match(/[0-9a-f]{64}/g)?.at(-1);
-    if (id) found.push({ id, source: 'cgroup' });
+    if (id) list.push({ id, source: 'cgroup' });
   }
-  const written = /^id="([0-9a-f]{64})"$/m.exec(containerenv)?.[1];
-  if (written) found.push({ id: written, source: 'containerenv' });
-  if (/^[0-9a-f]{12}$/.test(hostname)) found.push({ id: hostname, source: 'hostname' });
-  return found.filter((candidate, at) => found.findIndex(({ id }) => id === candidate.id) === at);
+  const podmanId = /^id="([0-9a-f]{64})"$/m.exec(containerenv)?.[1];
+  if (podmanId) list.push({ id: podmanId, source: 'containerenv' });
+  if (/^[0-9a-f]{12}$/.test(hostname)) list.push({ id: hostname, source: 'hostname' });
+  return list.filter((candidate, at) => list.findIndex(({ id }) => id === candidate.id) === at);
 }

@@ -1,9 +1,10 @@
 /**
- * An address that others are sent to: an IP address and a port.
+ * Every question about IP addresses: how one is written, and who can reach it.
  */
 
 export type Protocol = 'tcp' | 'udp';
 
+/** The address at which others connect. */
 export interface Address {
   /** An IPv4 or IPv6 address, without brackets. */
   readonly ip: string;
@@ -15,7 +16,7 @@ export function formatAddress({ ip, port }: Address): string {
   return isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
-/** The empty string is how podman writes the wildcard. */
+/** The empty string is podman's wildcard. */
 export function isWildcard(ip: string): boolean {
   return ip === '' || ip === '0.0.0.0' || ip === '::';
 }
@@ -34,10 +35,13 @@ export function canonicalIp(ip: string): string {
   return [24, 16, 8, 0].map(shift => (bits >>> shift) & 255).join('.');
 }
 
-/** A range of addresses at which no other host reaches us. */
+/** A range of addresses at which other hosts cannot reach this one. */
 export type ReservedRange = 'unspecified' | 'loopback' | 'link-local' | 'multicast' | 'broadcast';
 
-/** Source: the special-purpose registries of IANA (RFC 6890). Of a canonical address. */
+/**
+ * The reserved range of an address in its canonical form; null for an address that may be registered.
+ * Source: IANA's special-purpose registries (RFC 6890).
+ */
 export function reservedRange(ip: string): ReservedRange | null {
   if (isWildcard(ip) || ip.startsWith('0.')) return 'unspecified';
   if (ip.startsWith('127.') || ip === '::1') return 'loopback';

@@ -1,5 +1,5 @@
 /**
- * Where a Docker engine listens.
+ * Where the API of a Docker engine is.
  */
 
 export type EngineEndpoint =
@@ -8,7 +8,7 @@ export type EngineEndpoint =
       readonly kind: 'tcp';
       readonly host: string;
       readonly port: number;
-      /** The folder of the certificates for TLS. Without it plain HTTP is spoken. */
+      /** The folder of the certificates for TLS. Without it the connection is plain HTTP. */
       readonly certificates?: string;
     };
 

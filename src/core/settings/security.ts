@@ -1,6 +1,6 @@
 /**
- * How we know etcd and etcd knows us. Files are named, not held: they are read anew for each connection, so that what
- * is renewed on disk is taken up without a restart.
+ * How dockreg and etcd authenticate each other. Files are named here and read for each new connection, so a file that is
+ * replaced on disk is used without a restart.
  */
 
 export interface Security {
@@ -8,13 +8,14 @@ export interface Security {
   readonly user: User | undefined;
 }
 
-/** Paths of PEM files; what is undefined is not used. Without `ca` the authorities that Node knows hold. */
+/** Paths of PEM files; undefined is not used. Without `ca`, the authorities that Node knows are trusted. */
 export interface TlsFiles {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
 
+/** A user of etcd. */
 export interface User {
   readonly name: string;
   readonly password: { readonly text: string } | { readonly file: string };

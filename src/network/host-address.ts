@@ -1,0 +1,45 @@
+/**
+ * Finds the host's address that the user means by `--ip`.
+ */
+import { lookup } from 'node:dns/promises';
+import { networkInterfaces } from 'node:os';
+import type { HostName } from '../core/settings/service.ts';
+import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
+import type { HostIp } from '../core/address/advertise.ts';
+import { messageOf, UnavailableError } from '../errors.ts';
+
+/**
+ * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
+ * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address.
+ * @throws UnavailableError when the name does not resolve
+ */
+export async function resolveHostIp(host: HostName): Promise<HostIp> {
+  const interfaces = networkInterfaces();
+  const isOurs = (ip: string): boolean =>
+    Object.values(interfaces).some(list => list?.some(({ address }) => canonicalIp(address) === ip));
+  if (host.kind === 'ip')
+    return { ip: host.ip, source: `--ip ${host.ip}`, fromInterface: undefined, ours: isOurs(host.ip) };
+
+  const { name } = host;
+  const own = interfaces[name];
+  if (own) {
+    const ip = best(own.map(({ address }) => address));
+    if (ip === undefined) throw new UnavailableError(`--ip ${name} is an interface without an address`);
+    return { ip, source: `interface ${name}`, fromInterface: name, ours: true };
+  }
+  const resolved = await lookup(name, { all: true }).catch((cause: unknown) => {
+    const message = `--ip ${name} is not an interface and does not resolve: ${messageOf(cause)}`;
+    throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
+  });
+  const ip = best(resolved.map(({ address }) => address));
+  if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
+  return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip) };
+}
+
+function best(addresses: readonly string[]): string | undefined {
+  return addresses.map(canonicalIp).toSorted((a, b) => rank(a) - rank(b))[0];
+}
+
+function rank(ip: string): number {
+  return (reservedRange(ip) === null ? 0 : 2) + (isIPv6(ip) ? 1 : 0);
+}
