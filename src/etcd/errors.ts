@@ -1,6 +1,7 @@
 /**
  * The few ways in which a request to etcd goes wrong, told apart by what must be done about each.
  */
+import { ProblemError } from '../errors.ts';
 
 /** The lease that was named does not exist (any more). */
 export class LeaseGoneError extends Error {
@@ -13,7 +14,7 @@ export class LeaseExistsError extends Error {
 }
 
 /** etcd answered and refused us: a wrong password, a missing permission. */
-export class DeniedError extends Error {
+export class DeniedError extends ProblemError {
   override readonly name = 'DeniedError';
 }
 

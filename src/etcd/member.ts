@@ -408,7 +408,7 @@ function translate(what: string, cause: unknown): Error {
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
   const hint = hintFor(message);
-  return hint ? new DeniedError(`${message}; ${hint}`, { cause }) : new MemberError(message, { cause });
+  return hint ? new DeniedError({ message, hint }, { cause }) : new MemberError(message, { cause });
 }
 
 /** What a person must do about a refusal; undefined when it is none. */
