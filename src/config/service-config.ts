@@ -1,8 +1,7 @@
 /**
  * From what was given of one service to its configuration, or to the list of everything that is wrong with it.
  */
-import { reservedRange } from '../core/address/ip.ts';
-import { unreachable, type Advertise } from '../core/address/advertise.ts';
+import { reachProblem, type Advertise } from '../core/address/advertise.ts';
 import {
   instanceOf,
   type ContainerFacts,
@@ -14,6 +13,7 @@ import { readCheck } from './check.ts';
 import { readerOf, type RawOptions, type Read } from './given.ts';
 import type { LayoutChoice } from './service.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
+import { formatProblem } from '../errors.ts';
 
 /**
  * The service, or every problem at once, each naming the flag, the value, the rule and the way out. What is not of one
@@ -124,9 +124,8 @@ function conflicts({
   }
   const said = { '--ip': ip?.kind === 'ip' ? ip.ip : undefined, '--advertise': literalIp(advertise) };
   for (const [flag, address] of Object.entries(said)) {
-    const range = address === undefined ? null : reservedRange(address);
-    if (range !== null && !(range === 'loopback' && allowLoopback))
-      problems.push(`${flag} ${address} ${unreachable(range)}`);
+    const problem = address && reachProblem(`${flag} ${address}`, address, allowLoopback === true);
+    if (problem) problems.push(formatProblem(problem));
   }
   return problems;
 }

@@ -1,50 +1,36 @@
 /**
- * What we ask of the Docker engine, in our words: GET on `/containers/<id>/json`, and in a swarm on `/services/<id>` and
- * `/info`; nothing else, so that a proxy in front of the socket can forbid all the rest. Podman's compatible API answers
- * the same.
+ * The questions that we ask the Docker engine: GET `/containers/<id>/json`, and in a swarm GET `/services/<id>` and
+ * `/info`. Nothing else is ever sent, so a proxy in front of the socket can forbid all the rest. Podman's compatible API
+ * gives the same answers.
  */
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
-import type {
-  Binding,
-  ContainerHealth,
-  ContainerView,
-  IngressPort,
-  NetworkView,
-} from '../core/address/container.ts';
+import type { Binding, ContainerHealth, ContainerView, IngressPort } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/engine.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import { PemFileError } from '../tls/pem.ts';
 
+/** Each method rejects with an UnavailableError when there is no usable answer. */
 export interface Engine {
-  /**
-   * The container with this id (12 or 64 hexadecimal digits), or null if the engine knows none.
-   * @throws UnavailableError when there is no usable answer, with the way out
-   */
+  /** The container with this id (12 or 64 hexadecimal digits), or null if the engine knows none. */
   inspect(id: string): Promise<ContainerView | null>;
-  /**
-   * The node's address in its swarm; null outside of a swarm and where we may not ask.
-   * @throws UnavailableError when there is no usable answer
-   */
+  /** The node's address in its swarm; null outside of a swarm, and where a proxy refuses the question. */
   nodeIp(): Promise<string | null>;
-  /**
-   * The ports that a swarm service publishes on every node; null where that is not told: on a worker, and where we may
-   * not ask.
-   * @throws UnavailableError when there is no usable answer
-   */
+  /** The ports that a swarm service publishes on every node; null on a worker, and where a proxy refuses the question. */
   ingressPorts(serviceId: string): Promise<IngressPort[] | null>;
 }
 
+/** The most that one question may take, in ms. */
 const timeLimitMs = 3000;
 
 export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
-  /** What `question` gives; null for a refusal that is an answer. */
+  /** The answer to `question`; null for an error that `isAnswer` accepts. */
   const ask = async <T>(
     question: (docker: Docker, abortSignal: AbortSignal) => Promise<T>,
     isAnswer: (error: unknown) => boolean,
   ): Promise<T | null> => {
     try {
-      const docker = client(await placeOf(endpoint));
+      const docker = connect(await connectionOf(endpoint));
       return await withDeadline(clock, timeLimitMs, abortSignal => question(docker, abortSignal));
     } catch (error) {
       if (isAnswer(error)) return null;
@@ -55,7 +41,7 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
 
   return {
     async inspect(id) {
-      // The library sends an id as a path and follows what comes back: `../x` would end the process.
+      // The library sends an id as part of a path: the redirect that answers `../x` would end the process.
       if (!/^[0-9a-f]{12,64}$/.test(id)) return null;
       return ask(
         async (docker, abortSignal) => viewOf(await docker.getContainer(id).inspect({ abortSignal })),
@@ -63,19 +49,19 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
       );
     },
     nodeIp: () =>
-      ask(async (docker, abortSignal) => nodeIpOf(await askInfo(docker, abortSignal)), isWithheld),
+      ask(async (docker, abortSignal) => nodeIpOf(await getInfo(docker, abortSignal)), isWithheld),
     async ingressPorts(serviceId) {
       if (!/^[0-9a-z]{12,64}$/.test(serviceId)) return null;
       return ask(
-        async (docker, abortSignal) => ingressOf(await inspectService(docker, serviceId, abortSignal)),
+        async (docker, abortSignal) => ingressOf(await getService(docker, serviceId, abortSignal)),
         error => isWithheld(error) || isOnWorker(error),
       );
     },
   };
 }
 
-/** Certificates are read for each question, so that renewed ones are taken up. @throws PemFileError */
-async function placeOf(endpoint: EngineEndpoint): Promise<Docker.DockerOptions> {
+/** Reads the certificates for each question, so that renewed ones are used at once. @throws PemFileError */
+async function connectionOf(endpoint: EngineEndpoint): Promise<Docker.DockerOptions> {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
   const { host, port, certificates } = endpoint;
   if (certificates === undefined) return { protocol: 'http', host, port };
@@ -84,12 +70,12 @@ async function placeOf(endpoint: EngineEndpoint): Promise<Docker.DockerOptions> 
   return { protocol: 'https', host, port, ca, ...own };
 }
 
-/** The library reads DOCKER_HOST and what goes with it even when it is told the place, and believes it more. */
-function client(place: Docker.DockerOptions): Docker {
+/** Hides DOCKER_HOST from the library, which reads it even when it gets options, and prefers it to them. */
+function connect(options: Docker.DockerOptions): Docker {
   const variable = process.env['DOCKER_HOST'];
   delete process.env['DOCKER_HOST'];
   try {
-    return new Docker(place);
+    return new Docker(options);
   } finally {
     if (variable !== undefined) process.env['DOCKER_HOST'] = variable;
   }
@@ -98,24 +84,13 @@ function client(place: Docker.DockerOptions): Docker {
 export type InspectAnswer = Partial<Docker.ContainerInspectInfo>;
 
 /**
- * A container as Docker and podman answer it.
- * @throws Error when it is none
+ * Reads the answer of Docker or podman to GET /containers/<id>/json.
+ * @throws Error when it does not describe a container
  */
 export function viewOf(answer: InspectAnswer): ContainerView {
   // A body that is not JSON comes as a Buffer.
   if (typeof answer.Id !== 'string') throw new Error(notDocker);
-  const ports = Object.entries(answer.NetworkSettings?.Ports ?? {}).map(
-    ([port, bindings]): [string, Binding[]] => [
-      port,
-      ((bindings ?? []) as { HostIp?: string; HostPort: string }[]).map(({ HostIp = '', HostPort }) => ({
-        hostIp: HostIp,
-        hostPort: Number(HostPort),
-      })),
-    ],
-  );
-  const networks = Object.entries(answer.NetworkSettings?.Networks ?? {}).map(
-    ([name, at]): [string, NetworkView] => [name, { ipv4: at.IPAddress, ipv6: at.GlobalIPv6Address }],
-  );
+  const { Ports, Networks } = answer.NetworkSettings ?? {};
   return {
     id: answer.Id,
     name: (answer.Name ?? '').replace(/^\//, ''),
@@ -123,59 +98,69 @@ export function viewOf(answer: InspectAnswer): ContainerView {
     image: answer.Config?.Image ?? '',
     labels: new Map(Object.entries(answer.Config?.Labels ?? {})),
     networkMode: answer.HostConfig?.NetworkMode ?? '',
-    ports: new Map(ports),
-    networks: new Map(networks),
+    ports: new Map(Object.entries(Ports ?? {}).map(([port, bindings]) => [port, bindingsOf(bindings)])),
+    networks: new Map(
+      Object.entries(Networks ?? {}).map(([name, { IPAddress, GlobalIPv6Address }]) => [
+        name,
+        { ipv4: IPAddress, ipv6: GlobalIPv6Address },
+      ]),
+    ),
     health: healthOf(answer.State?.Health),
   };
 }
 
-type HealthAnswer = Docker.ContainerInspectInfo['State']['Health'];
+/** Unlike the library's types, Docker answers null for a port that is not published, and podman may leave HostIp out. */
+function bindingsOf(
+  answer: readonly { readonly HostIp?: string; readonly HostPort: string }[] | null,
+): Binding[] {
+  return (answer ?? []).map(({ HostIp = '', HostPort }) => ({ hostIp: HostIp, hostPort: Number(HostPort) }));
+}
 
-/** Without a HEALTHCHECK Docker leaves it out or says `none`, and podman says nothing. */
-function healthOf(answer: HealthAnswer): ContainerHealth | undefined {
+/** Without a HEALTHCHECK Docker leaves the answer out or gives `none`, and podman gives an empty status. */
+function healthOf(answer: Docker.ContainerInspectInfo['State']['Health']): ContainerHealth | undefined {
   if (!answer?.Status || answer.Status === 'none') return undefined;
   const last = answer.Log?.at(-1);
   const line = last?.Output.trim().split('\n').at(-1) ?? '';
   return { status: answer.Status, output: last ? `exit ${last.ExitCode}${line && `: ${line}`}` : '' };
 }
 
-/** Of GET /info. */
-export function nodeIpOf(answer: unknown): string | null {
+export interface InfoAnswer {
+  readonly Swarm?: { readonly NodeAddr?: string };
+}
+
+/** Reads the answer to GET /info. */
+export function nodeIpOf(answer: InfoAnswer): string | null {
   if (Buffer.isBuffer(answer)) throw new Error(notDocker);
-  return (answer as { Swarm?: { NodeAddr?: string } }).Swarm?.NodeAddr || null;
+  return answer.Swarm?.NodeAddr || null;
 }
 
-/** Of GET /services/<id>. */
-export function ingressOf(answer: unknown): IngressPort[] {
-  const { ID, Endpoint } = answer as { ID?: string; Endpoint?: { Ports?: EndpointPort[] } };
+export interface ServiceAnswer {
+  readonly ID?: string;
+  readonly Endpoint?: { readonly Ports?: readonly Docker.PortConfig[] };
+}
+
+/** Reads the answer to GET /services/<id>. */
+export function ingressOf({ ID, Endpoint }: ServiceAnswer): IngressPort[] {
   if (ID === undefined) throw new Error(notDocker);
-  return (Endpoint?.Ports ?? [])
-    .filter(({ PublishMode }) => PublishMode === 'ingress')
-    .map(({ Protocol, TargetPort, PublishedPort }) => ({
-      target: `${TargetPort}/${Protocol}`,
-      publishedPort: PublishedPort,
-    }));
+  return (Endpoint?.Ports ?? []).flatMap(({ Protocol, TargetPort, PublishedPort, PublishMode }) =>
+    PublishMode === 'ingress' && PublishedPort !== undefined
+      ? [{ target: `${TargetPort}/${Protocol}`, publishedPort: PublishedPort }]
+      : [],
+  );
 }
 
-// The types do not know that these two take a signal as a container's inspect does.
+// The library's types lack the signal of these two requests, and their answers.
 
-function askInfo(
-  docker: { info(options: object): Promise<unknown> },
+function getInfo(
+  docker: { info(options: object): Promise<InfoAnswer> },
   abortSignal: AbortSignal,
-): Promise<unknown> {
+): Promise<InfoAnswer> {
   return docker.info({ abortSignal });
 }
 
-function inspectService(docker: Docker, id: string, abortSignal: AbortSignal): Promise<unknown> {
-  const service: { inspect(options: object): Promise<unknown> } = docker.getService(id);
+function getService(docker: Docker, id: string, abortSignal: AbortSignal): Promise<ServiceAnswer> {
+  const service: { inspect(options: object): Promise<ServiceAnswer> } = docker.getService(id);
   return service.inspect({ abortSignal });
-}
-
-interface EndpointPort {
-  readonly Protocol: string;
-  readonly TargetPort: number;
-  readonly PublishedPort: number;
-  readonly PublishMode: string;
 }
 
 const notDocker = 'the answer is not of a Docker API: is this the right socket?';
@@ -222,12 +207,12 @@ function isUnknown(error: unknown): boolean {
   return statusOf(error) === 404;
 }
 
-/** By a proxy in front of the socket, or because an engine other than Docker has no such page. */
+/** A proxy in front of the socket refuses the question, or an engine other than Docker does not know it. */
 function isWithheld(error: unknown): boolean {
   return statusOf(error) === 403 || statusOf(error) === 404;
 }
 
-/** A manager whose swarm has lost its leader answers 503 too, but for now only. */
+/** A worker refuses for good. A manager whose swarm has lost its leader answers 503 too, but only for now. */
 function isOnWorker(error: unknown): boolean {
   return statusOf(error) === 503 && messageOf(error).includes('not a swarm manager');
 }

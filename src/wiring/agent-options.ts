@@ -14,6 +14,7 @@ import type { EtcdClient } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../admin/metrics.ts';
+import { formatProblem } from '../errors.ts';
 import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe, forgiving } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
@@ -95,9 +96,10 @@ function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shar
       const self = await docker.findSelf();
       seeLabels(self.container.labels);
       const answer = await docker.resolveAddress(self, service, advertise);
-      if (answer.kind === 'problem') return answer;
-      const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
-      return located(answer.address, self, how);
+      if (!answer.ok) return { kind: 'problem', problem: answer.problems.map(formatProblem).join(', ') };
+      const { address, by } = answer.value;
+      const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`;
+      return located(address, self, how);
     },
     networkChanged: networkChangeDetector(),
     fixed: false,

@@ -1,13 +1,13 @@
 /**
- * What this container is and where others reach it, asked of Docker. The engine's client is loaded with the first
- * question.
+ * What Docker knows about this container and its address. The engine's client is loaded with the first question.
  */
 import { systemClock } from '../clock.ts';
 import type { SharedConfig } from '../core/settings/process.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import type { AddressAnswer, AddressQuestion } from '../core/address/advertise.ts';
+import type { AddressQuestion, AdvertisedAddress } from '../core/address/advertise.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { Self } from '../docker/self.ts';
+import type { Result } from '../errors.ts';
 import { resolveHostIp } from '../network/host-address.ts';
 
 /** Each method throws an UnavailableError while Docker does not answer. */
@@ -15,15 +15,16 @@ export interface DockerAccess {
   engine(): Promise<Engine>;
   /** Concurrent callers share one answer. */
   findSelf(): Promise<Self>;
+  /** Where others reach the service. */
   resolveAddress(
     self: Self,
     service: ServiceConfig,
     advertise: AddressQuestion['advertise'],
-  ): Promise<Exclude<AddressAnswer, { kind: 'needs' }>>;
+  ): Promise<Result<AdvertisedAddress>>;
 }
 
 export function createDocker({ engine: endpoint, container }: SharedConfig): DockerAccess {
-  let finding: Promise<Self> | undefined;
+  let pending: Promise<Self> | undefined;
   const engine = async (): Promise<Engine> =>
     (await import('../docker/engine.ts')).connectEngine(endpoint, systemClock);
   const find = async (): Promise<Self> => {
@@ -33,8 +34,8 @@ export function createDocker({ engine: endpoint, container }: SharedConfig): Doc
   return {
     engine,
     findSelf() {
-      finding ??= find().finally(() => (finding = undefined));
-      return finding;
+      pending ??= find().finally(() => (pending = undefined));
+      return pending;
     },
     async resolveAddress({ network }, service, advertise) {
       const { resolveAddress } = await import('../docker/self.ts');

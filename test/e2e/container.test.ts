@@ -194,7 +194,7 @@ describe('a container that is set up wrongly says so', () => {
     [
       'no address',
       { env: { DOCKREG_IP: '' } },
-      /published on every address of the host .* say the host's address with --ip/,
+      /published on every address of the host .* give the host's address with --ip/,
     ],
     [
       'no network',
@@ -233,7 +233,7 @@ describe('the doctor', () => {
     const text = await doctor('web');
     assert.match(text, /^exit 0$/m, text);
     assert.doesNotMatch(text, /^✗/m);
-    assert.ok(text.includes(`${put.key} = running; it stands there now`), text);
+    assert.ok(text.includes(`${put.key} = running; it is there now`), text);
   });
 
   it('says why a container is not', async () => {

@@ -1,4 +1,4 @@
-/** `dockreg doctor` on set-ups that are broken in one way each: the diagnosis is right, and nothing is left behind. */
+/** `dockreg doctor` on setups that are broken in one way each: the diagnosis is right, and nothing is left behind. */
 import assert from 'node:assert/strict';
 import { chmod, chown, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -50,7 +50,7 @@ async function another(options: EtcdOptions): Promise<EtcdCluster> {
   return cluster;
 }
 
-/** A set-up in which all is well, but for `args` and `env`. */
+/** Runs the doctor in a setup without a fault, except for `args` and `env`. */
 async function run(
   { args = [], env = {}, ...options }: ProgramOptions,
   format: readonly string[],
@@ -79,21 +79,21 @@ async function examine(options: ProgramOptions = {}): Promise<{ code: number | n
   return { code, findings: JSON.parse(text) as Finding[] };
 }
 
-/** What is wrong is exactly this: step and text, in order. */
-async function assertIll(
+/** The faults are exactly these: step and text, in order. Each has a hint of its own field. */
+async function assertFaults(
   options: ProgramOptions,
   expected: readonly [step: string, text: RegExp][],
 ): Promise<Finding[]> {
   const { code, findings } = await examine(options);
-  const wrong = findings.filter(({ ok }) => ok === false);
+  const faults = findings.filter(({ ok }) => ok === false);
   const shown = JSON.stringify(findings, null, 2);
   assert.deepEqual(
-    wrong.map(({ step }) => step),
+    faults.map(({ step }) => step),
     expected.map(([step]) => step),
     shown,
   );
   for (const [at, [, text]] of expected.entries()) {
-    const { detail, hint } = wrong[at]!;
+    const { detail, hint } = faults[at]!;
     assert.match(`${detail}; ${hint}`, text);
     assert.ok(hint !== undefined && hint !== '', shown);
   }
@@ -113,8 +113,8 @@ function endpoints(...urls: string[]): { env: { DOCKREG_ETCD: string } } {
   return { env: { DOCKREG_ETCD: urls.join(',') } };
 }
 
-describe('a set-up in which all is well', () => {
-  it('is said to be so, with exit code 0, and nothing is left behind', async () => {
+describe('a setup without a fault', () => {
+  it('passes every step, with exit code 0, and nothing is left behind', async () => {
     const traced = await traces(etcd);
     const { code, findings } = await examine();
     assert.deepEqual(
@@ -133,7 +133,7 @@ describe('a set-up in which all is well', () => {
     assert.ok(web.requests.every(({ reused }) => !reused));
   });
 
-  it('is told to a person in one line for each step', async () => {
+  it('is shown to a person in one line for each step', async () => {
     const { code, text } = await run({}, []);
     assert.equal(code, 0);
     const lines = text.split('\n');
@@ -146,7 +146,9 @@ describe('a set-up in which all is well', () => {
       ),
       new RegExp(`^✓ app {8}process ${process.pid} \\(\\S+\\) listens on 0\\.0\\.0\\.0:${web.port}$`),
       /^✓ check {6}passes: HTTP 200 after \d+ ms$/,
-      new RegExp(`^✓ address {4}127\\.0\\.0\\.1:${web.port} takes a connection from in here after \\d+ ms$`),
+      new RegExp(
+        `^✓ address {4}127\\.0\\.0\\.1:${web.port} accepts a connection from this container after \\d+ ms$`,
+      ),
       /^✓ etcd {7}http:\S+: etcd \d\S+, without TLS, without a user, would take a write under \/service\/, in \d+ ms$/,
       /^✓ cluster {4}1 of 1 endpoints answer, with a leader, without an alarm$/,
       new RegExp(
@@ -157,7 +159,7 @@ describe('a set-up in which all is well', () => {
     }
   });
 
-  it('is so beside dockreg itself, whose key it does not touch', async () => {
+  it('passes beside dockreg itself, whose key it does not touch', async () => {
     const dockreg = await startProgram({
       args: ['--etcd', etcd.endpoints.join(','), '--port', String(web.port)],
       env: { DOCKREG_ADVERTISE: `127.0.0.1:${web.port}`, DOCKREG_ALLOW_LOOPBACK: 'on' },
@@ -166,12 +168,12 @@ describe('a set-up in which all is well', () => {
     const traced = await traces(etcd);
     const { code, findings } = await examine();
     assert.equal(code, 0);
-    assert.match(findings.at(-1)!.detail, /it stands there now$/);
+    assert.match(findings.at(-1)!.detail, /it is there now$/);
     assert.deepEqual(await traces(etcd), traced);
     await dockreg.stop();
   });
 
-  it('may have a user with the least rights, TLS, and an address that was said', async () => {
+  it('may have a user with the least permissions, TLS, and an address of --advertise', async () => {
     const tls = await makeTls();
     const cluster = await another({ tls });
     await enableAuth(cluster, '/service/');
@@ -192,7 +194,7 @@ describe('a set-up in which all is well', () => {
     assert.deepEqual(findings[0], {
       step: 'docker',
       ok: null,
-      detail: `not asked: --advertise says 127.0.0.1:${web.port}`,
+      detail: `not asked: --advertise gives 127.0.0.1:${web.port}`,
     });
     assert.match(
       findings.find(({ step }) => step === 'etcd')!.detail,
@@ -204,13 +206,13 @@ describe('a set-up in which all is well', () => {
   });
 });
 
-describe('the way to the address', () => {
+describe('the path to the address', () => {
   it('no Docker socket', async () => {
-    const findings = await assertIll({ env: { DOCKREG_DOCKER: '/run/none.sock' } }, [
+    const findings = await assertFaults({ env: { DOCKREG_DOCKER: '/run/none.sock' } }, [
       ['docker', /^no Docker socket at \/run\/none\.sock; mount it with -v/],
     ]);
-    const unknown = findings.filter(({ ok }) => ok === null).map(({ step }) => step);
-    assert.deepEqual(unknown, ['container', 'port', 'address', 'record']);
+    const skipped = findings.filter(({ ok }) => ok === null).map(({ step }) => step);
+    assert.deepEqual(skipped, ['container', 'port', 'address', 'record']);
   });
 
   it('a Docker socket that we may not open', async () => {
@@ -218,51 +220,53 @@ describe('the way to the address', () => {
     await chmod(folder, 0o755);
     await cp(dist, folder, { recursive: true });
     const isRoot = process.getuid?.() === 0;
-    // The folder is the fake's own; what is closed is the socket in it.
+    // The fake made the folder; only the socket in it is closed.
     await chmod(join(docker.socketPath, '..'), 0o755);
     await chmod(docker.socketPath, isRoot ? 0o600 : 0);
     if (isRoot) await chown(docker.socketPath, 0, 0);
-    await assertIll({ entry: join(folder, 'dockreg.js'), ...(isRoot && { uid: 65_534 }) }, [
+    await assertFaults({ entry: join(folder, 'dockreg.js'), ...(isRoot && { uid: 65_534 }) }, [
       ['docker', /^may not open the Docker socket .*; run dockreg as root or in the socket's group/],
     ]);
     await rm(folder, { recursive: true });
   });
 
-  it('a Docker that is none', async () => {
+  it('a socket that is not a Docker API', async () => {
     docker.mode = 'garbage';
-    await assertIll({}, [['docker', /the answer is not of a Docker API.*do without Docker: --advertise/]]);
+    await assertFaults({}, [['docker', /the answer is not of a Docker API.*do without Docker: --advertise/]]);
   });
 
   it('the socket of another engine', async () => {
-    await assertIll({ env: { DOCKREG_CONTAINER: 'deadbeefdead' } }, [
+    await assertFaults({ env: { DOCKREG_CONTAINER: 'deadbeefdead' } }, [
       [
         'container',
-        /^Docker knows no running container deadbeefdead.*is the mounted socket that of the engine/,
+        /^Docker knows no running container deadbeefdead \(--container\); mount the socket of the engine/,
       ],
     ]);
   });
 
   it('a port that is not published', async () => {
     docker.publish(id, { [`${web.port}/tcp`]: null });
-    await assertIll({}, [['port', /exposed but not published; start it with -p/]]);
+    await assertFaults({}, [['port', /exposed but not published; start it with -p/]]);
   });
 
   it('a wildcard mapping without --ip', async () => {
-    await assertIll({ env: { DOCKREG_IP: '' } }, [
+    await assertFaults({ env: { DOCKREG_IP: '' } }, [
       ['port', /is published on every address of the host.*--ip/],
     ]);
   });
 
   it('a host port at which nobody answers', async () => {
     docker.publish(id, published(web.port, await freePort()));
-    await assertIll({}, [['address', /takes no connection from in here: .*ECONNREFUSED.*is it this host/]]);
+    await assertFaults({}, [
+      ['address', /accepts no connection from this container: .*ECONNREFUSED.*an address of this host/],
+    ]);
   });
 });
 
 describe('the app', () => {
   it('does not listen', async () => {
     web.close();
-    await assertIll({}, [
+    await assertFaults({}, [
       ['app', /^nothing listens on port \d+ in this container; start the app, or give its port in --port/],
       ['check', /fails after \d+ ms: connect ECONNREFUSED/],
       ['address', /ECONNREFUSED/],
@@ -272,26 +276,26 @@ describe('the app', () => {
   it('listens on 127.0.0.1 only', async () => {
     web.close();
     const local = await startApp({ port: web.port, host: '127.0.0.1' });
-    await assertIll({}, [['app', /listens on 127\.0\.0\.1:\d+ only.*let it listen on 0\.0\.0\.0/]]);
+    await assertFaults({}, [['app', /listens on 127\.0\.0\.1:\d+ only.*let it listen on 0\.0\.0\.0/]]);
     local.close();
   });
 
   it('answers 500', async () => {
     web.respond({ status: 500 });
-    await assertIll({}, [
+    await assertFaults({}, [
       ['check', /fails after \d+ ms: HTTP 500 .* the app must pass --check http:\/ within 300 ms/],
     ]);
   });
 
-  it('is to be asked for by a HEALTHCHECK that the container does not have', async () => {
-    await assertIll({ env: { DOCKREG_CHECK: 'docker' } }, [
+  it('is checked by a HEALTHCHECK that the container does not have', async () => {
+    await assertFaults({ env: { DOCKREG_CHECK: 'docker' } }, [
       ['check', /could not be made after \d+ ms: container .* has no HEALTHCHECK/],
     ]);
   });
 
   it('does not answer in time', async () => {
     web.respond('hang');
-    await assertIll({}, [['check', /fails after \d+ ms: no answer .* within 300 ms/]]);
+    await assertFaults({}, [['check', /fails after \d+ ms: no answer .* within 300 ms/]]);
   });
 });
 
@@ -299,7 +303,7 @@ describe('etcd', () => {
   it('is down at one endpoint of two', async () => {
     const [alive] = etcd.endpoints as [string];
     const down = `http://127.0.0.1:${await freePort()}`;
-    const findings = await assertIll(endpoints(down, alive), [
+    const findings = await assertFaults(endpoints(down, alive), [
       ['etcd', new RegExp(`^${down}: .*ECONNREFUSED.*start etcd there`)],
     ]);
     assert.match(findings.find(({ step }) => step === 'cluster')!.detail, /^1 of 2 endpoints answer/);
@@ -308,7 +312,7 @@ describe('etcd', () => {
 
   it('is of two clusters', async () => {
     const stranger = await another({});
-    await assertIll(endpoints(...etcd.endpoints, ...stranger.endpoints), [
+    await assertFaults(endpoints(...etcd.endpoints, ...stranger.endpoints), [
       ['cluster', /are of different clusters; name members of one cluster/],
     ]);
   });
@@ -321,7 +325,7 @@ describe('etcd', () => {
       'the end of its leader',
       async () => (await left.metric('etcd_server_has_leader')) === 0,
     );
-    await assertIll(endpoints(left.endpoint), [
+    await assertFaults(endpoints(left.endpoint), [
       ['etcd', /answers, but .*; bring a majority of the members back/],
       ['cluster', /no member that answers knows a leader/],
     ]);
@@ -335,61 +339,61 @@ describe('etcd', () => {
       DOCKREG_ETCD_CERT: tls.client.cert,
       DOCKREG_ETCD_KEY: tls.client.key,
     };
-    await assertIll({ env: { ...secure, DOCKREG_ETCD_CA: other.ca } }, [
+    await assertFaults({ env: { ...secure, DOCKREG_ETCD_CA: other.ca } }, [
       ['etcd', /certificate.*; name the authority of its certificate in --etcd-ca/],
     ]);
-    await assertIll({ env: { ...endpoints(...cluster.endpoints).env, DOCKREG_ETCD_CA: tls.ca } }, [
+    await assertFaults({ env: { ...endpoints(...cluster.endpoints).env, DOCKREG_ETCD_CA: tls.ca } }, [
       ['etcd', /it refuses our certificate: give one that it takes in --etcd-cert/],
     ]);
-    await assertIll({ env: { ...secure, DOCKREG_ETCD_CA: '/run/none.pem' } }, [
+    await assertFaults({ env: { ...secure, DOCKREG_ETCD_CA: '/run/none.pem' } }, [
       ['etcd', /--etcd-ca \/run\/none\.pem cannot be read.*name a file that is in this container/],
     ]);
     await tls.authority.issue('server', { names: ['elsewhere.example'] });
     await cluster.members[0]!.kill();
     await cluster.members[0]!.launch();
     await eventually('etcd', () => cluster.members[0]!.metric('etcd_server_has_leader'));
-    await assertIll({ env: { ...secure, DOCKREG_ETCD_CA: tls.ca } }, [
+    await assertFaults({ env: { ...secure, DOCKREG_ETCD_CA: tls.ca } }, [
       ['etcd', /altnames.*name it in --etcd as its certificate does/],
     ]);
     await Promise.all([tls.authority.remove(), other.authority.remove()]);
   });
 
-  it('does not speak TLS, or does and is not spoken to so', async () => {
-    await assertIll(endpoints(etcd.endpoints[0]!.replace('http', 'https')), [
+  it('does not speak TLS, or speaks it where the endpoint is http', async () => {
+    await assertFaults(endpoints(etcd.endpoints[0]!.replace('http', 'https')), [
       // Which of the two depends on whether etcd's answer or its hanging up is read first.
       ['etcd', /; (it does not speak TLS there:|does it speak TLS there\? If not,) write http:/],
     ]);
     const tls = await makeTls();
     const cluster = await another({ tls });
-    await assertIll(endpoints(cluster.endpoints[0]!.replace('https', 'http')), [
+    await assertFaults(endpoints(cluster.endpoints[0]!.replace('https', 'http')), [
       ['etcd', /; does it speak TLS\? Then write https:/],
     ]);
     await tls.authority.remove();
   });
 
-  it('knows us by another password, or does not let us write, or wants a user', async () => {
+  it('has another password for the user, or refuses the write, or wants a user', async () => {
     const cluster = await another({});
     await enableAuth(cluster, '/elsewhere/');
     const env = { ...endpoints(...cluster.endpoints).env, DOCKREG_ETCD_USER: user.name };
-    await assertIll({ env: { ...env, DOCKREG_ETCD_PASSWORD: 'wrong' } }, [
+    await assertFaults({ env: { ...env, DOCKREG_ETCD_PASSWORD: 'wrong' } }, [
       ['etcd', /authenticate as app: .*; check --etcd-user and its password/],
     ]);
-    await assertIll({ env: { ...env, DOCKREG_ETCD_PASSWORD: user.password } }, [
+    await assertFaults({ env: { ...env, DOCKREG_ETCD_PASSWORD: user.password } }, [
       ['etcd', /answers, but .*permission denied; give the role of the user readwrite on the prefix/],
     ]);
-    await assertIll(endpoints(...cluster.endpoints), [['etcd', /etcd wants a user: --etcd-user/]]);
+    await assertFaults(endpoints(...cluster.endpoints), [['etcd', /etcd wants a user: --etcd-user/]]);
     const { code } = await examine({
       env: { ...env, DOCKREG_ETCD_PASSWORD: user.password, DOCKREG_KEY: 'elsewhere' },
     });
-    assert.equal(code, 0, 'where we may write, all is well');
+    assert.equal(code, 0, 'there is no fault where the user may write');
   });
 
-  it('may be read and not written', async () => {
+  it('grants reads and refuses writes', async () => {
     const cluster = await another({});
     await enableAuth(cluster, '/elsewhere/');
     await cluster.ctl(['role', 'grant-permission', 'dockreg', 'read', '--prefix=true', '/service/']);
     const env = { ...endpoints(...cluster.endpoints).env, DOCKREG_ETCD_USER: user.name };
-    await assertIll({ env: { ...env, DOCKREG_ETCD_PASSWORD: user.password } }, [
+    await assertFaults({ env: { ...env, DOCKREG_ETCD_PASSWORD: user.password } }, [
       ['etcd', /permission denied/],
     ]);
   });
@@ -400,15 +404,15 @@ describe('etcd', () => {
       await cluster.ctl(['put', '/filler', 'x'.repeat(60_000)]).catch(() => undefined);
       return (await cluster.ctl(['alarm', 'list'])).includes('NOSPACE');
     });
-    await assertIll(endpoints(...cluster.endpoints), [
+    await assertFaults(endpoints(...cluster.endpoints), [
       ['etcd', /answers, but .*space exceeded; compact it, etcdctl defrag/],
       ['cluster', /the alarm NOSPACE is raised; compact it, etcdctl defrag, then etcdctl alarm disarm/],
     ]);
   });
 });
 
-describe('what is typed wrongly', () => {
-  it('is refused as by dockreg itself', async () => {
+describe('a wrong command line', () => {
+  it('is refused as dockreg itself refuses it', async () => {
     const program = await startProgram({ args: ['doctor', '--port', 'x', '--jsno'] });
     assert.equal((await program.exitWithin(10_000)).code, 64);
     assert.match(program.stderr, /unknown flag --jsno; did you mean --json\?/);

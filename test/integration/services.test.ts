@@ -324,7 +324,7 @@ describe('dockreg doctor', () => {
   it('reads the labels, and tells of bad ones', async () => {
     container({ 'dockreg.web.port': String(apps[0]!.port) });
     const good = await examine([]);
-    assert.match(good.text, /^✓ services + the labels of this container say web$/m);
+    assert.match(good.text, /^✓ services + the labels of this container define web$/m);
     const unread = await examine(['--port', String(apps[0]!.port)]);
     assert.match(
       unread.text,
@@ -341,7 +341,7 @@ describe('dockreg doctor', () => {
     const silent = await examine([]);
     assert.match(
       silent.text,
-      /^– services + the labels of this container must say them: Docker must say it$/m,
+      /^– services + no --port, .* is given, and the labels of this container are not known: Docker does not answer$/m,
     );
   });
 });

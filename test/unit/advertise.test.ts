@@ -1,4 +1,4 @@
-/** From what Docker says of a container to the address, or to the reason why there is none. */
+/** From the engine's view of a container to the address, or to the problem that is in the way. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatAddress } from '../../src/core/address/ip.ts';
@@ -9,6 +9,7 @@ import {
   type HostIp,
   type SwarmFacts,
 } from '../../src/core/address/advertise.ts';
+import { formatProblem } from '../../src/errors.ts';
 import type { Binding, ContainerView, NetworkView } from '../../src/core/address/container.ts';
 
 type Ports = Record<string, Binding[]>;
@@ -33,27 +34,32 @@ function question(ip: string | undefined, more: Partial<AddressQuestion> = {}): 
     localPort: 8000,
     protocol: 'tcp',
     advertise: { kind: 'published' },
-    hostIp: ip === undefined ? undefined : said(ip),
+    hostIp: ip === undefined ? undefined : givenIp(ip),
     allowLoopback: false,
     ...more,
   };
 }
 
-function said(ip: string, more: Partial<HostIp> = {}): HostIp {
+function givenIp(ip: string, more: Partial<HostIp> = {}): HostIp {
   return { ip, source: `--ip ${ip}`, fromInterface: undefined, ours: false, ...more };
 }
 
-/** Not in a swarm, or a proxy that tells nothing of it. */
+/** Not in a swarm, or behind a proxy that shows nothing of it. */
 const noSwarm: SwarmFacts = { nodeIp: null, ingress: null };
 
 function found(view: ContainerView, asked: AddressQuestion, facts = noSwarm): string {
   const answer = addressOf(view, asked, facts);
-  return answer.kind === 'address' ? formatAddress(answer.address) : JSON.stringify(answer);
+  return 'ok' in answer && answer.ok ? formatAddress(answer.value.address) : JSON.stringify(answer);
 }
 
+/** `message; hint`. Every problem of an address has a hint. */
 function problemOf(view: ContainerView, asked: AddressQuestion, facts = noSwarm): string {
   const answer = addressOf(view, asked, facts);
-  return answer.kind === 'problem' ? answer.problem : `no problem: ${JSON.stringify(answer)}`;
+  if ('needs' in answer || answer.ok) return `no problem: ${JSON.stringify(answer)}`;
+  const [problem, ...others] = answer.problems;
+  assert.ok(problem?.hint && others.length === 0, JSON.stringify(answer));
+  assert.ok(!problem.message.includes('; '), problem.message);
+  return formatProblem(problem);
 }
 
 const at = (ipv4: string, ipv6 = ''): NetworkView => ({ ipv4, ipv6 });
@@ -94,7 +100,7 @@ describe('the published address', () => {
     it(name, () => assert.equal(found(container({ '8000/tcp': bindings }), question(ip)), address));
   }
 
-  it('tells tcp and udp of the same number apart', () => {
+  it('distinguishes tcp and udp of the same number', () => {
     const view = container({ '53/tcp': [on('0.0.0.0', 1)], '53/udp': [on('0.0.0.0', 2)] });
     const of = (protocol: 'tcp' | 'udp'): string =>
       found(view, question('10.1.0.101', { localPort: 53, protocol }));
@@ -103,14 +109,14 @@ describe('the published address', () => {
 
   it("takes the swarm node's address for a wildcard without --ip", () => {
     const view = container({ '8000/tcp': both });
-    assert.deepEqual(addressOf(view, question(undefined), {}), { kind: 'needs', fact: 'nodeIp' });
+    assert.deepEqual(addressOf(view, question(undefined), {}), { needs: 'nodeIp' });
     assert.equal(found(view, question(undefined), { nodeIp: '10.1.0.9' }), '10.1.0.9:32776');
   });
 
   it('takes the local port on the host network', () => {
     assert.equal(found(container({}, 'host'), question('10.1.0.101')), '10.1.0.101:8000');
     const byInterface = question(undefined, {
-      hostIp: said('10.1.0.101', { fromInterface: 'eth0', ours: true }),
+      hostIp: givenIp('10.1.0.101', { fromInterface: 'eth0', ours: true }),
     });
     assert.equal(found(container({}, 'host'), byInterface), '10.1.0.101:8000');
   });
@@ -148,13 +154,13 @@ describe('the published address', () => {
       'IPv6 --ip, published on IPv4 only',
       container({ '8000/tcp': [on('0.0.0.0', 1)] }),
       '2001:db8::1',
-      /other family/,
+      /published on 0\.0\.0\.0 only, and 2001:db8::1 .* is an IPv6 address; give an IPv4 --ip/,
     ],
     [
       'IPv4 --ip, published on IPv6 only',
       container({ '8000/tcp': [on('::', 1)] }),
       '10.1.0.1',
-      /other family/,
+      /published on :: only, and 10\.1\.0\.1 .* is an IPv4 address; give an IPv6 --ip/,
     ],
     [
       'published on loopback',
@@ -171,10 +177,10 @@ describe('the published address', () => {
   it('has none: an interface or an address that is the container’s own', () => {
     const view = container({ '8000/tcp': both });
     const byInterface = question(undefined, {
-      hostIp: said('172.17.0.2', { fromInterface: 'eth0', ours: true }),
+      hostIp: givenIp('172.17.0.2', { fromInterface: 'eth0', ours: true }),
     });
     assert.match(problemOf(view, byInterface), /--ip eth0 is an interface of this container/);
-    const byName = question(undefined, { hostIp: said('172.17.0.2', { source: 'name web', ours: true }) });
+    const byName = question(undefined, { hostIp: givenIp('172.17.0.2', { source: 'name web', ours: true }) });
     assert.match(problemOf(view, byName), /172\.17\.0\.2 \(name web\) is this container's own address/);
   });
 
@@ -184,7 +190,7 @@ describe('the published address', () => {
   });
 });
 
-describe('the host’s address and our own port', () => {
+describe('the host’s address and the app’s own port', () => {
   const host = { advertise: { kind: 'host' } } as const;
 
   it('on the host network', () =>
@@ -225,7 +231,7 @@ describe("the container's own address", () => {
       'several networks, none named',
       onNetworks({ bridge: at('172.17.0.2'), web: at('10.9.0.4') }),
       undefined,
-      /several networks \(bridge, web\); say which: --advertise container:bridge/,
+      /several networks \(bridge, web\); name one: --advertise container:bridge/,
     ],
     [
       'a network that it is not on',
@@ -250,16 +256,16 @@ describe('the address of a swarm task', () => {
   });
 
   it("the node's address and the service's ingress port", () => {
-    assert.deepEqual(addressOf(task({}), asTask(), {}), { kind: 'needs', fact: 'ingress' });
-    assert.deepEqual(addressOf(task({}), asTask(), { ingress }), { kind: 'needs', fact: 'nodeIp' });
+    assert.deepEqual(addressOf(task({}), asTask(), {}), { needs: 'ingress' });
+    assert.deepEqual(addressOf(task({}), asTask(), { ingress }), { needs: 'nodeIp' });
     assert.equal(found(task({}), asTask(), { ingress, nodeIp: '10.1.0.9' }), '10.1.0.9:8090');
     assert.equal(found(task({}), asTask('10.1.0.101'), { ingress }), '10.1.0.101:8090');
   });
 
   const refused: [name: string, view: ContainerView, facts: SwarmFacts, text: RegExp][] = [
-    ['no task', container({}), noSwarm, /no task of a swarm service/],
+    ['not a task', container({}), noSwarm, /is not a task of a swarm service/],
     [
-      'a node that tells nothing of services',
+      'a node that does not show services',
       task({}),
       noSwarm,
       /only a manager.*mode=host.*--advertise IP:PORT/,

@@ -1,15 +1,23 @@
-/** From what real engines were recorded to answer (test/fixtures) to the address, by the way that the program goes. */
+/** From the recorded answers of real engines (test/fixtures) to the address, on the same path as the program. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { formatAddress, type Protocol } from '../../src/core/address/ip.ts';
 import { addressOf, type Advertise, type SwarmFacts } from '../../src/core/address/advertise.ts';
-import { ingressOf, nodeIpOf, viewOf, type InspectAnswer } from '../../src/docker/engine.ts';
+import {
+  ingressOf,
+  nodeIpOf,
+  viewOf,
+  type InfoAnswer,
+  type InspectAnswer,
+  type ServiceAnswer,
+} from '../../src/docker/engine.ts';
+import { formatProblem } from '../../src/errors.ts';
 
 interface Recorded {
   readonly container: InspectAnswer;
-  readonly service?: unknown;
-  readonly info?: unknown;
+  readonly service?: ServiceAnswer;
+  readonly info?: InfoAnswer;
 }
 
 interface Case {
@@ -20,10 +28,10 @@ interface Case {
   readonly allowLoopback?: boolean;
   /**
    * The address, where `{<port>/<protocol>@<HostIp>}` is the first port that Docker mapped there and `{<network>}` our
-   * own address on a network; or what the problem says.
+   * own address on a network; or a pattern for the problem.
    */
   readonly expected: string | RegExp;
-  /** Where podman's answer is another. */
+  /** Podman's answer, where it differs. */
   readonly podman?: string | RegExp;
 }
 
@@ -31,7 +39,7 @@ const host = '10.1.0.101';
 const six = '2001:db8::1';
 const ofContainer: Case['advertise'] = { kind: 'container', network: undefined };
 const asTask: Case['advertise'] = { kind: 'swarm' };
-const noSix = /for the families of its own addresses only.*a network with IPv6/;
+const noSix = /for IPv4 only, as its networks have no IPv6, and 2001:db8::1 .*a network with IPv6/;
 const wildcard = `${host}:{8000/tcp@0.0.0.0}`;
 
 const cases: readonly (readonly [file: string, ...Case[]])[] = [
@@ -43,7 +51,7 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     { ip: host, protocol: 'udp', expected: /8000\/udp .* is not published, only 8000\/tcp/ },
     { ip: host, port: 9000, expected: /9000\/tcp .* is not published, only 8000\/tcp/ },
     { ip: host, advertise: { kind: 'host' }, expected: /not on the host's network/ },
-    { advertise: asTask, expected: /no task of a swarm service/ },
+    { advertise: asTask, expected: /is not a task of a swarm service/ },
     { advertise: ofContainer, expected: '{bridge}:8000' },
     { ip: '127.0.0.1', expected: /127\.0\.0\.1 \(--ip.*is a loopback address/ },
     { ip: '127.0.0.1', allowLoopback: true, expected: '127.0.0.1:{8000/tcp@0.0.0.0}' },
@@ -57,24 +65,24 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     'published-on-loopback',
     { expected: /127\.0\.0\.1 \(published\) is a loopback address.*--allow-loopback/ },
     { allowLoopback: true, expected: '127.0.0.1:{8000/tcp@127.0.0.1}' },
-    { ip: host, expected: /on 127\.0\.0\.1 only, where 10\.1\.0\.101 .* does not reach it/ },
+    { ip: host, expected: /on 127\.0\.0\.1 only, so nobody reaches it at 10\.1\.0\.101 / },
   ],
   [
     'published-on-ipv6-loopback',
     { expected: /::1 \(published\) is a loopback address/ },
     { allowLoopback: true, expected: '[::1]:{8000/tcp@::1}' },
-    { ip: six, expected: /on ::1 only, where 2001:db8::1 .* does not reach it/ },
+    { ip: six, expected: /on ::1 only, so nobody reaches it at 2001:db8::1 / },
   ],
   [
     'published-on-lan-address',
     { expected: `${host}:{8000/tcp@${host}}` },
     { ip: host, expected: `${host}:{8000/tcp@${host}}` },
-    { ip: six, expected: /published on 10\.1\.0\.101 only, and 2001:db8::1 .* is of the other family/ },
+    { ip: six, expected: /published on 10\.1\.0\.101 only, and 2001:db8::1 .* is an IPv6 address/ },
   ],
   [
     'published-on-ipv6-wildcard',
     { ip: six, expected: `[${six}]:{8000/tcp@::}` },
-    { ip: host, expected: /published on :: only, and 10\.1\.0\.101 .* is of the other family/ },
+    { ip: host, expected: /published on :: only, and 10\.1\.0\.101 .* is an IPv4 address/ },
   ],
   [
     'published-and-on-loopback',
@@ -108,7 +116,7 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     { ip: host, expected: /has no network/ },
     { advertise: ofContainer, expected: /no address on a network \(networks: none\)/ },
   ],
-  // Podman does not tell that a network is internal, and that the port it tells is reached by nobody.
+  // Podman does not show that a network is internal, so that nobody reaches the port that it lists.
   ['network-internal', { ip: host, expected: /publishes no port/, podman: wildcard }],
   ['network-container-owner', { ip: host, expected: wildcard }],
   [
@@ -123,7 +131,7 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
   [
     'networks-two',
     { ip: host, expected: wildcard },
-    { advertise: ofContainer, expected: /on several networks .*say which/ },
+    { advertise: ofContainer, expected: /on several networks .*name one/ },
     { advertise: { kind: 'container', network: 'metrics' }, expected: '{metrics}:8000' },
     { advertise: { kind: 'container', network: 'wire' }, expected: /no address on network wire/ },
   ],
@@ -147,12 +155,12 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
   ['with-labels-and-health-check', { ip: host, expected: wildcard }],
 ];
 
-/** Answers that say something else than an address. */
+/** Answers that are not about an address. */
 const others: Readonly<Record<string, (recorded: Recorded) => void>> = {
   stopped: ({ container }) => assert.equal(viewOf(container).running, false),
   'network-container-member': namesOwner,
   'pod-member': namesOwner,
-  'info-without-swarm': ({ info }) => assert.equal(nodeIpOf(info), null),
+  'info-without-swarm': ({ info }) => assert.equal(info && nodeIpOf(info), null),
 };
 
 const folder = 'test/fixtures/inspect';
@@ -183,7 +191,7 @@ for (const engine of readdirSync(folder)) {
   });
 }
 
-/** Null for a case that this engine does not know. */
+/** Null for a case that was not recorded from this engine. */
 function read(path: string): Recorded | null {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as Recorded;
@@ -193,7 +201,7 @@ function read(path: string): Recorded | null {
   }
 }
 
-/** By the id, whatever the user called it; locate.ts asks for that one then. */
+/** By the id, whatever name the user gave; findSelf then inspects that container. */
 function namesOwner({ container }: Recorded): void {
   assert.match(viewOf(container).networkMode, /^container:[0-9a-f]{64}$/);
 }
@@ -213,16 +221,15 @@ function check({ container, service, info }: Recorded, asked: Case): void {
     { localPort: port, protocol, advertise, hostIp, allowLoopback: asked.allowLoopback ?? false },
     facts,
   );
-  if (expected instanceof RegExp)
-    assert.match(answer.kind === 'problem' ? answer.problem : JSON.stringify(answer), expected);
-  else
-    assert.equal(
-      answer.kind === 'address' ? formatAddress(answer.address) : JSON.stringify(answer),
-      fill(expected, container),
-    );
+  assert.ok('ok' in answer, JSON.stringify(answer));
+  const text = answer.ok
+    ? formatAddress(answer.value.address)
+    : `problem: ${answer.problems.map(formatProblem).join()}`;
+  if (expected instanceof RegExp) assert.match(text, new RegExp(`^problem: .*${expected.source}`));
+  else assert.equal(text, fill(expected, container));
 }
 
-/** Reads the answer by itself, as a person would. Podman's wildcard and default network have other names. */
+/** Reads the answer without the program's code. Podman has other names for the wildcard and the default network. */
 function fill(template: string, { NetworkSettings: settings }: InspectAnswer): string {
   return template
     .replace(/\{(\d+\/\w+)@([^}]+)\}/, (_, port: string, hostIp: string) => {

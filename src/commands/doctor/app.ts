@@ -1,6 +1,7 @@
 /**
- * Does the app listen, does it pass its check, and is its address one that others can use?
+ * The steps at the app: does it listen, does it pass its check, and does its address accept connections?
  */
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
@@ -13,35 +14,32 @@ import { survey } from '../../kernel/holder.ts';
 import { readSockets } from '../../kernel/sockets.ts';
 import { appHost, appProbe, forgiving } from '../../wiring/app-probe.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
-import { ill, skipped, well, type Finding } from './finding.ts';
+import { fault, passed, skipped, type Finding } from './finding.ts';
 
-/** How long a connect to our own address may take, in ms. */
+/** The most that a connect to the registered address may take, in ms. */
 const connectMs = 3000;
 
-/** The kernel's view: who listens on the port, and on which of our addresses. */
+/** The step `app`: the kernel shows which process listens on the port, and on which addresses of this container. */
 export function examineListener({ localPort, protocol }: ServiceConfig): Finding {
-  if (protocol !== 'tcp') return skipped('app', `who listens is looked up for tcp, not for ${protocol}`);
+  if (protocol !== 'tcp')
+    return skipped('app', `the kernel is asked who listens on tcp only, not on ${protocol}`);
   const { sockets, owner, hidden } = survey(readSockets(appHost, localPort));
   if (sockets === null) return skipped('app', `the kernel does not show who listens: ${hidden}`);
   if (sockets.length === 0) {
-    return ill(
-      'app',
-      `nothing listens on port ${localPort} in this container`,
-      'start the app, or give its port in --port',
-    );
+    return fault('app', {
+      message: `nothing listens on port ${localPort} in this container`,
+      hint: 'start the app, or give its port in --port',
+    });
   }
-  const places = sockets.map(formatAddress).join(', ');
-  if (!sockets.every(({ ip }) => isLoopback(ip)))
-    return well('app', `${describeOwner(owner)} listens on ${places}`);
-  return ill(
-    'app',
-    `${describeOwner(owner)} listens on ${places} only, which nobody outside of the container reaches, ` +
-      'also not through a published port',
-    'let it listen on 0.0.0.0',
-  );
+  const listener = `${describeOwner(owner)} listens on ${sockets.map(formatAddress).join(', ')}`;
+  if (!sockets.every(({ ip }) => isLoopback(ip))) return passed('app', listener);
+  return fault('app', {
+    message: `${listener} only, which nobody outside of the container reaches, not even through a published port`,
+    hint: 'let it listen on 0.0.0.0',
+  });
 }
 
-/** One check, as it is made before the app is registered. */
+/** The step `check`: one check, as it is made before the app is registered. */
 export async function examineCheck(
   service: ServiceConfig,
   docker: DockerAccess,
@@ -50,49 +48,46 @@ export async function examineCheck(
   const startedAt = systemClock.now();
   const probe = forgiving(await appProbe(service, docker, version));
   const verdict = await probe(new AbortController().signal);
-  const tookMs = Math.round(systemClock.now() - startedAt);
-  if (verdict.kind === 'pass') return well('check', `passes: ${verdict.detail} after ${tookMs} ms`);
-  return ill(
-    'check',
-    `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} after ${tookMs} ms: ${verdict.reason}`,
-    `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`,
-  );
+  const after = `after ${msSince(startedAt)} ms`;
+  if (verdict.kind === 'pass') return passed('check', `passes: ${verdict.detail} ${after}`);
+  return fault('check', {
+    message: `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} ${after}: ${verdict.reason}`,
+    hint: `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`,
+  });
 }
 
-/** From in here only this can be shown: the address takes a connection of ours. The way of others to it may be closed. */
+/** The step `address`: does it accept a connection from here? Whether others get through cannot be seen from here. */
 export async function examineAddress({ protocol }: ServiceConfig, address: Address | null): Promise<Finding> {
   if (address === null) return skipped('address', 'not known');
-  if (protocol !== 'tcp') return skipped('address', `a port of ${protocol} takes no connections`);
+  if (protocol !== 'tcp') return skipped('address', `${protocol} has no connections to try`);
   const text = formatAddress(address);
   const startedAt = systemClock.now();
   try {
     await tryConnect(address);
-    return well('address', `${text} takes a connection from in here after ${since(startedAt)} ms`);
+    return passed(
+      'address',
+      `${text} accepts a connection from this container after ${msSince(startedAt)} ms`,
+    );
   } catch (error) {
     const message = messageOf(error);
-    return ill(
-      'address',
-      `${text} takes no connection from in here: ${message}`,
-      message.includes('ECONNREFUSED')
-        ? 'nothing listens at that address: is it this host?'
-        : 'is it this host, and does its firewall let others in? Where others can connect, only the way from a ' +
-            'container back to its own host is closed, which does no harm',
-    );
+    return fault('address', {
+      message: `${text} accepts no connection from this container: ${message}`,
+      hint: message.includes('ECONNREFUSED')
+        ? 'nothing listens there: check that it is an address of this host'
+        : 'check that it is an address of this host, and that the firewall lets others in. If others can connect, only ' +
+          'the way from the container back to its own host is closed, which does no harm',
+    });
   }
 }
 
-function since(startedAt: number): number {
+function msSince(startedAt: number): number {
   return Math.round(systemClock.now() - startedAt);
 }
 
 async function tryConnect({ ip, port }: Address): Promise<void> {
   const socket = connect({ host: ip, port });
   try {
-    const connected = new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-    });
-    await within(systemClock, connectMs, 'connect', connected);
+    await within(systemClock, connectMs, 'connect', once(socket, 'connect'));
   } finally {
     socket.destroy();
   }

@@ -1,5 +1,6 @@
 /**
- * Where are we, and where do others reach the app's port? The steps that Docker answers.
+ * The steps that Docker answers: which container is this, which services are in it, and where do others reach their
+ * ports?
  */
 import { systemClock } from '../../clock.ts';
 import type { Config, ConfigByLabels } from '../../config/config.ts';
@@ -9,98 +10,102 @@ import { formatAddress, type Address } from '../../core/address/ip.ts';
 import { formatEngineEndpoint } from '../../core/settings/engine.ts';
 import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
-import { messageOf, UnavailableError } from '../../errors.ts';
+import { problemOf, UnavailableError } from '../../errors.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
-import { ill, skipped, well, type Finding, type FindingStep } from './finding.ts';
+import { fault, passed, skipped, type Finding, type FindingStep } from './finding.ts';
 
-/** No container has this id. To ask for it shows whether Docker answers, by the one question that a proxy lets through. */
+/** No container has this id. An inspect of it shows whether Docker answers, and every socket proxy allows it. */
 const noContainer = '0'.repeat(64);
 
-/** Our container, or why it is not known: a reason not to look at what hangs on it. */
-export type Whereabouts = { readonly self: Self } | { readonly self: null; readonly why: string };
+/** This container; null with the reason to skip the steps that need it. */
+export type OwnContainer = { readonly self: Self } | { readonly self: null; readonly reason: string };
 
+/** The steps `docker` and `container`. */
 export async function* examineContainer(
   config: Config | ConfigByLabels,
   docker: DockerAccess,
-): AsyncGenerator<Finding, Whereabouts> {
-  const said = 'services' in config ? config.services.map(({ advertise }) => advertise) : null;
-  if (said?.every(advertise => advertise.kind === 'literal')) {
-    const addresses = said.map(({ address }) => formatAddress(address)).join(', ');
-    yield skipped('docker', `not asked: --advertise says ${addresses}`);
-    return { self: null, why: 'Docker is not asked' };
+): AsyncGenerator<Finding, OwnContainer> {
+  const modes = 'services' in config ? config.services.map(({ advertise }) => advertise) : null;
+  if (modes?.every(advertise => advertise.kind === 'literal')) {
+    const addresses = modes.map(({ address }) => formatAddress(address)).join(', ');
+    yield skipped('docker', `not asked: --advertise gives ${addresses}`);
+    return { self: null, reason: 'Docker is not asked' };
   }
   const startedAt = systemClock.now();
   try {
     await (await docker.engine()).inspect(noContainer);
     const tookMs = Math.round(systemClock.now() - startedAt);
-    yield well('docker', `${formatEngineEndpoint(config.engine)} answers after ${tookMs} ms`);
+    yield passed('docker', `${formatEngineEndpoint(config.engine)} answers after ${tookMs} ms`);
   } catch (error) {
-    yield unanswered('docker', error, 'see to it, or do without Docker: --advertise IP:PORT');
-    yield skipped('container', 'Docker must confirm it');
-    return { self: null, why: 'Docker must say it' };
+    const hint = 'check --docker and the engine, or do without Docker: --advertise IP:PORT';
+    yield unavailable('docker', error, hint);
+    const reason = 'Docker does not answer';
+    yield skipped('container', reason);
+    return { self: null, reason };
   }
   try {
     const self = await docker.findSelf();
-    yield well('container', `${describeContainer(self.container)}, found by ${self.source}`);
+    yield passed('container', `${describeContainer(self.container)}, found by ${self.source}`);
     return { self };
   } catch (error) {
-    yield unanswered('container', error);
-    return { self: null, why: 'the container is not known' };
+    yield unavailable('container', error);
+    return { self: null, reason: 'the container is not known' };
   }
 }
 
-/** The services, where need be by the labels of our container. */
+/** The step `services`, where the labels of this container define them. Returns the services. */
 export function* examineServices(
   config: Config | ConfigByLabels,
-  whereabouts: Whereabouts,
+  own: OwnContainer,
 ): Generator<Finding, readonly ServiceConfig[]> {
   if ('services' in config) {
-    const { self } = whereabouts;
-    if (self && hasLabels(self.container.labels)) yield skipped('services', unreadLabels);
+    if (own.self && hasLabels(own.self.container.labels)) yield skipped('services', unreadLabels);
     return config.services;
   }
-  if (whereabouts.self === null) {
-    yield skipped('services', `the labels of this container must say them: ${whereabouts.why}`);
+  if (own.self === null) {
+    const reason = `the labels of this container are not known: ${own.reason}`;
+    yield skipped('services', `no --port, --service or --config is given, and ${reason}`);
     return [];
   }
-  const checked = config.withLabels(whereabouts.self.container.labels);
+  const checked = config.withLabels(own.self.container.labels);
   if ('problems' in checked) {
-    for (const problem of checked.problems) yield ill('services', problem);
+    for (const message of checked.problems) yield fault('services', { message });
     return [];
   }
   const { services } = checked.config;
   const names = services.map(({ label }) => label).join(', ');
-  yield well('services', `the labels of this container say ${names}`);
+  yield passed('services', `the labels of this container define ${names}`);
   return services;
 }
 
-/** What was found out of where a service is; null is unknown. */
-export interface ServicePlace {
+/** What is known about where a service is; null is not known. */
+export interface ServiceLocation {
   readonly service: ServiceConfig;
   readonly address: Address | null;
   readonly self: Self | null;
 }
 
-/** There is no finding where Docker is not asked. */
+/** The step `port`. There are no findings where Docker is not asked. */
 export async function examinePort(
   service: ServiceConfig,
   docker: DockerAccess,
-  whereabouts: Whereabouts,
-): Promise<{ readonly place: ServicePlace; readonly finding?: Finding }> {
+  own: OwnContainer,
+): Promise<{ readonly location: ServiceLocation; readonly findings: readonly Finding[] }> {
   const { advertise, localPort, protocol } = service;
-  if (advertise.kind === 'literal') return { place: { service, address: advertise.address, self: null } };
-  const { self } = whereabouts;
-  const place = { service, address: null, self };
-  if (self === null) return { place, finding: skipped('port', whereabouts.why) };
+  if (advertise.kind === 'literal')
+    return { location: { service, address: advertise.address, self: null }, findings: [] };
+  const { self } = own;
+  const location = { service, address: null, self };
+  if (self === null) return { location, findings: [skipped('port', own.reason)] };
   try {
     const answer = await docker.resolveAddress(self, service, advertise);
-    if (answer.kind === 'problem') return { place, finding: ill('port', answer.problem) };
-    const { address, by } = answer;
+    if (!answer.ok) return { location, findings: answer.problems.map(problem => fault('port', problem)) };
+    const { address, by } = answer.value;
     const port = `${localPort}/${protocol} of ${describeContainer(self.network)}`;
-    const finding = well('port', `${port} is reached at ${formatAddress(address)}, ${by}`);
-    return { place: { service, address, self }, finding };
+    const finding = passed('port', `${port} is reached at ${formatAddress(address)}, ${by}`);
+    return { location: { service, address, self }, findings: [finding] };
   } catch (error) {
-    return { place, finding: unanswered('port', error) };
+    return { location, findings: [unavailable('port', error)] };
   }
 }
 
@@ -108,7 +113,7 @@ function describeContainer({ id, name }: ContainerView): string {
   return `${id.slice(0, 12)} (${name})`;
 }
 
-function unanswered(step: FindingStep, error: unknown, hint?: string): Finding {
-  if (error instanceof UnavailableError) return ill(step, messageOf(error), hint);
+function unavailable(step: FindingStep, error: unknown, fallbackHint?: string): Finding {
+  if (error instanceof UnavailableError) return fault(step, problemOf(error), fallbackHint);
   throw error;
 }

@@ -1,17 +1,17 @@
 /**
- * `dockreg doctor`: for a person whose app does not appear. Goes every step from our container to the key in etcd, also
- * after one that failed, and says what is wrong and the way out. It leaves nothing behind.
+ * `dockreg doctor`: shows why an app does not appear in etcd. It goes through every step from this container to the key,
+ * also after a fault, and says what is wrong and what to do. It leaves nothing behind.
  */
 import type { Config, ConfigByLabels } from '../../config/config.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
+import { createDocker } from '../../wiring/docker.ts';
 import { examineAddress, examineCheck, examineListener } from './app.ts';
+import { examineContainer, examinePort, examineServices, type ServiceLocation } from './container.ts';
 import { examineDrain } from './drain.ts';
 import { examineEtcd, examineRecords } from './etcd.ts';
 import { formatFinding, type Finding } from './finding.ts';
-import { examineContainer, examinePort, examineServices, type ServicePlace } from './container.ts';
-import { createDocker } from '../../wiring/docker.ts';
 
-/** Answers whether all is well. With `json` the findings come as one array, at the end. */
+/** Resolves with whether there is no fault. With `json`, the findings are written as one array at the end. */
 export async function doctor(
   config: Config | ConfigByLabels,
   version: string,
@@ -29,20 +29,20 @@ export async function doctor(
 
 async function* examine(config: Config | ConfigByLabels, version: string): AsyncGenerator<Finding> {
   const docker = createDocker(config);
-  const whereabouts = yield* examineContainer(config, docker);
-  const services = yield* examineServices(config, whereabouts);
+  const own = yield* examineContainer(config, docker);
+  const services = yield* examineServices(config, own);
   const of = ({ label }: ServiceConfig, finding: Finding): Finding =>
     services.length === 1 ? finding : { service: label, ...finding };
-  const places: ServicePlace[] = [];
+  const locations: ServiceLocation[] = [];
   for (const service of services) {
-    const { place, finding } = await examinePort(service, docker, whereabouts);
-    places.push(place);
-    if (finding) yield of(service, finding);
+    const { location, findings } = await examinePort(service, docker, own);
+    locations.push(location);
+    for (const finding of findings) yield of(service, finding);
     yield of(service, examineListener(service));
     yield of(service, await examineCheck(service, docker, version));
-    yield of(service, await examineAddress(service, place.address));
+    yield of(service, await examineAddress(service, location.address));
   }
-  const reports = yield* examineEtcd(config, places);
-  for (const place of places) yield of(place.service, examineRecords(place, reports));
+  const reports = yield* examineEtcd(config, locations);
+  for (const location of locations) yield of(location.service, examineRecords(location, reports));
   yield* examineDrain(config.control);
 }

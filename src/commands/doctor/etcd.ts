@@ -1,32 +1,33 @@
 /**
- * Would etcd take our record? Each endpoint by itself, then the cluster behind them, then what would be written. A
- * rehearsed write is all that is asked, so nothing is left behind.
+ * The steps at etcd: does each endpoint answer and accept our records, is the cluster behind them well, and what would be
+ * written? The writes are rehearsed only, so nothing is left behind.
  */
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
+import { DeniedError, MemberError } from '../../etcd/errors.ts';
 import type { MemberStatus } from '../../etcd/member.ts';
-import { messageOf } from '../../errors.ts';
+import { problemOf } from '../../errors.ts';
 import { connector } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
-import { ill, skipped, well, type Finding } from './finding.ts';
-import type { ServicePlace } from './container.ts';
+import { fault, passed, skipped, type Finding } from './finding.ts';
+import type { ServiceLocation } from './container.ts';
 
-/** The most that one question may take. */
-const limit = { ms: 3000 } as const;
+/** The most that one request may take. */
+const callLimit = { ms: 3000 } as const;
 
-/** Where the address is not known, the rights are tried with one that is nobody's (RFC 5737). */
-const nobody = '192.0.2.1';
+/** A stand-in for an address that is not known, so that the permissions can be checked: no host has it (RFC 5737). */
+const exampleIp = '192.0.2.1';
 
-/** The endpoints and the cluster, with the records of all services. */
+/** The steps `etcd`, one for each endpoint, and `cluster`. Returns what each endpoint answers. */
 export async function* examineEtcd(
   config: SharedConfig,
-  places: readonly ServicePlace[],
+  locations: readonly ServiceLocation[],
 ): AsyncGenerator<Finding, readonly Report[]> {
-  const records = places.flatMap(place => {
-    const answer = recordsOfPlace(place);
+  const records = locations.flatMap(location => {
+    const answer = recordsOf(location);
     return answer.kind === 'records' ? answer.records : [];
   });
   const reports = await Promise.all(
@@ -37,26 +38,26 @@ export async function* examineEtcd(
   return reports;
 }
 
-/** What would be written for one service, and what of it stands there. */
-export function examineRecords(place: ServicePlace, reports: readonly Report[]): Finding {
-  if (place.address === null) return skipped('record', 'the address is not known');
-  const answer = recordsOfPlace(place);
-  if (answer.kind === 'problem') return ill('record', answer.problem);
+/** The step `record`: what would be written for one service, and whether it is there now. */
+export function examineRecords(location: ServiceLocation, reports: readonly Report[]): Finding {
+  if (location.address === null) return skipped('record', 'the address is not known');
+  const answer = recordsOf(location);
+  if (answer.kind === 'problem') return fault('record', { message: answer.problem });
   const observed = reports.find(report => report.observed)?.observed;
-  return well('record', describeRecords(place.service, answer.records, observed));
+  return passed('record', describeRecords(location.service, answer.records, observed));
 }
 
-function recordsOfPlace({ service, address, self }: ServicePlace): RecordsAnswer {
-  return recordsAt(service, address ?? { ip: nobody, port: service.localPort }, self);
+function recordsOf({ service, address, self }: ServiceLocation): RecordsAnswer {
+  return recordsAt(service, address ?? { ip: exampleIp, port: service.localPort }, self);
 }
 
 interface Report {
   readonly endpoint: string;
   readonly finding: Finding;
-  /** What the member said of itself, if it answered. */
-  readonly status?: MemberStatus;
-  /** What stands under our keys. */
-  readonly observed?: Observed;
+  /** Undefined if the member does not answer. */
+  readonly status: MemberStatus | undefined;
+  /** What is stored under our keys; undefined if that is not known. */
+  readonly observed: Observed | undefined;
 }
 
 async function examineMember(
@@ -68,24 +69,24 @@ async function examineMember(
   try {
     const member = await connector(config)(endpoint);
     try {
-      status = await member.status(limit);
+      status = await member.status(callLimit);
       const startedAt = systemClock.now();
-      const observed = await member.rehearse(records, limit);
+      const observed = await member.rehearse(records, callLimit);
       const tookMs = Math.round(systemClock.now() - startedAt);
-      const finding = well(
-        'etcd',
-        `${endpoint}: ${describeMember(config, endpoint, status, records)}, in ${tookMs} ms`,
-      );
+      const description = describeMember(config, endpoint, status, records);
+      const finding = passed('etcd', `${endpoint}: ${description}, in ${tookMs} ms`);
       return { endpoint, finding, status, observed };
     } finally {
       member.close();
     }
   } catch (error) {
-    const message = messageOf(error);
-    const said = status ? `etcd ${status.version} answers, but ` : '';
-    const hint = hintFor(message, endpoint, status !== undefined);
-    const finding = ill('etcd', `${endpoint}: ${said}${message}`, hint);
-    return { endpoint, finding, ...(status && { status }) };
+    if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
+    const problem = problemOf(error);
+    const prefix = status ? `etcd ${status.version} answers, but ` : '';
+    const message = `${endpoint}: ${prefix}${problem.message}`;
+    const fallbackHint = hintFor(problem.message, endpoint, status !== undefined);
+    const finding = fault('etcd', { ...problem, message }, fallbackHint);
+    return { endpoint, finding, status, observed: undefined };
   }
 }
 
@@ -97,41 +98,40 @@ function describeMember(
 ): string {
   const { ca, cert } = security.tls;
   const authority = ca ?? 'an authority that Node knows';
-  const secured = endpoint.startsWith('https:')
+  const tls = endpoint.startsWith('https:')
     ? `TLS verified by ${authority}${cert === undefined ? '' : `, our certificate ${cert}`}`
     : 'without TLS';
   const user = security.user === undefined ? 'without a user' : `as user ${security.user.name}`;
   const parents = new Set(records.map(({ key }) => key.slice(0, key.lastIndexOf('/') + 1)));
   const write = parents.size > 0 ? `, would take a write under ${[...parents].join(', ')}` : '';
-  return `etcd ${version}, ${secured}, ${user}${write}`;
+  return `etcd ${version}, ${tls}, ${user}${write}`;
 }
 
 function examineCluster(reports: readonly Report[]): Finding {
-  const reached = reports.flatMap(({ endpoint, status }) => (status ? [{ endpoint, ...status }] : []));
-  const [first] = reached;
+  const members = reports.flatMap(({ endpoint, status }) => (status ? [{ endpoint, ...status }] : []));
+  const [first] = members;
   if (first === undefined) return skipped('cluster', 'no endpoint answers');
-  const stranger = reached.find(({ clusterId }) => clusterId !== first.clusterId);
+  const stranger = members.find(({ clusterId }) => clusterId !== first.clusterId);
   if (stranger) {
-    return ill(
-      'cluster',
-      `${first.endpoint} and ${stranger.endpoint} are of different clusters`,
-      'name members of one cluster in --etcd',
-    );
+    return fault('cluster', {
+      message: `${first.endpoint} and ${stranger.endpoint} are of different clusters`,
+      hint: 'name members of one cluster in --etcd',
+    });
   }
-  if (!reached.some(({ hasLeader }) => hasLeader)) {
-    return ill('cluster', 'no member that answers knows a leader, so nothing can be written', noMajority);
+  if (!members.some(({ hasLeader }) => hasLeader)) {
+    const message = 'no member that answers knows a leader, so nothing can be written';
+    return fault('cluster', { message, hint: noMajority });
   }
-  const alarms = new Set(reached.flatMap(member => member.alarms));
+  const alarms = new Set(members.flatMap(member => member.alarms));
   if (alarms.size > 0) {
-    return ill(
-      'cluster',
-      `the alarm ${[...alarms].join(', ')} is raised`,
-      alarms.has('NOSPACE') ? outOfSpace : 'etcdctl alarm list says which member it is about',
-    );
+    return fault('cluster', {
+      message: `the alarm ${[...alarms].join(', ')} is raised`,
+      hint: alarms.has('NOSPACE') ? outOfSpace : 'run etcdctl alarm list to see which member raised it',
+    });
   }
-  return well(
+  return passed(
     'cluster',
-    `${reached.length} of ${reports.length} endpoints answer, with a leader, without an alarm`,
+    `${members.length} of ${reports.length} endpoints answer, with a leader, without an alarm`,
   );
 }
 
@@ -141,18 +141,18 @@ function describeRecords(
   observed: Observed | undefined,
 ): string {
   const texts = records.map(({ key, value }) => {
-    const now = observed && `; ${observed.has(key) ? 'it stands there now' : 'it is not there now'}`;
-    return `${key} = ${value}${now ?? ''}`;
+    const now = observed ? `; it is ${observed.has(key) ? '' : 'not '}there now` : '';
+    return `${key} = ${value}${now}`;
   });
   return `while the check passes, under a lease of ${ttlSeconds} s: ${texts.join(', ')}`;
 }
 
-/** No answer, or none in time. */
+/** The texts of a timeout. */
 const noAnswer = /in time|within/;
 const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
-/** By what gRPC, OpenSSL and etcd say. Who was answered and refused has his way out in the message. */
+/** Hints by the messages of gRPC, OpenSSL and etcd, for errors that have none of their own. */
 const hints: readonly [pattern: RegExp, hint: string][] = [
   [
     /ECONNREFUSED/,
@@ -167,13 +167,13 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
   [/self.signed|unable to (?:verify|get)/, 'name the authority of its certificate in --etcd-ca'],
   [/alert/, 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key'],
   [/wrong version number|before secure TLS/, 'it does not speak TLS there: write http:// in --etcd'],
-  [/cannot be read|usable PEM/, 'name a file that is in this container and that we may read'],
+  [/cannot be read|usable PEM/, 'name a file that is in this container and that dockreg may read'],
   [/space exceeded/, outOfSpace],
   [/no leader|request timed out|context deadline/, noMajority],
-  [/in time|within|UNREACH/, 'does this container reach it? See its network, the firewall, and --etcd'],
+  [/in time|within|UNREACH/, 'check the network of this container, the firewall, and --etcd'],
 ];
 
-/** A member that answers for itself and not for a write waits for the others. */
+/** @param isReached the member answers about itself; if it does not answer a write, it waits for the others */
 function hintFor(message: string, endpoint: string, isReached: boolean): string | undefined {
   if (isReached && noAnswer.test(message)) return noMajority;
   if (/Failed to connect|ECONNRESET|hang up/.test(message) && !/ECONNREFUSED/.test(message)) {

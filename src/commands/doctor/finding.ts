@@ -1,6 +1,7 @@
 /**
  * What the doctor finds at one step, and how a person reads it.
  */
+import { formatProblem, type Problem } from '../../errors.ts';
 
 export type FindingStep =
   | 'docker'
@@ -16,33 +17,33 @@ export type FindingStep =
   | 'drain';
 
 export interface Finding {
-  /** Whose step it is, where there are several services and it is not of all. */
+  /** The service that the step is about, where there are several. */
   readonly service?: string;
   readonly step: FindingStep;
-  /** Null where nothing could be looked at; the detail says why. */
+  /** Null where the step was skipped; the detail says why. */
   readonly ok: boolean | null;
   readonly detail: string;
-  /** The way out, where something is wrong and one is known. */
+  /** What to do about a fault. */
   readonly hint?: string;
 }
 
-export function well(step: FindingStep, detail: string): Finding {
+export function passed(step: FindingStep, detail: string): Finding {
   return { step, ok: true, detail };
 }
 
-/** Our messages say what is wrong, then `; `, then the way out; `hint` is for those that say only the first. */
-export function ill(step: FindingStep, message: string, hint?: string): Finding {
-  const [, detail = message, ownHint = hint] = /^(.*?); (.*)$/.exec(message) ?? [];
-  return { step, ok: false, detail, ...(ownHint !== undefined && { hint: ownHint }) };
+/** @param fallbackHint what to do if the problem has no hint of its own */
+export function fault(step: FindingStep, problem: Problem, fallbackHint?: string): Finding {
+  const { message: detail, hint = fallbackHint } = problem;
+  return { step, ok: false, detail, ...(hint !== undefined && { hint }) };
 }
 
-export function skipped(step: FindingStep, why: string): Finding {
-  return { step, ok: null, detail: why };
+export function skipped(step: FindingStep, reason: string): Finding {
+  return { step, ok: null, detail: reason };
 }
 
 /** `✗ port       8000/tcp of container web is exposed but not published; start it with -p 8000` */
-export function formatFinding({ service, step, ok, detail, hint }: Finding): string {
+export function formatFinding({ service, step, ok, detail, ...rest }: Finding): string {
   const mark = ok === null ? '–' : ok ? '✓' : '✗';
   const prefix = service === undefined ? '' : `${service}: `;
-  return `${mark} ${step.padEnd(9)}  ${prefix}${detail}${hint === undefined ? '' : `; ${hint}`}`;
+  return `${mark} ${step.padEnd(9)}  ${prefix}${formatProblem({ message: detail, ...rest })}`;
 }

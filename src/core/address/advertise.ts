@@ -1,42 +1,36 @@
 /**
- * Where do others reach the app? From what Docker says of our container to the address, or to one of the reasons why
- * there is none. Never a guess: `0.0.0.0` is no address, and neither is one that only we can reach.
+ * Decides at which address a service is registered: from the engine's view of the container to the address, or to the
+ * problem that is in the way. It never guesses: a wildcard is no address, and neither is one that only this host reaches.
  */
-import {
-  canonicalIp,
-  isIPv6,
-  isWildcard,
-  reservedRange,
-  type Address,
-  type Protocol,
-  type ReservedRange,
-} from './ip.ts';
+import { failure, success, type Problem, type Result } from '../../errors.ts';
+import { canonicalIp, isIPv6, isWildcard, reservedRange, type Address, type Protocol } from './ip.ts';
 import type { Binding, ContainerView, IngressPort, NetworkView } from './container.ts';
 
 /** Which of the addresses that reach the app is registered. */
 export type Advertise =
-  /** The host's address and the port that Docker maps to ours; on the host's network, ours. */
+  /** The host's address and the port that Docker maps to the app's; on the host's network, the app's own port. */
   | { readonly kind: 'published' }
-  /** The host's address and our own port: the container shares the host's network. */
+  /** The host's address and the app's own port: the container shares the host's network. */
   | { readonly kind: 'host' }
-  /** The container's own address on a network (the only one it is on, when none is named) and our own port. */
+  /** The container's own address on a network (its only one if none is named) and the app's own port. */
   | { readonly kind: 'container'; readonly network: string | undefined }
-  /** A task of a swarm service: what it publishes itself, else the node's address and the service's ingress port. */
+  /** A task of a swarm service: what the task publishes itself, else the node's address and the service's ingress port. */
   | { readonly kind: 'swarm' }
-  /** Said by the user; Docker is not asked. */
+  /** The address that the user gives; Docker is not asked. */
   | { readonly kind: 'literal'; readonly address: Address };
 
-/** The host's address as the user gave it, found out. */
+/** The host's address as --ip gives it, with a name resolved. */
 export interface HostIp {
   readonly ip: string;
-  /** `--ip 10.1.0.101`, `interface eth1`, `name host-1`: where it comes from, for the log. */
+  /** Where it comes from, for the log: `--ip 10.1.0.101`, `interface eth1`, `name host-1`. */
   readonly source: string;
-  /** The name of the interface that it was read from. */
+  /** The interface that has it; undefined if --ip names none. */
   readonly fromInterface: string | undefined;
-  /** One of our own network's interfaces has this address. */
+  /** Whether an interface of our own network has this address. */
   readonly ours: boolean;
 }
 
+/** What the user configured for one service. */
 export interface AddressQuestion {
   readonly localPort: number;
   readonly protocol: Protocol;
@@ -45,44 +39,54 @@ export interface AddressQuestion {
   readonly allowLoopback: boolean;
 }
 
-/** What only a swarm knows; each is asked for when it is needed. */
+/** Facts that only a swarm knows. Each is read from the engine when it is needed. */
 export interface SwarmFacts {
-  /** The node's address in the swarm; null outside of a swarm, or if we may not ask. */
+  /** The node's address in the swarm; null outside of a swarm, and where the engine does not show it. */
   readonly nodeIp?: string | null;
-  /** The ports that our service publishes on every node; null if this node or a proxy refuses to tell. */
+  /** The ports that the service publishes on every node; null where the engine does not show them. */
   readonly ingress?: readonly IngressPort[] | null;
 }
 
-export type AddressAnswer =
-  | { readonly kind: 'address'; readonly address: Address; /** For the log. */ readonly by: string }
-  /** What is wrong and the way out, for a person. */
-  | { readonly kind: 'problem'; readonly problem: string }
-  /** Ask again with this fact. */
-  | { readonly kind: 'needs'; readonly fact: keyof SwarmFacts };
-
-/** `view` is the container that owns the network which we are in. */
-export function addressOf(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
-  const answer = find(view, question, facts);
-  if (answer.kind !== 'address') return answer;
-  const ip = canonicalIp(answer.address.ip);
-  const range = reservedRange(ip);
-  if (range === null || (range === 'loopback' && question.allowLoopback))
-    return { ...answer, address: { ip, port: answer.address.port } };
-  return problem(`${ip} (${answer.by}) ${unreachable(range)}`);
+export interface AdvertisedAddress {
+  readonly address: Address;
+  /** How it was found, for the log. */
+  readonly by: string;
 }
 
-/** The rest of a sentence that begins with the address. */
-export function unreachable(range: ReservedRange): string {
+/** A result, or the fact without which there is none yet. */
+export type AddressAnswer = Result<AdvertisedAddress> | { readonly needs: keyof SwarmFacts };
+
+/** @param view the container that owns the network which we are in */
+export function addressOf(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
+  const answer = find(view, question, facts);
+  if ('needs' in answer || !answer.ok) return answer;
+  const { address, by } = answer.value;
+  const ip = canonicalIp(address.ip);
+  const unreachable = reachProblem(`${ip} (${by})`, ip, question.allowLoopback);
+  return unreachable ? failure(unreachable) : found(ip, address.port, by);
+}
+
+/**
+ * The problem with an IP address to which other hosts cannot connect; undefined if there is none.
+ * @param title names the address and its source, for the message
+ * @param ip in its canonical form
+ */
+export function reachProblem(title: string, ip: string, allowLoopback: boolean): Problem | undefined {
+  const range = reservedRange(ip);
+  if (range === null || (range === 'loopback' && allowLoopback)) return undefined;
   const hint = 'give the address that others use, such as 10.1.0.101';
   switch (range) {
     case 'unspecified':
-      return `means every address and reaches none; ${hint}`;
+      return { message: `${title} means every address and reaches none`, hint };
     case 'loopback':
-      return `is a loopback address, which no other host can reach; ${hint}, or --allow-loopback if nobody else shall`;
+      return {
+        message: `${title} is a loopback address, which no other host can reach`,
+        hint: `${hint}, or set --allow-loopback if only this host connects`,
+      };
     case 'link-local':
     case 'multicast':
     case 'broadcast':
-      return `is a ${range} address, which names no single host; ${hint}`;
+      return { message: `${title} is a ${range} address, which names no single host`, hint };
   }
 }
 
@@ -91,12 +95,14 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
   const onHost = view.networkMode === 'host';
   if (hostIp?.fromInterface !== undefined && !onHost) {
     return problem(
-      `--ip ${hostIp.fromInterface} is an interface of this container, whose network is not the host's; give the host's address or a name that resolves to it`,
+      `--ip ${hostIp.fromInterface} is an interface of this container, whose network is not the host's`,
+      "give the host's address or a name that resolves to it",
     );
   }
   if (hostIp?.ours && !onHost && reservedRange(hostIp.ip) !== 'loopback') {
     return problem(
-      `${hostIp.ip} (${hostIp.source}) is this container's own address, and a published port is reached at the host's; give the host's address, or register the container's own: --advertise container`,
+      `${hostIp.ip} (${hostIp.source}) is this container's own address, and a published port is reached at the host's`,
+      "give the host's address, or register the container's own: --advertise container",
     );
   }
   switch (advertise.kind) {
@@ -104,7 +110,8 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
       return onHost
         ? onHostNetwork(view, question, facts)
         : problem(
-            `container ${labelOf(view)} is not on the host's network (its mode is ${view.networkMode}), so --advertise host would name a port that is not its own; start it with --network host, or leave --advertise out`,
+            `container ${nameOf(view)} is not on the host's network (its mode is ${view.networkMode}), so --advertise host would register a port that is not its own`,
+            'start it with --network host, or leave --advertise out',
           );
     case 'container':
       return onContainerNetwork(view, question, advertise.network);
@@ -116,13 +123,14 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
 }
 
 function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
-  const host = hostAddress(question, facts);
-  if (host.kind === 'needs') return host;
-  return host.kind === 'ip'
-    ? address(host.ip, question.localPort, `${host.source}, host network`)
-    : problem(
-        `container ${labelOf(view)} uses the host's network, so port ${question.localPort} is the host's own; say the host's address with --ip`,
-      );
+  const { localPort } = question;
+  const unknown = problem(
+    `container ${nameOf(view)} uses the host's network, so port ${localPort} is the host's own`,
+    "give the host's address with --ip",
+  );
+  return withHostIp(question, facts, unknown, ({ ip, source }) =>
+    found(ip, localPort, `${source}, host network`),
+  );
 }
 
 /**
@@ -130,48 +138,45 @@ function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: Sw
  * ports (moby #42442).
  */
 function published(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
-  const { localPort, hostIp } = question;
-  const port = portKey(question);
-  // Podman goes on telling the ports of a container that nobody can reach.
-  if (view.networks.size === 0 && view.networkMode !== 'none') {
+  const { localPort, protocol, hostIp } = question;
+  const port = `${localPort}/${protocol}`;
+  // Podman still lists the published ports of a container that is on no network.
+  if (view.networks.size === 0 && view.networkMode !== 'none')
     return problem(
-      `container ${labelOf(view)} is on no network, so nobody can reach port ${port}; connect it to one`,
+      `container ${nameOf(view)} is on no network, so nobody can reach port ${port}`,
+      'connect it to one',
     );
-  }
-  const bindings = view.ports.get(port);
-  if (bindings === undefined || bindings.length === 0) return problem(unpublished(view, port, bindings));
+  const bindings = view.ports.get(port) ?? [];
+  if (bindings.length === 0) return unpublished(view, port);
 
-  const chosen = choose(bindings, hostIp?.ip);
-  const range = reservedRange(chosen.hostIp);
-  if (hostIp === undefined && range !== 'unspecified')
-    return address(chosen.hostIp, chosen.hostPort, 'published');
-  if (hostIp !== undefined && range === 'loopback' && chosen.hostIp !== hostIp.ip) {
+  const best = choose(bindings, hostIp?.ip);
+  const range = reservedRange(best.hostIp);
+  if (hostIp === undefined && range !== 'unspecified') return found(best.hostIp, best.hostPort, 'published');
+  const title = `port ${port} of container ${nameOf(view)} is published`;
+  if (hostIp !== undefined && range === 'loopback' && best.hostIp !== hostIp.ip) {
     return problem(
-      `port ${port} of container ${labelOf(view)} is published on ${chosen.hostIp} only, where ${hostIp.ip} (${hostIp.source}) does not reach it; publish it on ${hostIp.ip} or on every address: -p ${localPort}`,
+      `${title} on ${best.hostIp} only, so nobody reaches it at ${hostIp.ip} (${hostIp.source})`,
+      `publish it on ${hostIp.ip} or on every address: -p ${localPort}`,
     );
   }
-
-  const host = hostAddress(question, facts);
-  if (host.kind === 'needs') return host;
-  if (host.kind === 'none') {
+  const unknown = problem(
+    `${title} on every address of the host (${best.hostIp || 'no HostIp'}:${best.hostPort}), and Docker does not tell which one others use`,
+    `give the host's address with --ip, or publish the port on one: -p <host address>::${localPort}`,
+  );
+  return withHostIp(question, facts, unknown, ({ ip, source }) => {
+    const { hostIp: on, hostPort } = choose(bindings, ip);
+    if (on === '' ? hasFamilyOf(ip, view) : isIPv6(on) === isIPv6(ip))
+      return found(ip, hostPort, `${source}, published`);
+    const [family, other] = isIPv6(ip) ? ['IPv6', 'IPv4'] : ['IPv4', 'IPv6'];
+    const [only, remedy] =
+      on === ''
+        ? [`for ${other} only, as its networks have no ${family}`, `connect it to a network with ${family}`]
+        : [`on ${on} only`, `publish it on an ${family} address`];
     return problem(
-      `port ${port} of container ${labelOf(view)} is published on every address of the host (${chosen.hostIp || 'no HostIp'}:${chosen.hostPort}), ` +
-        `which is no address to register; say the host's address with --ip, or publish it on one: -p <host address>::${localPort}`,
+      `${title} ${only}, and ${ip} (${source}) is an ${family} address`,
+      `give an ${other} --ip, or ${remedy}`,
     );
-  }
-  const fits = choose(bindings, host.ip);
-  if (fits.hostIp === '' && !hasFamilyOf(host.ip, view)) {
-    return problem(
-      `port ${port} of container ${labelOf(view)} is published for the families of its own addresses only, and ${host.ip} (${host.source}) is of the other; ` +
-        `give an ${isIPv6(host.ip) ? 'IPv4' : 'IPv6'} --ip, or connect the container to a network with ${isIPv6(host.ip) ? 'IPv6' : 'IPv4'}`,
-    );
-  }
-  return fits.hostIp === '' || isIPv6(fits.hostIp) === isIPv6(host.ip)
-    ? address(host.ip, fits.hostPort, `${host.source}, published`)
-    : problem(
-        `port ${port} of container ${labelOf(view)} is published on ${fits.hostIp} only, and ${host.ip} (${host.source}) is of the other family; ` +
-          `give an ${isIPv6(host.ip) ? 'IPv4' : 'IPv6'} --ip, or publish it on an ${isIPv6(host.ip) ? 'IPv6' : 'IPv4'} address`,
-      );
+  });
 }
 
 function onContainerNetwork(
@@ -179,108 +184,111 @@ function onContainerNetwork(
   { localPort }: AddressQuestion,
   wanted: string | undefined,
 ): AddressAnswer {
-  const name = labelOf(view);
+  const title = `container ${nameOf(view)}`;
   if (view.networkMode === 'host')
-    return problem(
-      `container ${name} uses the host's network and has no address of its own; leave --advertise out`,
-    );
-  const own = [...view.networks].filter(([network]) => wanted !== undefined || network !== 'ingress');
-  const named = own.filter(([network, at]) => (wanted ?? network) === network && ipOf(at) !== '');
-  const names = own.map(([network]) => network).join(', ') || 'none';
-  const [first, second] = named;
+    return problem(`${title} uses the host's network and has no address of its own`, 'leave --advertise out');
+  const networks = [...view.networks].filter(([network]) => wanted !== undefined || network !== 'ingress');
+  const names = networks.map(([network]) => network).join(', ') || 'none';
+  const [first, second] = networks.filter(
+    ([network, own]) => (wanted ?? network) === network && ipOf(own) !== '',
+  );
   if (first === undefined) {
-    return problem(
-      wanted === undefined
-        ? `container ${name} has no address on a network (networks: ${names}); connect it to one, or say the address with --advertise IP:PORT`
-        : `container ${name} has no address on network ${wanted} (networks: ${names}); connect it: docker network connect ${wanted} ${name}`,
-    );
+    return wanted === undefined
+      ? problem(
+          `${title} has no address on a network (networks: ${names})`,
+          'connect it to one, or give the address with --advertise IP:PORT',
+        )
+      : problem(
+          `${title} has no address on network ${wanted} (networks: ${names})`,
+          `connect it: docker network connect ${wanted} ${nameOf(view)}`,
+        );
   }
-  if (second !== undefined) {
-    return problem(
-      `container ${name} is on several networks (${names}); say which: --advertise container:${first[0]}`,
-    );
-  }
-  return address(ipOf(first[1]), localPort, `network ${first[0]}`);
+  return second === undefined
+    ? found(ipOf(first[1]), localPort, `network ${first[0]}`)
+    : problem(`${title} is on several networks (${names})`, `name one: --advertise container:${first[0]}`);
 }
 
 function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
-  const name = labelOf(view);
-  if (!isTask(view)) {
+  const { localPort, protocol } = question;
+  if (!view.labels.has(serviceIdLabel))
     return problem(
-      `container ${name} is no task of a swarm service (it has no label ${serviceIdLabel}); leave --advertise out`,
+      `container ${nameOf(view)} is not a task of a swarm service (it has no label ${serviceIdLabel})`,
+      'leave --advertise out',
     );
-  }
-  const port = portKey(question);
+  const port = `${localPort}/${protocol}`;
   if ((view.ports.get(port) ?? []).length > 0) return published(view, question, facts);
-  if (facts.ingress === undefined) return { kind: 'needs', fact: 'ingress' };
+  if (facts.ingress === undefined) return { needs: 'ingress' };
   if (facts.ingress === null) {
     return problem(
-      `the port that the service of ${name} publishes cannot be read here: only a manager tells it; ` +
-        `publish it on each task's node (--publish mode=host,target=${question.localPort}), or say the address with --advertise IP:PORT or container:<overlay network>`,
+      `the port that the service of ${nameOf(view)} publishes cannot be read here: only a manager tells it`,
+      `publish it on each task's node (--publish mode=host,target=${localPort}), or give the address with --advertise IP:PORT or container:<overlay network>`,
     );
   }
   const ingress = facts.ingress.find(({ target }) => target === port);
   if (!ingress) {
     const others = facts.ingress.map(({ target }) => target).join(', ') || 'none';
     return problem(
-      `the service of ${name} publishes no port for ${port} (it publishes: ${others}); start it with --publish target=${question.localPort}`,
+      `the service of ${nameOf(view)} publishes no port for ${port} (it publishes: ${others})`,
+      `start it with --publish target=${localPort}`,
     );
   }
-  const host = hostAddress(question, facts);
-  if (host.kind === 'needs') return host;
-  return host.kind === 'ip'
-    ? address(host.ip, ingress.publishedPort, `${host.source}, ingress`)
-    : problem(`Docker does not tell this node's address in the swarm; say it with --ip`);
+  const unknown = problem("Docker does not tell this node's address in the swarm", 'give it with --ip');
+  return withHostIp(question, facts, unknown, ({ ip, source }) =>
+    found(ip, ingress.publishedPort, `${source}, ingress`),
+  );
 }
 
 /** The label that Docker gives to each task of a swarm service. */
 export const serviceIdLabel = 'com.docker.swarm.service.id';
 
-function isTask(view: ContainerView): boolean {
-  return view.labels.has(serviceIdLabel);
-}
-
-type HostAddress =
-  | { readonly kind: 'ip'; readonly ip: string; readonly source: string }
-  | { readonly kind: 'none' }
-  | { readonly kind: 'needs'; readonly fact: 'nodeIp' };
-
-/** What the user says, else the node's address in the swarm. */
-function hostAddress({ hostIp }: AddressQuestion, { nodeIp }: SwarmFacts): HostAddress {
-  if (hostIp) return { kind: 'ip', ip: hostIp.ip, source: hostIp.source };
-  if (nodeIp === undefined) return { kind: 'needs', fact: 'nodeIp' };
-  return nodeIp === null ? { kind: 'none' } : { kind: 'ip', ip: nodeIp, source: 'swarm node' };
+/** Continues with the user's address, else with the node's in the swarm. Without either, the answer is `unknown`. */
+function withHostIp(
+  { hostIp }: AddressQuestion,
+  { nodeIp }: SwarmFacts,
+  unknown: AddressAnswer,
+  next: (host: Pick<HostIp, 'ip' | 'source'>) => AddressAnswer,
+): AddressAnswer {
+  if (hostIp) return next(hostIp);
+  if (nodeIp === undefined) return { needs: 'nodeIp' };
+  return nodeIp === null ? unknown : next({ ip: nodeIp, source: 'swarm node' });
 }
 
 /**
- * The user's own address first, then a specific IPv4, the IPv4 wildcard, and IPv6; with an IPv6 --ip, its family first.
- * What is published on loopback is for the host itself: last.
+ * The best binding: that on the user's own address, then a specific IPv4 address, the IPv4 wildcard, and the same of
+ * IPv6; with an IPv6 --ip, IPv6 comes first. A binding on loopback is for the host itself and comes last.
  */
 function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
-  const wantsSix = ip !== undefined && isIPv6(ip);
+  const prefersIPv6 = ip !== undefined && isIPv6(ip);
   const rank = ({ hostIp }: Binding): number => {
     if (hostIp === ip) return 0;
     if (reservedRange(hostIp) === 'loopback') return 5;
-    return (isIPv6(hostIp) === wantsSix || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
+    return (isIPv6(hostIp) === prefersIPv6 || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
   };
   return bindings.reduce((best, next) => (rank(next) < rank(best) ? next : best));
 }
 
-function unpublished(view: ContainerView, port: string, bindings: readonly Binding[] | undefined): string {
-  const name = labelOf(view);
-  const hint = `start it with -p ${port.replace(/\/tcp$/, '')}, or say the address with --advertise IP:PORT`;
+function unpublished(view: ContainerView, port: string): AddressAnswer {
+  const title = `port ${port} of container ${nameOf(view)}`;
+  const remedy = `with -p ${port.replace(/\/tcp$/, '')}, or give the address with --advertise IP:PORT`;
+  const hint = `start it ${remedy}`;
   if (view.networkMode === 'none')
-    return `container ${name} has no network (--network none), so nobody can reach port ${port}; ${hint}`;
-  if (isTask(view))
-    return `port ${port} of task ${name} is not published on its node; if its service publishes it on all nodes (ingress), use --advertise swarm; else publish it with --publish mode=host,target=${Number.parseInt(port, 10)}`;
-  if (bindings) return `port ${port} of container ${name} is exposed but not published; ${hint}`;
+    return problem(
+      `container ${nameOf(view)} has no network (--network none), so nobody can reach port ${port}`,
+      `start it on a network and ${remedy}`,
+    );
+  if (view.labels.has(serviceIdLabel))
+    return problem(
+      `port ${port} of task ${nameOf(view)} is not published on its node`,
+      `if its service publishes it on all nodes (ingress), use --advertise swarm; else publish it with --publish mode=host,target=${Number.parseInt(port, 10)}`,
+    );
+  if (view.ports.has(port)) return problem(`${title} is exposed but not published`, hint);
   const others = [...view.ports].filter(([, list]) => list.length > 0).map(([other]) => other);
   return others.length > 0
-    ? `port ${port} of container ${name} is not published, only ${others.join(', ')}; check --port, or ${hint}`
-    : `container ${name} publishes no port; ${hint}`;
+    ? problem(`${title} is not published, only ${others.join(', ')}`, `check --port, or ${hint}`)
+    : problem(`container ${nameOf(view)} publishes no port`, hint);
 }
 
-/** With podman's wildcard the host passes on what the container itself could answer; Docker's proxy translates. */
+/** Podman's wildcard passes on only the families that the container itself has; Docker's proxy translates. */
 function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
   return [...networks.values()].some(({ ipv4, ipv6 }) => (isIPv6(ip) ? ipv6 : ipv4) !== '');
 }
@@ -289,18 +297,14 @@ function ipOf({ ipv4, ipv6 }: NetworkView): string {
   return ipv4 || ipv6;
 }
 
-function portKey({ localPort, protocol }: AddressQuestion): string {
-  return `${localPort}/${protocol}`;
-}
-
-function labelOf(view: ContainerView): string {
+function nameOf(view: ContainerView): string {
   return view.name || view.id.slice(0, 12);
 }
 
-function address(ip: string, port: number, by: string): AddressAnswer {
-  return { kind: 'address', address: { ip, port }, by };
+function found(ip: string, port: number, by: string): AddressAnswer {
+  return success({ address: { ip, port }, by });
 }
 
-function problem(text: string): AddressAnswer {
-  return { kind: 'problem', problem: text };
+function problem(message: string, hint: string): AddressAnswer {
+  return failure({ message, hint });
 }
