@@ -5,10 +5,9 @@
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
-import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import type { MemberStatus } from '../../etcd/member.ts';
-import { messageOf } from '../../errors.ts';
+import { formatProblem, messageOf, type Result } from '../../errors.ts';
 import { connector } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
@@ -27,7 +26,7 @@ export async function* examineEtcd(
 ): AsyncGenerator<Finding, readonly Report[]> {
   const records = places.flatMap(place => {
     const answer = recordsOfPlace(place);
-    return answer.kind === 'records' ? answer.records : [];
+    return answer.ok ? answer.value : [];
   });
   const reports = await Promise.all(
     config.endpoints.map(endpoint => examineMember(config, endpoint, records)),
@@ -41,12 +40,12 @@ export async function* examineEtcd(
 export function examineRecords(place: ServicePlace, reports: readonly Report[]): Finding {
   if (place.address === null) return skipped('record', 'the address is not known');
   const answer = recordsOfPlace(place);
-  if (answer.kind === 'problem') return ill('record', answer.problem);
+  if (!answer.ok) return ill('record', answer.problems.map(formatProblem).join(', '));
   const observed = reports.find(report => report.observed)?.observed;
-  return well('record', describeRecords(place.service, answer.records, observed));
+  return well('record', describeRecords(place.service, answer.value, observed));
 }
 
-function recordsOfPlace({ service, address, self }: ServicePlace): RecordsAnswer {
+function recordsOfPlace({ service, address, self }: ServicePlace): Result<readonly ServiceRecord[]> {
   return recordsAt(service, address ?? { ip: nobody, port: service.localPort }, self);
 }
 
