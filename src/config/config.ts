@@ -154,7 +154,7 @@ export function checkListConfig(
   const values = { ...etcd.values, layouts, name: read('name') };
   problems.push(...etcd.conflicts());
   for (const { name, root } of layouts) {
-    if ((name === 'grpc' || name === 'go-zero') && root === '' && values.name === undefined)
+    if (root === '' && values.name === undefined)
       problems.push(`--layout ${name} keeps each service under its own name; say which with --name`);
   }
   return problems.length > 0 ? { problems } : { config: values as ListConfig };

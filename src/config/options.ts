@@ -1,6 +1,7 @@
 /**
  * Every option once: its flag, its environment variable, its default, its place in the help text, and its parser.
  */
+import { layoutNames } from '../core/layouts/formats.ts';
 import {
   parseBytes,
   parseCheckTarget,
@@ -107,7 +108,7 @@ export const options = {
   },
   layout: {
     placeholder: 'NAME[:ROOT],…',
-    help: 'service, named, registrator, skydns, traefik, grpc, go-zero, kratos',
+    help: layoutNames.join(', '),
     separator: ',',
     parse: parseLayouts,
   },

@@ -8,12 +8,12 @@ import {
   type Instance,
   type ServiceSpec,
 } from '../core/layouts/instance.ts';
-import { recordsOf, type Publication } from '../core/layouts/layouts.ts';
+import { recordsOf, type Publication } from '../core/layouts/records.ts';
+import { formatProblem } from '../errors.ts';
 import { readCheck } from './check.ts';
 import { readerOf, type RawOptions, type Read } from './given.ts';
 import type { LayoutChoice } from './service.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import { formatProblem } from '../errors.ts';
 
 /**
  * The service, or every problem at once, each naming the flag, the value, the rule and the way out. What is not of one
@@ -73,8 +73,9 @@ export function readPublication(read: Read): Publication {
 
 /** What will be in the way whatever the instance, found by writing down one that might be. */
 function foreseeProblem(service: ServiceConfig): string | undefined {
-  const answer = recordsOf(service.publication, () => likelyInstance(service));
-  return answer.kind === 'problem' ? answer.problem : undefined;
+  const result = recordsOf(service.publication, () => likelyInstance(service));
+  const [problem] = result.ok ? [] : result.problems;
+  return problem && formatProblem(problem);
 }
 
 /**

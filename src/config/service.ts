@@ -3,7 +3,10 @@
  * gives the value or throws a problem that says the rule and the way out.
  */
 import { isName, schemes, type Scheme } from '../core/layouts/instance.ts';
-import { isDnsLabel, layoutNames, type LayoutName, type OwnRecord } from '../core/layouts/layouts.ts';
+import { formats, isLayoutName, layoutNames, type LayoutName } from '../core/layouts/formats.ts';
+import type { LayoutFormat } from '../core/layouts/layout.ts';
+import type { OwnRecord } from '../core/layouts/own-record.ts';
+import { isDnsLabel } from '../core/layouts/skydns.ts';
 import { isDistinctive, parseTemplate, type Template } from '../core/layouts/template.ts';
 import { parseKey, ValueProblem } from './values.ts';
 
@@ -14,36 +17,21 @@ export interface LayoutChoice {
   readonly root: string | undefined;
 }
 
-/** What stands for the root when none is given; without one here, a root must be given. */
-const defaultRoots: Partial<Record<LayoutName, string>> = {
-  traefik: 'traefik',
-  grpc: '',
-  'go-zero': '',
-  kratos: 'microservices',
-};
-
-const exampleRoots: Partial<Record<LayoutName, string>> = {
-  named: 'app/servers',
-  registrator: 'services',
-  skydns: 'cluster.local',
-};
-
 /** Comma separated `NAME[:ROOT]`. */
 export function parseLayouts(text: string): LayoutChoice[] {
   return text.split(',').map(item => parseLayout(item.trim()));
 }
 
 function parseLayout(item: string): LayoutChoice {
-  const [, word = '', given] = /^([^:]*)(?::(.*))?$/.exec(item) ?? [];
-  const name = layoutNames.find(candidate => candidate === word);
-  if (name === undefined)
-    throw new ValueProblem(`"${word}" is no layout; there are ${layoutNames.join(', ')}`);
-  if (name === 'service') return { name, root: given === undefined ? undefined : parseRoot(item, given) };
-  const root = given ?? defaultRoots[name];
-  if (root === undefined)
-    throw new ValueProblem(`layout ${name} needs a root, such as ${name}:${exampleRoots[name]}`);
-  if (given === undefined) return { name, root };
-  return { name, root: name === 'skydns' ? parseDomain(item, root) : parseRoot(item, root) };
+  const [, name = '', given] = /^([^:]*)(?::(.*))?$/.exec(item) ?? [];
+  if (!isLayoutName(name))
+    throw new ValueProblem(`"${name}" is no layout; there are ${layoutNames.join(', ')}`);
+  const { root, rootIsDomain }: LayoutFormat = formats[name];
+  if (given !== undefined)
+    return { name, root: rootIsDomain ? parseDomain(item, given) : parseRoot(item, given) };
+  if (root.kind === 'required')
+    throw new ValueProblem(`layout ${name} needs a root, such as ${name}:${root.example}`);
+  return { name, root: root.kind === 'optional' ? root.default : undefined };
 }
 
 function parseRoot(item: string, root: string): string {

@@ -4,7 +4,8 @@
  */
 import { closest } from 'fastest-levenshtein';
 import type { ServiceSpec } from '../core/layouts/instance.ts';
-import { conflictAmong } from '../core/layouts/layouts.ts';
+import { conflictAmong } from '../core/layouts/records.ts';
+import { formatProblem } from '../errors.ts';
 import { appliesTo } from './check.ts';
 import { collector, readerOf, type RawOption, type RawOptions, type Syntax } from './given.ts';
 import { optionNames, options, variableOf, type Option, type OptionName } from './options.ts';
@@ -150,11 +151,12 @@ function conflictOf(services: readonly ServiceConfig[]): string | undefined {
   const whereabouts = services.map(({ advertise, ip, protocol }) =>
     JSON.stringify([advertise, ip, protocol]),
   );
-  return conflictAmong(
+  const problem = conflictAmong(
     services.map((service, index) => ({
       title: service.label,
       publication: service.publication,
       makeInstance: () => likelyInstance(service, whereabouts.indexOf(whereabouts[index] ?? '') + 1),
     })),
   );
+  return problem && formatProblem(problem);
 }

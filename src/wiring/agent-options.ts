@@ -12,9 +12,9 @@ import { watchRole } from '../core/settings/check.ts';
 import type { Self } from '../docker/self.ts';
 import type { EtcdClient } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
+import { formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../admin/metrics.ts';
-import { formatProblem } from '../errors.ts';
 import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe, forgiving } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
@@ -82,7 +82,9 @@ function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shar
   const { advertise } = service;
   const located = (address: Address, self: Self | null, how: string): AddressResult => {
     const answer = recordsAt(service, address, self);
-    return answer.kind === 'problem' ? answer : { kind: 'address', address, records: answer.records, how };
+    return answer.ok
+      ? { kind: 'address', address, records: answer.value, how }
+      : { kind: 'problem', problem: answer.problems.map(formatProblem).join(', ') };
   };
   if (advertise.kind === 'literal') {
     return {

@@ -70,7 +70,7 @@ async function ls(...args: string[]): Promise<{ code: number | null; text: strin
 }
 
 describe('several layouts', () => {
-  it('stand under one lease, written in one transaction and gone in one', async () => {
+  it('are under one lease, written in one transaction and removed in one', async () => {
     const watcher = await etcd.watch('');
     await dockreg({ DOCKREG_LAYOUT: four, DOCKREG_RECORD: '/own/{container}={service} {address}' });
     const puts = [];
@@ -100,7 +100,7 @@ describe('several layouts', () => {
     watcher.close();
   });
 
-  it('come back alone when one of them is deleted by others', async () => {
+  it('restore one record that somebody deleted, and write no other', async () => {
     const program = await dockreg({ DOCKREG_LAYOUT: four });
     await program.waitForLine('registered');
     const watcher = await etcd.watch('');
@@ -112,7 +112,7 @@ describe('several layouts', () => {
     watcher.close();
   });
 
-  it('follow what the container is called, within a look at it', async () => {
+  it('follow the name of the container, at the next inspect', async () => {
     const program = await dockreg({
       DOCKREG_LAYOUT: 'service,named:app/servers,kratos',
       DOCKREG_META: 'of={container}',
@@ -139,7 +139,7 @@ describe('several layouts', () => {
     watcher.close();
   });
 
-  it('are refused when the container does not tell what they need: 78', async () => {
+  it('are refused when the container lacks what they need: 78', async () => {
     docker.set(inspectAnswer({ id, name: 'web-1', image: 'sha256:0a1b', ports: published(app.port, 49155) }));
     const program = await startProgram({
       args: [
@@ -155,10 +155,10 @@ describe('several layouts', () => {
       env: { DOCKREG_DOCKER: docker.socketPath, DOCKREG_CONTAINER: id },
     });
     assert.equal((await program.exitWithin(10_000)).code, 78);
-    assert.match(program.stderr, /^dockreg: layout grpc needs the service's name, .*; say it with --name$/);
+    assert.match(program.stderr, /^dockreg: layout grpc needs the service's name, .*; set it with --name$/);
   });
 
-  it('say in the variables of registrator what it would have said', async () => {
+  it('use the variables of registrator as it does', async () => {
     const program = await dockreg({
       DOCKREG_LAYOUT: 'registrator:services',
       DOCKREG_HOST: 'host-7',
@@ -171,7 +171,7 @@ describe('several layouts', () => {
 });
 
 describe('dockreg ls', () => {
-  it('shows the instances, grouped by service, and what is left of their leases', async () => {
+  it('shows the instances, grouped by service, and the time left of their leases', async () => {
     const program = await dockreg({ DOCKREG_LAYOUT: 'service,skydns:cluster.local', DOCKREG_TTL: '20s' });
     await program.waitForLine('registered');
     await etcd.ctl(['put', '/service/10.1.0.9:80', 'running']);
@@ -209,12 +209,12 @@ describe('dockreg ls', () => {
     }
   });
 
-  it('says that there are none', async () => {
+  it('reports that there are none', async () => {
     assert.deepEqual(await ls(), { code: 0, text: 'no instances', stderr: '' });
     assert.deepEqual(await ls('--json'), { code: 0, text: '[]', stderr: '' });
   });
 
-  it('--watch follows, and tells the age of what it saw come', async () => {
+  it('--watch follows, and shows the age of instances that came since its start', async () => {
     const watching = await startProgram({
       args: ['ls', '--etcd', etcd.endpoints.join(','), '--watch', '--json'],
     });
@@ -223,7 +223,7 @@ describe('dockreg ls', () => {
     const line = await watching.waitForLine(address);
     const [row = {}] = JSON.parse(line.raw) as Record<string, unknown>[];
     assert.equal(typeof row['ageSeconds'], 'number');
-    assert.ok(!('ttlSeconds' in row), 'which is another at every look');
+    assert.ok(!('ttlSeconds' in row), 'it changes all the time');
     await program.stop();
     await eventually('the empty list again', () => watching.lines.at(-1)?.raw === '[]');
     watching.signal('SIGINT');
@@ -231,7 +231,7 @@ describe('dockreg ls', () => {
     watching.assertClean();
   });
 
-  it('--watch --json prints a line when a weight changes, is silent while etcd is, and goes on after it', async () => {
+  it('--watch --json prints a line when a weight changes, none while etcd is away, and goes on after it', async () => {
     const key = '/skydns/watched/web/a';
     await etcd.ctl(['put', key, '{"host":"10.1.0.9","port":80,"weight":1}']);
     const watching = await startProgram({
@@ -241,8 +241,8 @@ describe('dockreg ls', () => {
     await etcd.ctl(['put', key, '{"host":"10.1.0.9","port":80,"weight":2}']);
     await watching.waitForLine('"weight":2,');
     await etcd.members[0]!.kill();
-    await eventually('a word on it', () => watching.stderr.includes('; trying on'));
-    assert.equal(watching.lines.length, 2, 'a line tells what stands in etcd, and of that nothing is known');
+    await eventually('a message about it', () => watching.stderr.includes('; trying on'));
+    assert.equal(watching.lines.length, 2, 'no line while nothing is known of etcd');
     await etcd.members[0]!.start();
     await watching.waitForLine('"weight":2,', 10_000, 2);
     await etcd.ctl(['del', key]);
@@ -251,7 +251,7 @@ describe('dockreg ls', () => {
     watching.assertClean(/^dockreg: etcd: list: .*; trying on$/);
   });
 
-  it('--watch ends when nobody reads it any more', async () => {
+  it('--watch ends when its reader has gone', async () => {
     const listing = spawn(
       'sh',
       ['-c', `"$0" "$1" ls --etcd "$2" --watch | head -n 1`, process.execPath, entry, etcd.endpoints[0]!],
@@ -266,7 +266,7 @@ describe('dockreg ls', () => {
     await program.waitForLine('registered');
   });
 
-  it('asks the next member when one is silent, and says so when none answers: 69', async () => {
+  it('asks the next member when one does not answer, and fails when none does: 69', async () => {
     const program = await dockreg({});
     await program.waitForLine('registered');
     const [alive = ''] = etcd.endpoints;
@@ -279,7 +279,7 @@ describe('dockreg ls', () => {
     assert.match(none.stderr, /^dockreg: etcd: list: .*ECONNREFUSED/);
   });
 
-  it('reads more keys than a page has', async () => {
+  it('reads more keys than fit one page', async () => {
     const { target } = etcd.members[0]!;
     for (let block = 0; block < 11; block++) {
       const puts = Array.from({ length: 100 }, (_, index) => ({

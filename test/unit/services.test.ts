@@ -387,7 +387,7 @@ describe('refused', () => {
       ['name=web,port=1,check-method=HEAD,check-body=x'],
       /^--service web: --check-method HEAD brings no body/,
     ],
-    [['name=Web,port=1,layout=skydns:a'], /^--service Web: layout skydns: "Web" is no DNS label/],
+    [['name=Web,port=1,layout=skydns:a'], /^--service Web: layout skydns: "Web" is not a DNS label/],
     [
       ['port=1', 'port=1'],
       /^--layout service:service of 1:1 and --layout service:service of 1:1 both write \/service\//,

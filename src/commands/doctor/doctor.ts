@@ -43,6 +43,7 @@ async function* examine(config: Config | ConfigByLabels, version: string): Async
     yield of(service, await examineAddress(service, location.address));
   }
   const reports = yield* examineEtcd(config, locations);
-  for (const location of locations) yield of(location.service, examineRecords(location, reports));
+  for (const location of locations)
+    for (const finding of examineRecords(location, reports)) yield of(location.service, finding);
   yield* examineDrain(config.control);
 }

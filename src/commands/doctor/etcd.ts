@@ -5,11 +5,10 @@
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
-import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { DeniedError, MemberError } from '../../etcd/errors.ts';
 import type { MemberStatus } from '../../etcd/member.ts';
-import { problemOf } from '../../errors.ts';
+import { problemOf, type Result } from '../../errors.ts';
 import { connector } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { fault, passed, skipped, type Finding } from './finding.ts';
@@ -28,7 +27,7 @@ export async function* examineEtcd(
 ): AsyncGenerator<Finding, readonly Report[]> {
   const records = locations.flatMap(location => {
     const answer = recordsOf(location);
-    return answer.kind === 'records' ? answer.records : [];
+    return answer.ok ? answer.value : [];
   });
   const reports = await Promise.all(
     config.endpoints.map(endpoint => examineMember(config, endpoint, records)),
@@ -39,15 +38,15 @@ export async function* examineEtcd(
 }
 
 /** The step `record`: what would be written for one service, and whether it is there now. */
-export function examineRecords(location: ServiceLocation, reports: readonly Report[]): Finding {
-  if (location.address === null) return skipped('record', 'the address is not known');
+export function examineRecords(location: ServiceLocation, reports: readonly Report[]): Finding[] {
+  if (location.address === null) return [skipped('record', 'the address is not known')];
   const answer = recordsOf(location);
-  if (answer.kind === 'problem') return fault('record', { message: answer.problem });
+  if (!answer.ok) return answer.problems.map(problem => fault('record', problem));
   const observed = reports.find(report => report.observed)?.observed;
-  return passed('record', describeRecords(location.service, answer.records, observed));
+  return [passed('record', describeRecords(location.service, answer.value, observed))];
 }
 
-function recordsOf({ service, address, self }: ServiceLocation): RecordsAnswer {
+function recordsOf({ service, address, self }: ServiceLocation): Result<readonly ServiceRecord[]> {
   return recordsAt(service, address ?? { ip: exampleIp, port: service.localPort }, self);
 }
 

@@ -1,64 +1,65 @@
 /**
- * One instance of a service as the layouts need it: its address, its names and its metadata, out of what the user said
- * and what the engine knows of our container. What is not known is undefined; who needs it says so.
+ * One instance of a service as the layouts need it: its address, names and metadata, from what the user configured and
+ * what Docker knows of the container. What is not known is undefined; code that needs it throws a LayoutProblem.
  */
+import { ProblemError, type Problem } from '../../errors.ts';
 import { formatAddress, type Address, type Protocol } from '../address/ip.ts';
 import type { ContainerView } from '../address/container.ts';
-import { expand, type Placeholder, type Template } from './template.ts';
+import { expand, type Placeholder, type PlaceholderName, type Template } from './template.ts';
 
-/** What the user says of a service. */
+/** The names and metadata that the user configured. */
 export interface ServiceSpec {
   readonly name: string | undefined;
-  /** The host's name, where a layout carries one; left out, it is the registered IP. */
+  /** The host's name, where a layout carries one; undefined stands for the registered IP. */
   readonly host: string | undefined;
-  /** How the app is spoken to. */
+  /** The protocol that clients speak to the app. */
   readonly scheme: Scheme;
   readonly tags: readonly Template[] | undefined;
   readonly weight: number | undefined;
   readonly zone: Template | undefined;
   readonly meta: ReadonlyMap<string, Template>;
-  /** The registrator variables of our environment, by name: `SERVICE_NAME`, `SERVICE_8000_TAGS`. */
-  readonly variables: Texts;
+  /** The environment's variables of registrator, by name: `SERVICE_NAME`, `SERVICE_8000_TAGS`. */
+  readonly variables: TextLookup;
 }
 
 export const schemes = ['http', 'https', 'h2c', 'grpc', 'grpcs', 'tcp'] as const;
 export type Scheme = (typeof schemes)[number];
 
-export type Texts = Pick<ReadonlyMap<string, string>, 'get'>;
+export type TextLookup = Pick<ReadonlyMap<string, string>, 'get'>;
 
-/** What the engine knows of our container. */
+/** What Docker knows of our container. */
 export interface ContainerFacts {
   readonly id: string;
   readonly name: string;
   readonly image: string;
-  readonly labels: Texts;
+  readonly labels: TextLookup;
   /** How many ports it publishes. */
   readonly publishedPorts: number;
 }
 
-export interface InstancePlace {
-  /** Where others reach it. */
+/** Where the app is reached, and where it listens. */
+export interface InstanceEndpoint {
+  /** The registered address. */
   readonly address: Address;
-  /** Where it listens. */
   readonly localPort: number;
   readonly protocol: Protocol;
 }
 
-export interface Instance extends InstancePlace {
+export interface Instance extends InstanceEndpoint {
   readonly scheme: Scheme;
   readonly host: string;
-  /** undefined when nobody names the service. */
+  /** undefined when nothing names the service. */
   readonly name: ServiceName | undefined;
-  /** What registrator would have as SERVICE_ID. */
+  /** registrator's SERVICE_ID. */
   readonly id: string | undefined;
-  /** undefined when no engine was asked. */
+  /** undefined when Docker is not asked. */
   readonly container: ContainerFacts | undefined;
   readonly metadata: Metadata;
 }
 
 export interface ServiceName {
   readonly text: string;
-  /** Who says it, for an error: `--name`, `SERVICE_NAME`, `the image`. */
+  /** Its source, for an error: `--name`, `SERVICE_NAME`, `the image`. */
   readonly from: string;
 }
 
@@ -69,39 +70,39 @@ export interface Metadata {
   readonly meta: ReadonlyMap<string, string>;
 }
 
-/** Nothing can be written as the user wants it: what is missing or wrong, and the way out. */
-export class LayoutProblem extends Error {
+/** The records cannot be written as configured: what is missing or wrong. */
+export class LayoutProblem extends ProblemError {
   override readonly name = 'LayoutProblem';
 }
 
-/** Letters, digits and `_.-`: what Docker, HAProxy and Traefik take in a name, and what is no part of a path. */
+/** Letters, digits and `_.-`: what Docker, HAProxy and Traefik accept in a name, and what never splits a path. */
 export function isName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
 }
 
-/** Of the container that we live in, and of the one that owns our network. */
+/** @param network the container that owns the network of ours, mostly the same one */
 export function factsOf({ id, name, image, labels }: ContainerView, network: ContainerView): ContainerFacts {
   const published = [...network.ports.values()].filter(bindings => bindings.length > 0);
   return { id, name, image, labels, publishedPorts: published.length };
 }
 
-/** @throws LayoutProblem when the metadata asks for what is not known */
+/** @throws LayoutProblem when the metadata needs what is not known */
 export function instanceOf(
   spec: ServiceSpec,
-  place: InstancePlace,
+  endpoint: InstanceEndpoint,
   container: ContainerFacts | undefined,
 ): Instance {
-  const { scheme, host = place.address.ip, weight } = spec;
-  const conventions = conventionsOf(spec, place, container);
-  const name = nameOf(spec, conventions('NAME'), container);
-  const id = conventions('ID')?.text;
-  const none: Metadata = { tags: [], weight: undefined, zone: undefined, meta: new Map() };
-  const base = { ...place, scheme, host, name, id, container, metadata: none };
+  const { scheme, host = endpoint.address.ip, weight } = spec;
+  const settings = registratorSettings(spec, endpoint, container);
+  const name = nameOf(spec, settings('NAME'), container);
+  const id = settings('ID')?.text;
+  const noMetadata: Metadata = { tags: [], weight: undefined, zone: undefined, meta: new Map() };
+  const base = { ...endpoint, scheme, host, name, id, container, metadata: noMetadata };
   const fill = (template: Template): string => expand(template, placeholder => valueOf(placeholder, base));
   return {
     ...base,
     metadata: {
-      tags: spec.tags?.map(fill) ?? tagsOf(conventions('TAGS')?.text ?? ''),
+      tags: spec.tags?.map(fill) ?? splitTags(settings('TAGS')?.text ?? ''),
       weight,
       zone: spec.zone && fill(spec.zone),
       meta: new Map([...spec.meta].map(([key, template]) => [key, fill(template)])),
@@ -109,81 +110,77 @@ export function instanceOf(
   };
 }
 
-/** What stands for a placeholder. @throws LayoutProblem when it is not known */
+/** The text for a placeholder. @throws LayoutProblem when it is not known */
 export function valueOf({ name, argument = '' }: Placeholder, instance: Instance): string {
-  const { address, metadata } = instance;
-  switch (name) {
-    case 'ip':
-      return address.ip;
-    case 'port':
-      return String(address.port);
-    case 'address':
-      return formatAddress(address);
-    case 'service':
-      return requireName(instance, 'the placeholder {service}');
-    case 'container':
-      return requireContainer(instance, 'the placeholder {container}').name;
-    case 'id':
-      return requireContainer(instance, 'the placeholder {id}').id.slice(0, 12);
-    case 'localPort':
-      return String(instance.localPort);
-    case 'proto':
-      return instance.protocol;
-    case 'host':
-      return instance.host;
-    case 'label': {
-      const { labels } = requireContainer(instance, `the placeholder {label:${argument}}`);
-      return given(labels.get(argument), `the container has no label ${argument}; start it with -l`);
-    }
-    case 'tags':
-      return metadata.tags.join(',');
-    case 'weight':
-      return given(metadata.weight?.toString(), 'the placeholder {weight} needs --weight');
-    case 'zone':
-      return given(metadata.zone, 'the placeholder {zone} needs --zone');
-    case 'meta':
-      return given(
-        metadata.meta.get(argument),
-        `the placeholder {meta:${argument}} needs --meta ${argument}=…`,
-      );
-  }
+  return placeholderValues[name](
+    instance,
+    `the placeholder {${name}${argument && `:${argument}`}}`,
+    argument,
+  );
 }
 
-/** @throws LayoutProblem for `what`, which cannot do without it */
-export function requireName({ name, container }: Instance, what: string): string {
-  if (name === undefined)
-    throw new LayoutProblem(
-      `${what} needs the service's name, which ${container ? 'neither a label nor the image tells' : 'nothing tells without Docker'}; say it with --name`,
-    );
-  if (!isName(name.text))
-    throw new LayoutProblem(
-      `${name.from} names the service ${JSON.stringify(name.text)}; a name has letters, digits and _.- only; say another with --name`,
-    );
-  return name.text;
-}
+/** `what` is the placeholder, for a problem. */
+type ValueReader = (instance: Instance, what: string, argument: string) => string;
 
-/** @throws LayoutProblem for `what`, which cannot do without it */
-export function requireContainer({ container }: Instance, what: string): ContainerFacts {
-  if (container === undefined)
-    throw new LayoutProblem(
-      `${what} needs our container, of which nothing is known when Docker is not asked; leave out --advertise IP:PORT, or use another`,
-    );
-  return container;
-}
+const placeholderValues: Readonly<Record<PlaceholderName, ValueReader>> = {
+  ip: ({ address }) => address.ip,
+  port: ({ address }) => String(address.port),
+  address: ({ address }) => formatAddress(address),
+  service: requireName,
+  container: (instance, what) => requireContainer(instance, what).name,
+  id: (instance, what) => requireContainer(instance, what).id.slice(0, 12),
+  localPort: ({ localPort }) => String(localPort),
+  proto: ({ protocol }) => protocol,
+  host: ({ host }) => host,
+  label: (instance, what, label) =>
+    required(requireContainer(instance, what).labels.get(label), {
+      message: `the container has no label ${label}`,
+      hint: `start it with -l ${label}=…`,
+    }),
+  tags: ({ metadata }) => metadata.tags.join(','),
+  weight: ({ metadata }, what) => required(metadata.weight?.toString(), `${what} needs --weight`),
+  zone: ({ metadata }, what) => required(metadata.zone, `${what} needs --zone`),
+  meta: ({ metadata }, what, key) => required(metadata.meta.get(key), `${what} needs --meta ${key}=…`),
+};
 
-function given(text: string | undefined, problem: string): string {
+function required(text: string | undefined, problem: string | Problem): string {
   if (text === undefined) throw new LayoutProblem(problem);
   return text;
 }
 
-/** --name, registrator's variables, the labels of compose and swarm, the image. */
+/** @throws LayoutProblem when there is no valid name, which `what` needs */
+export function requireName({ name, container }: Instance, what: string): string {
+  if (name === undefined)
+    throw new LayoutProblem({
+      message: `${what} needs the service's name, which ${container ? 'no label or image gives' : 'is not known without Docker'}`,
+      hint: 'set it with --name',
+    });
+  if (!isName(name.text))
+    throw new LayoutProblem({
+      message: `${name.from} names the service ${JSON.stringify(name.text)}, but a name has letters, digits and _.- only and begins with a letter or digit`,
+      hint: 'set another with --name',
+    });
+  return name.text;
+}
+
+/** @throws LayoutProblem when Docker is not asked about our container, which `what` needs */
+export function requireContainer({ container }: Instance, what: string): ContainerFacts {
+  if (container === undefined)
+    throw new LayoutProblem({
+      message: `${what} needs our container, about which nothing is known without Docker`,
+      hint: `leave out --advertise IP:PORT or ${what}`,
+    });
+  return container;
+}
+
+/** --name, registrator's settings, the labels of compose and swarm, the image. */
 function nameOf(
   spec: ServiceSpec,
-  convention: ServiceName | undefined,
+  setting: ServiceName | undefined,
   container: ContainerFacts | undefined,
 ): ServiceName | undefined {
   if (spec.name !== undefined) return { text: spec.name, from: '--name' };
-  if (convention) return convention;
+  if (setting) return setting;
   for (const label of ['com.docker.compose.service', 'com.docker.swarm.service.name']) {
     const text = container?.labels.get(label);
     if (text) return { text, from: `the label ${label}` };
@@ -203,9 +200,9 @@ function imageName(image: string): string | undefined {
  * What registrator reads of a container: SERVICE_<port>_NAME before SERVICE_NAME, and of each the variable before the
  * label (bridge/util.go).
  */
-function conventionsOf(
+function registratorSettings(
   { variables }: ServiceSpec,
-  { localPort }: InstancePlace,
+  { localPort }: InstanceEndpoint,
   container: ContainerFacts | undefined,
 ): (what: 'NAME' | 'TAGS' | 'ID') => ServiceName | undefined {
   return what => {
@@ -218,7 +215,7 @@ function conventionsOf(
 }
 
 /** `a,b`; a comma after a backslash belongs to the tag. */
-function tagsOf(text: string): string[] {
+function splitTags(text: string): string[] {
   return text
     .split(/(?<!\\),/)
     .map(tag => tag.replaceAll('\\,', ',').trim())

@@ -1,7 +1,8 @@
 /**
- * Texts with placeholders, such as `/app/{service}/{address}`. What looks like a placeholder and is none is refused
- * when the text is read, so that no `{adress}` ever stands in etcd; the braces of JSON are left alone.
+ * Texts with placeholders, such as `/app/{service}/{address}`. An unknown placeholder is refused when the text is
+ * parsed, so no `{adress}` reaches etcd. Other braces, such as those of JSON, stay as they are.
  */
+import { ProblemError } from '../../errors.ts';
 
 export type Template = readonly (string | Placeholder)[];
 
@@ -12,69 +13,54 @@ export interface Placeholder {
   readonly argument: string | undefined;
 }
 
-export type PlaceholderName = (typeof facts)[number] | (typeof metadata)[number];
+export type PlaceholderName = (typeof distinctive | typeof common | typeof metadata)[number];
 
-/** Of the instance itself. */
-const facts = [
-  'ip',
-  'port',
-  'address',
-  'service',
-  'container',
-  'id',
-  'localPort',
-  'proto',
-  'host',
-  'label',
-] as const;
-/** Of its metadata, which may be made of the facts. */
+/** These differ between two instances of a service. */
+const distinctive = ['ip', 'port', 'address', 'container', 'id', 'host', 'label'] as const;
+const common = ['service', 'localPort', 'proto'] as const;
+/** These are metadata, which may contain the placeholders above. */
 const metadata = ['tags', 'weight', 'zone', 'meta'] as const;
 
-/** These tell two instances of a service apart. */
-const distinctive: ReadonlySet<PlaceholderName> = new Set([
-  'ip',
-  'port',
-  'address',
-  'container',
-  'id',
-  'host',
-  'label',
-]);
-
-/** The text is no template. The message continues "<flag> <value>: …". */
-export class TemplateProblem extends Error {
+/** The text is not a template. The message continues "<flag> <value>: …". */
+export class TemplateProblem extends ProblemError {
   override readonly name = 'TemplateProblem';
 }
 
 /** @throws TemplateProblem for an unknown placeholder */
 export function parseTemplate(text: string, kind: 'record' | 'metadata'): Template {
-  const known: readonly PlaceholderName[] = kind === 'record' ? [...facts, ...metadata] : facts;
+  const known: readonly PlaceholderName[] = [
+    ...distinctive,
+    ...common,
+    ...(kind === 'record' ? metadata : []),
+  ];
   const pieces: (string | Placeholder)[] = [];
   let end = 0;
   for (const match of text.matchAll(/\{([A-Za-z][A-Za-z]*)(?::([^{}\s]+))?\}/g)) {
     const [whole, word = '', argument] = match;
     const name = known.find(candidate => candidate === word);
-    const wantsArgument = name === 'label' || name === 'meta';
-    if (name === undefined || wantsArgument !== (argument !== undefined)) {
-      throw new TemplateProblem(`knows no placeholder ${whole}; there are ${known.map(spell).join(' ')}`);
-    }
+    const needsArgument = name === 'label' || name === 'meta';
+    if (name === undefined || needsArgument !== (argument !== undefined))
+      throw new TemplateProblem({
+        message: `has the unknown placeholder ${whole}`,
+        hint: `the placeholders are ${known.map(formatName).join(' ')}`,
+      });
     pieces.push(text.slice(end, match.index), { name, argument });
     end = match.index + whole.length;
   }
-  return [...pieces, text.slice(end)].filter(part => part !== '');
+  return [...pieces, text.slice(end)].filter(piece => piece !== '');
 }
 
 /** The text with its placeholders filled in. */
 export function expand(template: Template, value: (placeholder: Placeholder) => string): string {
-  return template.map(part => (typeof part === 'string' ? part : value(part))).join('');
+  return template.map(piece => (typeof piece === 'string' ? piece : value(piece))).join('');
 }
 
 /** Whether two instances of one service always get different texts. */
 export function isDistinctive(template: Template): boolean {
-  return template.some(part => typeof part !== 'string' && distinctive.has(part.name));
+  return template.some(piece => typeof piece !== 'string' && distinctive.some(name => name === piece.name));
 }
 
-function spell(name: PlaceholderName): string {
+function formatName(name: PlaceholderName): string {
   if (name === 'label') return '{label:NAME}';
   return name === 'meta' ? '{meta:KEY}' : `{${name}}`;
 }

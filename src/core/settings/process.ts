@@ -2,7 +2,7 @@
  * The settings of the process: what its services share, and what `dockreg ls` needs.
  */
 import type { Address } from '../address/ip.ts';
-import type { Layout } from '../layouts/layouts.ts';
+import type { Layout } from '../layouts/formats.ts';
 import type { EngineEndpoint } from './engine.ts';
 import type { Security } from './security.ts';
 

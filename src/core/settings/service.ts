@@ -4,7 +4,7 @@
 import type { Advertise } from '../address/advertise.ts';
 import type { Protocol } from '../address/ip.ts';
 import type { ServiceSpec } from '../layouts/instance.ts';
-import type { Publication } from '../layouts/layouts.ts';
+import type { Publication } from '../layouts/records.ts';
 import type { Check } from './check.ts';
 
 /** One service: where it listens, how it is checked, and as what and how it is registered. */

@@ -1,0 +1,33 @@
+/**
+ * registrator's etcd backend: `/services/web/10.0.0.5:web-1:8000` = `10.0.0.5:49155`. The port in the key is the one
+ * inside the container.
+ */
+import { formatAddress } from '../address/ip.ts';
+import { LayoutProblem, requireContainer, requireName } from './instance.ts';
+import type { LayoutFormat } from './layout.ts';
+
+export const registrator: LayoutFormat = {
+  root: { kind: 'required', example: 'services' },
+  prefix: root => `/${root}/`,
+
+  write(root, instance) {
+    const { address, container, host, id, localPort, name, protocol } = instance;
+    const service = requireName(instance, 'layout registrator');
+    // Each port of a container with several is a service of its own, unless the user named this very port.
+    const isOneOfMany = (container?.publishedPorts ?? 1) > 1;
+    const namesThePort = name?.from === '--name' || name?.from === `SERVICE_${localPort}_NAME`;
+    const group = isOneOfMany && !namesThePort ? `${service}-${localPort}` : service;
+    const suffix = protocol === 'udp' ? ':udp' : '';
+    const instanceId =
+      id ?? `${host}:${requireContainer(instance, 'layout registrator').name}:${localPort}${suffix}`;
+    if (!/^[^\s/]+$/.test(instanceId))
+      throw new LayoutProblem(`SERVICE_ID ${JSON.stringify(instanceId)} must have no slash and no space`);
+    return [{ key: `/${root}/${group}/${instanceId}`, value: formatAddress(address) }];
+  },
+
+  read({ rest, value }) {
+    const [service = '', instanceId = ''] = rest.split('/');
+    const host = /^(.+?):[A-Za-z0-9][\w.-]+:\d+(?::udp)?$/.exec(instanceId)?.[1];
+    return { service, address: value, ...(host !== undefined && { host }) };
+  },
+};
