@@ -1,18 +1,18 @@
 /**
- * The faults that are measured, one row each: what is done to a program that has registered, or that is about to.
+ * The faults to measure, one a row: what happens to a program that has registered, or that is about to.
  */
 import { ask, encode } from '../support/etcd-gateway.ts';
 import type { EtcdMember } from '../support/etcd.ts';
 import { eventually, pause } from '../support/wait.ts';
 import type { Bed } from './bed.ts';
 
-/** When the fault was over, in `performance.now()` milliseconds: from then on it is the program's turn. */
+/** When the fault was over, in `performance.now()` milliseconds. From then on the program can repair. */
 type HealedAt = number;
 
 export type Row = {
   readonly name: string;
   readonly members: 1 | 3;
-  /** What the row means, for people. */
+  /** The last column of the table: why the numbers are as they are. */
   readonly means: string;
 } & (
   | { readonly kind: 'fault'; readonly hurt: (bed: Bed) => Promise<HealedAt> }
@@ -22,7 +22,7 @@ export type Row = {
       readonly prepare: (bed: Bed) => Promise<void>;
       readonly heal: (bed: Bed) => Promise<HealedAt>;
     }
-  /** What is measured is the end of the program. */
+  /** The row measures the end of the program. */
   | {
       readonly kind: 'stop';
       readonly hurt: (bed: Bed) => Promise<void>;
@@ -50,7 +50,8 @@ export const rows: readonly Row[] = [
   {
     kind: 'fault',
     name: 'etcd is stopped (SIGSTOP) for 30 s',
-    means: "etcd's clock went on, so it drops the lease when it continues. dockreg checks the app, then registers it again.",
+    means:
+      "etcd's clock went on, so it drops the lease when it continues. dockreg checks the app, then registers it again.",
     members: 1,
     hurt: bed => stopFor(bed.member, 30_000),
   },
@@ -125,7 +126,7 @@ export const rows: readonly Row[] = [
     hurt: async bed => {
       await bed.setLinks('silent');
       await pause(45_000);
-      // What was lost is not delivered later.
+      // Lost packets are not delivered later.
       await bed.setLinks('pass', { held: 'drop' });
       return now();
     },
@@ -166,7 +167,7 @@ export const rows: readonly Row[] = [
     kind: 'stop',
     name: 'dockreg receives SIGTERM while etcd hangs (SIGSTOP)',
     means:
-      "It does not wait for ever. etcd reads the revocation from its socket later, or the key goes with its lease.",
+      'It does not wait for ever. etcd reads the revocation from its socket later, or the key goes with its lease.',
     members: 1,
     hurt: bed => bed.member.pause(),
     heal: async bed => {
