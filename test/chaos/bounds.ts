@@ -24,13 +24,15 @@ export const nextMemberMs = 50;
 /** The longest pause between two rounds over all members. */
 export const betweenRoundsMs = 2000;
 
-/** Revoke, grant and write in a row on a member that answers, each with a new connection and 200 ms of delay each way. */
+/**
+ * Revoke, grant and write in a row on a member that answers, each with a new connection and 200 ms of delay each way.
+ */
 export const workMs = 2000;
 
 /**
  * From the moment when the program runs and one member serves and can be reached, to the correct key: an earlier call
- * hangs to its end, a pause between rounds follows, every other member that hangs takes one call, then the app is checked
- * again, and the work is done.
+ * hangs to its end, a pause between rounds follows, every other member that hangs takes one call, then the app is
+ * checked again, and the work is done.
  */
 export function repairMs(hangingOthers: number): number {
   const round = hangingOthers * (hangingCallMs + nextMemberMs);
@@ -42,8 +44,8 @@ export const quietRepairMs = detectionMs + workMs + slackMs;
 
 /**
  * A lease lives a TTL from its last renewal. The last renewal belongs to the last check that passed, and is given up at
- * the next check, so no later than the detection. etcd looks for expired leases every 500 ms, and takes a round with its
- * members to remove one.
+ * the next check, so no later than the detection. etcd looks for expired leases every 500 ms, and takes a round with
+ * its members to remove one.
  */
 export const expiryMs = settings.ttlMs + 500 + slackMs;
 

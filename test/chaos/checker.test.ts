@@ -1,6 +1,6 @@
 /**
- * The checker on histories written by hand: a good one for each excuse, and for each invariant bad ones that break it and
- * nothing else.
+ * The checker on histories written by hand: a good one for each excuse, and for each invariant bad ones that break it
+ * and nothing else.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -320,7 +320,10 @@ function* checkMissing(view: View, slot: number): Generator<Violation> {
   }
 }
 
-/** The moments of events that remove a key, or keep its program from renewing it, while one member can be used all the time. */
+/**
+ * The moments of events that remove a key, or keep its program from renewing it, while one member can be used all the
+ * time.
+ */
 function reasonsToBeMissing(view: View, process: Process): number[] {
   const { history } = view;
   return [

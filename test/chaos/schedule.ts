@@ -1,6 +1,6 @@
 /**
- * Draws a schedule of faults from a seed: storms, in which every part of the system has its own faults at the same time,
- * and calms, in which everything must become right again. Pure: one seed is one schedule, on every machine.
+ * Draws a schedule of faults from a seed: storms, in which every part of the system has its own faults at the same
+ * time, and calms, in which everything must become right again. Pure: one seed is one schedule, on every machine.
  */
 import type { Auth } from '../support/auth.ts';
 
@@ -9,7 +9,9 @@ export type LinkTrouble = 'refuse' | 'silent' | 'silent-up' | 'silent-down' | { 
 export type Tempo = 'quick' | 'lasting';
 
 export type Fault =
-  /** One member is killed and started again, paused and resumed, cut off from its peers, or replaced by an empty one. */
+  /**
+   * One member is killed and started again, paused and resumed, cut off from its peers, or replaced by an empty one.
+   */
   | {
       readonly kind: 'member';
       readonly how: 'kill' | 'pause' | 'isolate' | 'replace';
@@ -36,7 +38,10 @@ export type Fault =
   /** `successor`: another takes the address `overlapMs` before (negative: after) the old one receives SIGTERM. */
   | { readonly kind: 'program'; readonly slot: number; readonly how: 'pause' | 'restart' | 'kill' }
   | { readonly kind: 'program'; readonly slot: number; readonly how: 'successor'; readonly overlapMs: number }
-  /** What another client does to the key: revokes its lease, deletes it, or overwrites it without a lease or under its own. */
+  /**
+   * What another client does to the key: revokes its lease, deletes it, or overwrites it without a lease or under its
+   * own.
+   */
   | {
       readonly kind: 'others';
       readonly slot: number;
@@ -61,8 +66,8 @@ export interface Shape {
   readonly members: 1 | 3 | 5;
   readonly auth: Auth;
   /**
-   * `lasting`: faults, storms and the quiet between faults are three times as long, and fewer parts have faults. A fault
-   * that is over before its bound shows nothing, and neither does one that is hidden behind another fault.
+   * `lasting`: faults, storms and the quiet between faults are three times as long, and fewer parts have faults. A
+   * fault that is over before its bound shows nothing, and neither does one that is hidden behind another fault.
    */
   readonly tempo: Tempo;
   /** Number of addresses, each with its app and its program. */

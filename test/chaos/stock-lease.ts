@@ -1,6 +1,6 @@
 /**
- * The same job done in the way that the etcd3 package suggests: its own `Lease`, a put when the app passes, a delete when
- * the app fails. It exists to be caught: a checker that finds nothing here finds nothing anywhere.
+ * The same job done in the way that the etcd3 package suggests: its own `Lease`, a put when the app passes, a delete
+ * when the app fails. It exists to be caught: a checker that finds nothing here finds nothing anywhere.
  */
 import { Etcd3, type Lease } from 'etcd3';
 

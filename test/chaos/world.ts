@@ -1,6 +1,6 @@
 /**
- * Runs a schedule on real parts: etcd members, apps, and the built program as processes, each process with its own fault
- * proxies to every member. Records what happens as facts, and does not judge them.
+ * Runs a schedule on real parts: etcd members, apps, and the built program as processes, each process with its own
+ * fault proxies to every member. Records what happens as facts, and does not judge them.
  */
 import { type App, startApp } from '../support/app.ts';
 import { ask, encode, leaseHex } from '../support/etcd-gateway.ts';

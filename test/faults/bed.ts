@@ -1,6 +1,6 @@
 /**
- * The parts that one row needs: its own etcd cluster, an app, and the built program with its default times, which reaches
- * each member through a fault proxy. Measures when the key was there and when everything was right again.
+ * The parts that one row needs: its own etcd cluster, an app, and the built program with its default times, which
+ * reaches each member through a fault proxy. Measures when the key was there and when everything was right again.
  */
 import { type App, startApp } from '../support/app.ts';
 import { ask } from '../support/etcd-gateway.ts';

@@ -46,7 +46,7 @@ describe('wait', () => {
     assert.equal(await second, 2);
     await assert.rejects(
       journal.first(n => n === 3, { timeoutMs: 20 }),
-      /2 seen/,
+      /2 so far/,
     );
   });
 });
@@ -268,7 +268,7 @@ describe('proxy', () => {
     late.write('second');
     await proxy.arrival({ since: 1 });
     await assert.rejects(up.first(text => text === 'second', { timeoutMs: 50 }));
-    assert.deepEqual([proxy.stats.seen, proxy.stats.open], [2, 2]);
+    assert.deepEqual([proxy.stats.accepted, proxy.stats.open], [2, 2]);
     await proxy.set('pass');
     await up.first(text => text === 'second');
   });
