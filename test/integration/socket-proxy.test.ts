@@ -1,4 +1,4 @@
-/** examples/socket-proxy: real HAProxy in front of a fake Docker API that remembers what got through. */
+/** examples/socket-proxy: real HAProxy in front of a fake Docker API that records the requests it receives. */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -54,16 +54,16 @@ function status(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, method, path, headers, agent: false }, response => {
+    const sent = request({ socketPath, method, path, headers, agent: false }, response => {
       response.resume();
       resolve(response.statusCode);
     });
-    asked.on('upgrade', (response, socket) => {
+    sent.on('upgrade', (response, socket) => {
       socket.destroy();
       resolve(response.statusCode);
     });
-    asked.on('error', reject);
-    asked.end();
+    sent.on('error', reject);
+    sent.end();
   });
 }
 
@@ -78,10 +78,10 @@ describe('the socket proxy', () => {
     '/v1.41/info',
   ]) {
     it(`allows GET ${path.replace(id, '<id>')}`, async () => {
-      const seen = docker.requests.length;
+      const earlier = docker.requests.length;
       assert.equal(await status('GET', path), 200);
       assert.deepEqual(
-        docker.requests.slice(seen).map(each => `${each.method} ${each.path}`),
+        docker.requests.slice(earlier).map(each => `${each.method} ${each.path}`),
         [`GET ${path}`],
       );
     });
@@ -158,13 +158,13 @@ describe('the socket proxy', () => {
   for (const [method, path, headers] of refused) {
     const shown = [method, path.replace(id, '<id>'), ...Object.values(headers ?? {})].join(' ');
     it(`refuses ${shown}`, async () => {
-      const seen = docker.requests.length;
+      const earlier = docker.requests.length;
       assert.equal(await status(method, path, headers), 403);
-      assert.equal(docker.requests.length, seen, 'it got through');
+      assert.equal(docker.requests.length, earlier, 'it reached Docker');
     });
   }
 
-  it('is all that dockreg needs in a swarm', async () => {
+  it('is enough for dockreg in a swarm', async () => {
     const task = 'deadbeef'.repeat(8);
     docker.set(inspectAnswer({ id: task, labels: { 'com.docker.swarm.service.id': service } }));
     const ingress = { Protocol: 'tcp', TargetPort: web.port, PublishedPort: 8090, PublishMode: 'ingress' };
@@ -181,7 +181,7 @@ describe('the socket proxy', () => {
     program.assertClean();
   });
 
-  it('is all that dockreg needs', async () => {
+  it('is enough for dockreg', async () => {
     const program = await startProgram({
       args: [
         ...['--etcd', 'http://127.0.0.1:1', '--port', String(web.port)],
