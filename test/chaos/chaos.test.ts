@@ -1,4 +1,4 @@
-/** Chaos with fixed seeds: the program survives them, and a worse one does not. */
+/** Chaos with fixed seeds: the program survives them, and a worse program does not. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { drawSchedule, usualShape, type Schedule, type Shape } from './schedule.
 import { runSchedule } from './world.ts';
 
 const seeds: readonly ({ readonly seed: number } & Pick<Shape, 'members' | 'auth'>)[] = [
-  // The first one found a session that slept through the end of an outage.
+  // The first one found a session that did not notice the end of an outage.
   { seed: 101, members: 1, auth: 'none' },
   { seed: 102, members: 3, auth: 'none' },
   { seed: 404, members: 3, auth: 'jwt' },

@@ -1,5 +1,5 @@
 /**
- * The chaos run from the command line: schedule after schedule for some minutes, or until one shows a violation.
+ * Chaos from the command line: runs one schedule after the other for some minutes, or until one shows a violation.
  */
 import { parseArgs } from 'node:util';
 
@@ -13,16 +13,16 @@ import { runSchedule } from './world.ts';
 const command = 'node build/test/chaos/chaos.js';
 
 const usage = `usage: ${command} [--minutes N] [--seed S] [--members 1|3|5]
-                                        [--auth none|simple|jwt] [--pace quick|lasting] [--sabotage RULE] [--steps]
-  --minutes N   go on for so long; without it, one schedule is run
-  --seed S      the first seed; each next schedule takes the next number
-  --members N   the size of the cluster; without it, each seed has its own: 3, 1, 3, 5 in turn
-  --auth KIND   authentication, and how its tokens are made; without it, each seed has its own
-  --pace PACE   how long each fault lasts; without it, every third seed is lasting
+                                        [--auth none|simple|jwt] [--tempo quick|lasting] [--sabotage RULE] [--steps]
+  --minutes N   go on for N minutes; default: one schedule
+  --seed S      the first seed; each next schedule takes the next number; default: random
+  --members N   the size of the cluster; default: 3, 1, 3, 5 by the seed
+  --auth KIND   authentication, and the kind of its tokens; default: by the seed
+  --tempo TEMPO how long each fault lasts; default: every third seed is lasting
   --sabotage R  run a program that breaks a rule, which must be found: ${sabotages.join(', ')}
   --steps       print each step when it begins`;
 
-/** How much of the history before a violation is printed, in milliseconds. */
+/** How much of the history before a violation is printed, in ms. */
 const windowMs = 15_000;
 
 async function main(): Promise<number> {
@@ -62,7 +62,7 @@ async function main(): Promise<number> {
         for (const violation of violations) console.log(report(history, violation));
         const sabotage = values.sabotage ? ` --sabotage ${values.sabotage}` : '';
         console.log(
-          `to repeat it: ${command} --seed ${seed} --members ${members} --auth ${auth} --pace ${tempo}${sabotage}`,
+          `to repeat it: ${command} --seed ${seed} --members ${members} --auth ${auth} --tempo ${tempo}${sabotage}`,
         );
         return 1;
       }
@@ -77,26 +77,26 @@ async function main(): Promise<number> {
 
 function numberOf(flag: string, text: string): number {
   const number = Number(text);
-  if (!Number.isFinite(number) || number < 0) throw new Error(`${flag} ${text}: a number\n${usage}`);
+  if (!Number.isFinite(number) || number < 0) throw new Error(`${flag} ${text}: must be a number\n${usage}`);
   return number;
 }
 
-/** What the command line leaves open, each seed has for itself. */
+/** The shape of a seed. The command line overrides parts of it. */
 function shapeOf(
   seed: number,
   values: { readonly members?: string; readonly auth?: string; readonly tempo?: string },
 ): Shape {
   const members = Number(values.members ?? [3, 1, 3, 5][seed % 4]);
   if (members !== 1 && members !== 3 && members !== 5)
-    throw new Error(`--members ${values.members}: 1, 3 or 5\n${usage}`);
+    throw new Error(`--members ${values.members}: must be 1, 3 or 5\n${usage}`);
   const auth = values.auth ?? ['none', 'none', 'simple', 'none', 'jwt'][seed % 5];
-  if (!isAuth(auth)) throw new Error(`--auth ${auth}: none, simple or jwt\n${usage}`);
+  if (!isAuth(auth)) throw new Error(`--auth ${auth}: must be none, simple or jwt\n${usage}`);
   const tempo = values.tempo ?? (seed % 3 === 0 ? 'lasting' : 'quick');
-  if (!isPace(tempo)) throw new Error(`--pace ${tempo}: quick or lasting\n${usage}`);
+  if (!isTempo(tempo)) throw new Error(`--tempo ${tempo}: must be quick or lasting\n${usage}`);
   return { ...usualShape, members, auth, tempo };
 }
 
-function isPace(text: string): text is Tempo {
+function isTempo(text: string): text is Tempo {
   return text === 'quick' || text === 'lasting';
 }
 

@@ -1,6 +1,6 @@
 /**
- * The checker on histories that are written by hand: a good one for each excuse, and for each invariant a bad one that
- * breaks it and nothing else.
+ * The checker on histories written by hand: a good one for each excuse, and for each invariant bad ones that break it
+ * and nothing else.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -15,7 +15,7 @@ const theirs = '00000000000000ff';
 /** From and to, in seconds. */
 type Seconds = readonly [number, number];
 
-interface Tale {
+interface Story {
   /** Length in seconds. 60 when left out. */
   readonly length?: number;
   readonly members?: number;
@@ -23,13 +23,13 @@ interface Tale {
   readonly down?: readonly Seconds[];
   /** When no member served. */
   readonly unserved?: readonly Seconds[];
-  /** When a member of a number did not serve. */
-  readonly lame?: readonly { readonly member: number; readonly when: Seconds }[];
+  /** When one member did not serve. */
+  readonly memberDown?: readonly { readonly member: number; readonly when: Seconds }[];
   /** When the raft term rose. */
   readonly elections?: readonly number[];
-  /** When nobody asked the app. */
-  readonly unasked?: readonly Seconds[];
-  /** Our program ends with the tale unless this says otherwise. */
+  /** When the app received no request. */
+  readonly unchecked?: readonly Seconds[];
+  /** Default: the program ends with the story. */
   readonly program?: readonly Fact[];
   readonly facts?: readonly Fact[];
 }
@@ -63,7 +63,7 @@ const line = (seconds: number, message: string, lease: string | null = null, ins
 });
 const did = (
   seconds: number,
-  what: 'started' | 'paused' | 'resumed' | 'told' | 'killed',
+  what: 'started' | 'paused' | 'resumed' | 'stopping' | 'killed',
   instance = '0.1',
 ): Fact => ({ ...at(seconds), kind: 'program', slot: 0, instance, what });
 const ended = (seconds: number, code: number | null = 0, instance = '0.1'): Fact => ({
@@ -81,7 +81,7 @@ const link = (seconds: number, mode: LinkMode, member = 0): Fact => ({
   member,
   mode,
 });
-const others = (
+const byOthers = (
   seconds: number,
   how: 'revoke' | 'delete' | 'overwrite' | 'take' | 'leave',
   lease: string | null = null,
@@ -99,24 +99,24 @@ const withdrawn = (seconds: number, lease = ours, instance = '0.1'): Fact[] => [
 const within = (spans: readonly Seconds[], from: number, to = from): boolean =>
   spans.some(span => span[0] <= to && from < span[1]);
 
-function history(tale: Tale): History {
+function history(story: Story): History {
   const {
     length = 60,
     members = 1,
     down = [],
     unserved = [],
-    lame = [],
+    memberDown = [],
     elections = [],
-    unasked = [],
-  } = tale;
+    unchecked = [],
+  } = story;
   const seconds = Array.from({ length }, (_, second) => second);
   const asked = seconds
-    .filter(second => !within(unasked, second))
+    .filter(second => !within(unchecked, second))
     .map((second): Fact => ({ at: second * 1000, kind: 'asked', slot: 0, able: !within(down, second) }));
   const pulses = Array.from({ length: members }, (_, member) => member).flatMap(member =>
     Array.from({ length: length * 4 }, (_, quarter): Fact => {
       const from = quarter / 4;
-      const own = lame.filter(each => each.member === member).map(({ when }) => when);
+      const own = memberDown.filter(each => each.member === member).map(({ when }) => when);
       const ok = !within([...unserved, ...own], from, from + 0.01);
       const term = ok ? 1 + elections.filter(election => election <= from).length : null;
       return { ...at(from), kind: 'pulse', member, until: from * 1000 + 10, ok, term };
@@ -129,8 +129,8 @@ function history(tale: Tale): History {
       { ...at(to), kind: 'app', slot: 0, able: true },
     ]),
   ];
-  const program = tale.program ?? [did(0, 'started'), did(length - 1, 'told'), ended(length - 0.8)];
-  const facts = [...asked, ...pulses, ...app, ...program, ...(tale.facts ?? [])];
+  const program = story.program ?? [did(0, 'started'), did(length - 1, 'stopping'), ended(length - 0.8)];
+  const facts = [...asked, ...pulses, ...app, ...program, ...(story.facts ?? [])];
   return {
     facts: facts.toSorted((a, b) => a.at - b.at),
     members,
@@ -140,7 +140,7 @@ function history(tale: Tale): History {
   };
 }
 
-const good: Record<string, Tale> = {
+const good: Record<string, Story> = {
   'a quiet life': { facts: [...registered(0.5), ...withdrawn(59.1)] },
   'an app that fails and comes back': {
     down: [[10, 20]],
@@ -152,7 +152,7 @@ const good: Record<string, Tale> = {
       ...withdrawn(59.1, next),
     ],
   },
-  'a withdrawal that reaches etcd when the app is back': {
+  'a withdrawal that reaches etcd when the app answers again': {
     down: [[10, 14]],
     facts: [
       ...registered(0.5),
@@ -165,7 +165,7 @@ const good: Record<string, Tale> = {
       ...withdrawn(59.1, next),
     ],
   },
-  'a program that is killed: the lease takes the key': {
+  'a program that is killed: the key goes with its lease': {
     program: [did(0, 'started'), did(10, 'killed'), ended(10.1, null)],
     facts: [...registered(0.5), gone(15.8)],
   },
@@ -194,7 +194,7 @@ const good: Record<string, Tale> = {
   },
   'a member that serves among two that hang': {
     members: 3,
-    lame: [
+    memberDown: [
       { member: 1, when: [10, 60] },
       { member: 2, when: [10, 60] },
     ],
@@ -211,20 +211,20 @@ const good: Record<string, Tale> = {
       ...withdrawn(59.1, next),
     ],
   },
-  'a lease that others revoked': {
-    facts: [...registered(0.5), others(10, 'revoke', ours), gone(10), ...registered(11.5, next)].concat(
+  'a lease that another client revoked': {
+    facts: [...registered(0.5), byOthers(10, 'revoke', ours), gone(10), ...registered(11.5, next)].concat(
       withdrawn(59.1, next),
     ),
   },
-  'a key that others deleted, back under its lease': {
-    facts: [...registered(0.5), others(10.4, 'delete'), gone(10.4), put(10.45), ...withdrawn(59.1)],
+  'a key that another client deleted, back under its lease': {
+    facts: [...registered(0.5), byOthers(10.4, 'delete'), gone(10.4), put(10.45), ...withdrawn(59.1)],
   },
-  'a key that others took for a while': {
+  'a key that another client took for a while': {
     facts: [
       ...registered(0.5),
-      others(10, 'take', theirs),
+      byOthers(10, 'take', theirs),
       put(10, theirs, 'theirs'),
-      others(40, 'leave', theirs),
+      byOthers(40, 'leave', theirs),
       gone(40, theirs),
       put(41.2),
       ...withdrawn(59.1),
@@ -234,9 +234,9 @@ const good: Record<string, Tale> = {
     program: [
       did(0, 'started'),
       did(20, 'started', '0.2'),
-      did(21, 'told'),
+      did(21, 'stopping'),
       ended(21.2),
-      did(59, 'told', '0.2'),
+      did(59, 'stopping', '0.2'),
       ended(59.2, 0, '0.2'),
     ],
     facts: [
@@ -255,16 +255,16 @@ const good: Record<string, Tale> = {
     ],
   },
   'a slow stop while etcd hangs': {
-    program: [did(0, 'started'), did(40, 'told'), ended(41.8)],
+    program: [did(0, 'started'), did(40, 'stopping'), ended(41.8)],
     facts: [...registered(0.5), link(39, 'silent'), gone(45)],
   },
-  'a key of others on an app that is down': {
+  'a key of another client for an app that is down': {
     down: [[10, 50]],
     facts: [
       ...registered(0.5),
       line(11, 'app down 1/1: HTTP 500'),
       ...withdrawn(11.1),
-      others(15, 'overwrite'),
+      byOthers(15, 'overwrite'),
       put(15, '0', 'theirs'),
       ...registered(50.5, next),
       ...withdrawn(59.1, next),
@@ -272,41 +272,41 @@ const good: Record<string, Tale> = {
   },
 };
 
-const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> = {
+const bad: Record<string, { readonly breaks: Invariant; readonly story: Story }> = {
   'a key that stays with an app that is down': {
     breaks: 'stale-key',
-    tale: {
+    story: {
       down: [[10, 60]],
-      // Nobody can be blamed for not withdrawing: it does not reach etcd.
+      // The program does not reach etcd, so it cannot withdraw the key.
       facts: [...registered(0.5), link(9, 'refuse')],
     },
   },
   'a key that stays when its program is gone': {
     breaks: 'stale-key',
-    tale: { program: [did(0, 'started'), did(10, 'killed'), ended(10.1, null)], facts: registered(0.5) },
+    story: { program: [did(0, 'started'), did(10, 'killed'), ended(10.1, null)], facts: registered(0.5) },
   },
   'a key that is left to its lease while etcd is there': {
     breaks: 'late-withdrawal',
-    tale: {
+    story: {
       down: [[10, 60]],
       elections: [14, 19],
       facts: [...registered(0.5), line(11, 'app down 1/1: HTTP 500'), gone(25)],
     },
   },
-  'an app that is never registered': { breaks: 'missing-key', tale: {} },
-  'a key that others deleted and nobody brings back': {
+  'an app that is never registered': { breaks: 'missing-key', story: {} },
+  'a key that another client deleted and that does not come back': {
     breaks: 'missing-key',
-    tale: { facts: [...registered(0.5), others(10, 'delete'), gone(10)] },
+    story: { facts: [...registered(0.5), byOthers(10, 'delete'), gone(10)] },
   },
-  'a key that others wrote over and nobody brings back': {
+  'a key that another client overwrote and that does not come back': {
     breaks: 'missing-key',
-    tale: { facts: [...registered(0.5), others(10, 'overwrite'), put(10, '0', 'theirs')] },
+    story: { facts: [...registered(0.5), byOthers(10, 'overwrite'), put(10, '0', 'theirs')] },
   },
-  'one good member of three that is not found': {
+  'one good member of three that is not used': {
     breaks: 'missing-key',
-    tale: {
+    story: {
       members: 3,
-      lame: [{ member: 1, when: [10, 60] }],
+      memberDown: [{ member: 1, when: [10, 60] }],
       facts: [
         ...registered(0.5),
         link(10, 'silent', 0),
@@ -319,18 +319,18 @@ const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> =
   },
   'a program that stays with a member that hangs': {
     breaks: 'missing-key',
-    tale: {
+    story: {
       members: 3,
-      lame: [{ member: 1, when: [10, 28] }],
+      memberDown: [{ member: 1, when: [10, 28] }],
       facts: [...registered(0.5), gone(15.5), ...registered(28.5, next), ...withdrawn(59.1, next)],
     },
   },
-  'a key of others that is deleted': {
+  'a key of another client that is deleted': {
     breaks: 'foreign-delete',
-    tale: {
+    story: {
       facts: [
         ...registered(0.5),
-        others(10, 'take', theirs),
+        byOthers(10, 'take', theirs),
         put(10, theirs, 'theirs'),
         gone(20, theirs),
         put(20.5),
@@ -340,13 +340,13 @@ const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> =
   },
   "a successor's key that its predecessor deletes": {
     breaks: 'foreign-delete',
-    tale: {
+    story: {
       program: [
         did(0, 'started'),
         did(10, 'started', '0.2'),
-        did(20, 'told'),
+        did(20, 'stopping'),
         ended(20.2),
-        did(59, 'told', '0.2'),
+        did(59, 'stopping', '0.2'),
         ended(59.2, 0, '0.2'),
       ],
       facts: [
@@ -358,13 +358,13 @@ const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> =
       ],
     },
   },
-  'a lease that a healthy program lets go': {
+  'a lease that a healthy program lets expire': {
     breaks: 'foreign-delete',
-    tale: { facts: [...registered(0.5), gone(20), ...registered(21.5, next), ...withdrawn(59.1, next)] },
+    story: { facts: [...registered(0.5), gone(20), ...registered(21.5, next), ...withdrawn(59.1, next)] },
   },
-  'a write that lands after the withdrawal': {
+  'a write that arrives after the withdrawal': {
     breaks: 'unchecked-put',
-    tale: {
+    story: {
       down: [[10, 18]],
       facts: [
         ...registered(0.5),
@@ -379,8 +379,8 @@ const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> =
   },
   'a registration that trusts an old check': {
     breaks: 'unchecked-put',
-    tale: {
-      unasked: [[10, 30]],
+    story: {
+      unchecked: [[10, 30]],
       facts: [
         ...registered(0.5),
         did(10.2, 'paused'),
@@ -393,32 +393,32 @@ const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> =
   },
   'a program that ends by itself': {
     breaks: 'bad-end',
-    tale: { program: [did(0, 'started'), ended(10, 0)], facts: [...registered(0.5), ...withdrawn(10)] },
+    story: { program: [did(0, 'started'), ended(10, 0)], facts: [...registered(0.5), ...withdrawn(10)] },
   },
-  'a program that fails when told to stop': {
+  'a program that fails at SIGTERM': {
     breaks: 'bad-end',
-    tale: {
-      program: [did(0, 'started'), did(59, 'told'), ended(59.5, 1)],
+    story: {
+      program: [did(0, 'started'), did(59, 'stopping'), ended(59.5, 1)],
       facts: [...registered(0.5), ...withdrawn(59.1)],
     },
   },
   'a program that stops too slowly': {
     breaks: 'bad-end',
-    tale: {
-      program: [did(0, 'started'), did(40, 'told'), ended(50)],
+    story: {
+      program: [did(0, 'started'), did(40, 'stopping'), ended(50)],
       facts: [...registered(0.5), ...withdrawn(40.5)],
     },
   },
   'a program that leaves its key behind in quiet times': {
     breaks: 'left-behind',
-    tale: {
-      program: [did(0, 'started'), did(40, 'told'), ended(40.2)],
+    story: {
+      program: [did(0, 'started'), did(40, 'stopping'), ended(40.2)],
       facts: [...registered(0.5), gone(45)],
     },
   },
-  'a healthy app that is called down': {
+  'a healthy app that is reported as down': {
     breaks: 'false-verdict',
-    tale: {
+    story: {
       facts: [
         ...registered(0.5),
         line(20, 'app down 1/1: no answer within 500 ms'),
@@ -430,19 +430,19 @@ const bad: Record<string, { readonly breaks: Invariant; readonly tale: Tale }> =
   },
   'an unhandled rejection in the log': {
     breaks: 'crash',
-    tale: {
+    story: {
       facts: [...registered(0.5), line(20, 'Unhandled promise rejection'), ...withdrawn(59.1)],
     },
   },
 };
 
 describe('the checker', () => {
-  for (const [name, tale] of Object.entries(good)) {
-    it(`has nothing against ${name}`, () => assert.deepEqual(check(history(tale)), []));
+  for (const [name, story] of Object.entries(good)) {
+    it(`accepts ${name}`, () => assert.deepEqual(check(history(story)), []));
   }
-  for (const [name, { breaks, tale }] of Object.entries(bad)) {
+  for (const [name, { breaks, story }] of Object.entries(bad)) {
     it(`finds ${name}`, () => {
-      const found = new Set(check(history(tale)).map(({ invariant }) => invariant));
+      const found = new Set(check(history(story)).map(({ invariant }) => invariant));
       assert.deepEqual([...found], [breaks]);
     });
   }

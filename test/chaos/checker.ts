@@ -1,6 +1,6 @@
 /**
- * Judges a history: what must never be seen, whatever was done to the parts. Pure. Where a fact could be explained in
- * the program's favour it is, so that each violation is one.
+ * Judges a history: finds what must never happen, whatever the faults were. Pure. Where a fact can be explained in the
+ * program's favour, it is, so that each violation is a real one.
  */
 import {
   detectionMs,
@@ -18,23 +18,23 @@ import { ofKind, type History } from './history.ts';
 import { complement, covers, intersect, touches, union, whileOn, type Span } from './spans.ts';
 
 export type Invariant =
-  /** A key stands for an app that has long been down, or for a program that has long ended. */
+  /** A key exists for an app that has long been down, or for a program that has long ended. */
   | 'stale-key'
-  /** The program ran, reached etcd, and left the key of an app that was down. */
+  /** The program ran, reached etcd, and did not remove the key of an app that was down. */
   | 'late-withdrawal'
   /** The program ran, reached etcd, and did not bring back the key of an app that answers. */
   | 'missing-key'
-  /** A key that was not the deleter's was deleted. */
+  /** A program deleted a key that was not its own. */
   | 'foreign-delete'
-  /** A key was written for an app that was not seen healthy since the key went, or not a moment ago. */
+  /** A key was written for an app that has passed no check since the key was removed, or none a moment ago. */
   | 'unchecked-put'
-  /** A program withdrew an app that answered all the time. */
+  /** A program removed the key of an app that answered all the time. */
   | 'false-verdict'
-  /** A program that was told to stop in quiet times left its key. */
+  /** A program that received SIGTERM in quiet times left its key. */
   | 'left-behind'
-  /** A program did not end when told, or not well, or without being told. */
+  /** A program did not end on SIGTERM, or not well, or ended without it. */
   | 'bad-end'
-  /** A program spoke of a crash, or wrote on standard error. */
+  /** A program logged a crash, or wrote to standard error. */
   | 'crash';
 
 export interface Violation {
@@ -45,7 +45,7 @@ export interface Violation {
   readonly span: Span;
 }
 
-/** One value of a key, as long as it stood. */
+/** One value of a key, and the time for which the key had it. */
 interface Standing extends Span {
   readonly lease: string;
   readonly value: string;
@@ -56,18 +56,19 @@ interface Process {
   readonly slot: number;
   readonly name: string;
   readonly startedAt: number;
-  /** When it was told to stop, was killed or ended, whatever came first. */
+  /** When it received SIGTERM, was killed or ended, whichever came first. */
   readonly leavesAt: number;
   readonly endedAt: number;
-  readonly reported: number | null;
+  /** When it received SIGTERM; null if it did not. */
+  readonly stoppingAt: number | null;
   readonly killed: boolean;
   readonly exit: { readonly code: number | null; readonly signal: string | null } | null;
   readonly paused: readonly Span[];
-  /** Runs, and was not told to stop. */
+  /** It runs and has not received SIGTERM. */
   readonly running: readonly Span[];
-  /** By member: the way to it passes. */
-  readonly ways: readonly (readonly Span[])[];
-  /** By member: that way held what was sent, to deliver it later. */
+  /** By member: the link to it passes. */
+  readonly links: readonly (readonly Span[])[];
+  /** By member: the link held what was sent, to deliver it later. */
   readonly holds: readonly (readonly Span[])[];
   readonly leases: ReadonlySet<string>;
 }
@@ -75,7 +76,7 @@ interface Process {
 export function check(history: History): Violation[] {
   const view = new View(history);
   const found: Violation[] = [];
-  for (const process of view.processes) found.push(...checkEnd(view, process), ...checkWords(view, process));
+  for (const process of view.processes) found.push(...checkEnd(view, process), ...checkLines(view, process));
   for (const slot of view.slots) {
     found.push(...checkStale(view, slot), ...checkMissing(view, slot));
     found.push(...checkDeletes(view, slot), ...checkPuts(view, slot));
@@ -99,9 +100,9 @@ class View {
   readonly served: readonly Span[];
   readonly writable: readonly Span[];
   readonly stalls: readonly Span[];
-  /** When a later term was seen first. */
+  /** When a later term was first observed. */
   readonly elections: readonly number[];
-  /** The leases of others. */
+  /** The leases of other clients. */
   readonly theirs: ReadonlySet<string>;
 
   constructor(history: History) {
@@ -119,7 +120,7 @@ class View {
     });
     this.down = this.able.map(spans => complement(spans, this.whole));
     this.stalls = union(ofKind(history, 'stall').map(({ at, until }) => ({ from: at, to: until })));
-    this.standing = this.slots.map(slot => standingsOf(history, slot));
+    this.standing = this.slots.map(slot => valuesOf(history, slot));
     const pulses = ofKind(history, 'pulse');
     this.serves = this.members.map(member => {
       const own = pulses.filter(fact => fact.member === member);
@@ -150,8 +151,8 @@ class View {
     return this.processesAt(slot).find(({ leases }) => leases.has(lease));
   }
 
-  /** Whether what was seen in that time was seen when it happened. */
-  isSure({ from, to }: Span): boolean {
+  /** Whether the events of that time were observed when they happened. */
+  isCertain({ from, to }: Span): boolean {
     return !touches(this.stalls, { from: from - slackMs, to: to + slackMs });
   }
 
@@ -159,17 +160,18 @@ class View {
     return lease !== '0' && !this.theirs.has(lease);
   }
 
-  /** Whether one member could be used all the time, with the members that could not be for some of it. */
+  /** When the process could use the member. */
   usable(process: Process, member: number): Span[] {
-    return intersect(this.serves[member] ?? [], process.ways[member] ?? []);
+    return intersect(this.serves[member] ?? [], process.links[member] ?? []);
   }
 
+  /** The number of other members that could not be used for some of the time. */
   hangingOthers(process: Process, member: number, span: Span): number {
     return this.members.filter(other => other !== member && !covers(this.usable(process, other), span))
       .length;
   }
 
-  /** The longest stretches within `spans` in which the process ran and had one member to work with, and its bound. */
+  /** The spans within `spans`, longer than their bound, in which the process ran and could use one member. */
   overdue(process: Process, spans: readonly Span[]): { readonly span: Span; readonly boundMs: number }[] {
     return this.members.flatMap(member =>
       intersect(spans, process.running, this.usable(process, member), this.writable).flatMap(span => {
@@ -184,7 +186,7 @@ class View {
   }
 }
 
-function standingsOf(history: History, slot: number): Standing[] {
+function valuesOf(history: History, slot: number): Standing[] {
   const changes = history.facts.filter(
     fact => fact.kind === 'wiped' || ((fact.kind === 'put' || fact.kind === 'delete') && fact.slot === slot),
   );
@@ -211,10 +213,10 @@ function processesOf(history: History): Process[] {
   return starts.map(({ at: startedAt, slot, instance: name }) => {
     const own = ofKind(history, 'program').filter(({ instance }) => instance === name);
     const ended = ofKind(history, 'ended').find(({ instance }) => instance === name);
-    const reported = own.find(({ what }) => what === 'told')?.at ?? null;
+    const stoppingAt = own.find(({ what }) => what === 'stopping')?.at ?? null;
     const killedAt = own.find(({ what }) => what === 'killed')?.at;
     const endedAt = ended?.at ?? history.endedAt;
-    const leavesAt = Math.min(reported ?? Infinity, killedAt ?? Infinity, endedAt);
+    const leavesAt = Math.min(stoppingAt ?? Infinity, killedAt ?? Infinity, endedAt);
     const pauses = own.filter(({ what }) => what === 'paused' || what === 'resumed');
     const paused = whileOn(
       pauses.map(({ at, what }) => ({ at, on: what === 'paused' })),
@@ -239,19 +241,19 @@ function processesOf(history: History): Process[] {
       startedAt,
       leavesAt,
       endedAt,
-      reported,
+      stoppingAt,
       killed: killedAt !== undefined,
       exit: ended ?? null,
       paused,
       running: intersect(complement(paused, { from: startedAt, to: leavesAt })),
-      ways: whileIn('pass', 'delay'),
+      links: whileIn('pass', 'delay'),
       holds: whileIn('silent', 'silent-up', 'silent-down', 'delay'),
       leases: new Set(lines.flatMap(({ lease }) => lease ?? [])),
     };
   });
 }
 
-/** (a) No key for an app that is down or a program that is gone, beyond what a lease may live. */
+/** (a) No key for an app that is down or a program that is gone, beyond the time that a lease may live. */
 function* checkStale(view: View, slot: number): Generator<Violation> {
   for (const standing of view.standing[slot] ?? []) {
     if (!view.isOurs(standing.lease)) continue;
@@ -265,8 +267,8 @@ function* checkStale(view: View, slot: number): Generator<Violation> {
           slot,
           span: { from: span.from, to: span.to },
           message:
-            `the key under ${standing.lease} of ${owner?.name ?? 'an unknown program'} stood from ${view.time(span.from)} ` +
-            `to ${view.time(span.to)} without reason; even its lease must have been gone at ${view.time(deadline)}`,
+            `the key under ${standing.lease} of ${owner?.name ?? 'an unknown program'} existed from ${view.time(span.from)} ` +
+            `to ${view.time(span.to)} without a reason; its lease must have expired by ${view.time(deadline)}`,
         };
       }
     }
@@ -276,17 +278,17 @@ function* checkStale(view: View, slot: number): Generator<Violation> {
         invariant: 'late-withdrawal',
         slot,
         span,
-        message: `${owner.name} ran, reached etcd and left the key of an app that was down for ${ms(span)}, bound ${boundMs} ms`,
+        message: `${owner.name} ran, reached etcd and did not remove the key of an app that was down for ${ms(span)}, bound ${boundMs} ms`,
       };
     }
   }
 }
 
-/** The latest moment at which a lease that nobody renews on good ground after `since` may still live. */
+/** The latest moment at which a lease may still live if no check passes after `since`. */
 function expiryDeadline(view: View, since: number, owner: Process | undefined): number {
   const lastRenewal = since + detectionMs;
   let deadline = lastRenewal + expiryMs;
-  // What was sent in time may arrive late: through a way that held it, or from a program that was stopped meanwhile.
+  // What was sent in time may arrive late: through a link that held it, or from a program that was paused meanwhile.
   const late = owner ? [...owner.holds.flat(), ...owner.paused].filter(({ from }) => from < lastRenewal) : [];
   const unserved = complement(view.served, view.whole);
   const elections = view.elections.map(at => ({ from: at, to: at }));
@@ -297,7 +299,7 @@ function expiryDeadline(view: View, since: number, owner: Process | undefined): 
   return deadline;
 }
 
-/** (b) The key of an app that answers is there, soon after its program can reach etcd. */
+/** (b) The key of an app that answers exists soon after its program can reach etcd. */
 function* checkMissing(view: View, slot: number): Generator<Violation> {
   const right = (view.standing[slot] ?? []).filter(
     ({ lease, value }) => view.theirs.has(lease) || (lease !== '0' && value === 'running'),
@@ -311,14 +313,17 @@ function* checkMissing(view: View, slot: number): Generator<Violation> {
         slot,
         span,
         message:
-          `${process.name} ran, reached etcd and left the key of a healthy app away until ${view.time(span.to)}, ` +
-          `${ms(span)} after the last reason for it, bound ${boundMs} ms`,
+          `${process.name} ran, reached etcd and left a healthy app without its key until ${view.time(span.to)}, ` +
+          `${ms(span)} after the last reason, bound ${boundMs} ms`,
       };
     }
   }
 }
 
-/** What takes a key away, or keeps its program from renewing it, while one member can be used all the time. */
+/**
+ * The moments of events that remove a key, or keep its program from renewing it, while one member can be used all the
+ * time.
+ */
 function reasonsToBeMissing(view: View, process: Process): number[] {
   const { history } = view;
   return [
@@ -333,7 +338,7 @@ function reasonsToBeMissing(view: View, process: Process): number[] {
     .concat(view.stalls.map(({ to }) => to));
 }
 
-/** The stretches from the last reason to a key that is still missing beyond the bound. */
+/** The spans, longer than their bound, from the last reason until the key is right. */
 function* missingFor(
   view: View,
   process: Process,
@@ -349,14 +354,14 @@ function* missingFor(
         const quiet = { from: since - repairMs(0), to };
         const isQuiet = view.members.every(each => covers(view.usable(process, each), quiet));
         const boundMs = isQuiet ? quietRepairMs : repairMs(view.hangingOthers(process, member, span));
-        // Away for a moment is no more than late repair of what is another violation.
+        // A key that is missing for a moment is the late repair of another violation.
         if (to - since > boundMs && to - from > quietRepairMs) yield { span, boundMs };
       }
     }
   }
 }
 
-/** (c) Every delete has somebody who had the right to it. */
+/** (c) Every delete was made by a client that had the right to it. */
 function* checkDeletes(view: View, slot: number): Generator<Violation> {
   const others = ofKind(view.history, 'others').filter(fact => fact.slot === slot);
   for (const { at, lease, revision } of ofKind(view.history, 'delete').filter(fact => fact.slot === slot)) {
@@ -364,7 +369,7 @@ function* checkDeletes(view: View, slot: number): Generator<Violation> {
     const byOthers = near.some(
       ({ how, lease: other }) => how === 'delete' || (other === lease && lease !== '0'),
     );
-    if (byOthers || !view.isSure({ from: at, to: at })) continue;
+    if (byOthers || !view.isCertain({ from: at, to: at })) continue;
     const violation = (why: string): Violation => ({
       invariant: 'foreign-delete',
       slot,
@@ -372,18 +377,18 @@ function* checkDeletes(view: View, slot: number): Generator<Violation> {
       message: `revision ${revision} deleted the key under ${lease} at ${view.time(at)}: ${why}`,
     });
     if (!view.isOurs(lease)) {
-      yield violation('nobody but its owner may');
+      yield violation('only its owner may delete it');
       continue;
     }
     const owner = view.ownerOf(slot, lease);
-    // What it lived on before: a TTL and the time until a lease that ended is removed.
+    // The time that counts: a TTL, and the time until etcd removes a lease that has expired.
     const before = { from: at - settings.ttlMs - slackMs, to: at };
     if (owner && !hadReason(view, owner, lease, before))
-      yield violation(`its owner ${owner.name} was well and did not withdraw it`);
+      yield violation(`its owner ${owner.name} was healthy and did not withdraw it`);
   }
 }
 
-/** Whether the owner withdrew the lease, or could not keep it alive all the time. */
+/** Whether the owner withdrew the lease, or could not keep it alive for all of the time. */
 function hadReason(view: View, owner: Process, lease: string, before: Span): boolean {
   const around = { from: before.to - settings.ttlMs, to: before.to + 2 * slackMs };
   const withdrew = ofKind(view.history, 'line').some(
@@ -393,7 +398,7 @@ function hadReason(view: View, owner: Process, lease: string, before: Span): boo
       at <= around.to &&
       ((named === lease && message.startsWith('withdrawn')) || message.startsWith('app down')),
   );
-  // A member that hangs costs so much of a short TTL that the lease may be gone before the next one is tried.
+  // A member that hangs takes so much of a short TTL that the lease may be gone before the next member is tried.
   const well =
     covers(owner.running, before) &&
     covers(view.able[owner.slot] ?? [], before) &&
@@ -402,7 +407,7 @@ function hadReason(view: View, owner: Process, lease: string, before: Span): boo
   return withdrew || !well;
 }
 
-/** (d) Nothing is written for an app that was not asked since the key went, or not a moment ago. */
+/** (d) Nothing is written for an app that has not passed a check since the key was removed, or not a moment ago. */
 function* checkPuts(view: View, slot: number): Generator<Violation> {
   const passed = ofKind(view.history, 'asked').filter(fact => fact.slot === slot && fact.able);
   const passedWithin = (from: number, to: number): boolean => passed.some(({ at }) => from <= at && at <= to);
@@ -428,24 +433,28 @@ function* checkPuts(view: View, slot: number): Generator<Violation> {
       message: `revision ${revision} put the key under ${lease} of ${owner?.name ?? 'an unknown program'} at ${view.time(at)}: ${why}`,
     });
     if (sameOwner && !byOthers) {
-      const since = wentFor(view, owner, gone);
-      if (view.isSure({ from: since, to: at }) && !passedWithin(since - watchLagMs, at)) {
+      const since = checkNeededSince(view, owner, gone);
+      if (view.isCertain({ from: since, to: at }) && !passedWithin(since - watchLagMs, at)) {
         yield violation(since, `no check passed since it was deleted at ${view.time(gone.at)}`);
         continue;
       }
     }
-    // A request that was held on its way is as old as the silence.
+    // A request that a link held is as old as the silence of the link.
     const held = (owner?.holds.flat() ?? []).filter(span => touches([span], { from: at - staleMs, to: at }));
     const since = Math.min(at - staleMs, ...held.map(({ from }) => from - staleMs));
-    if (!passedWithin(since, at)) yield violation(since, 'no check passed for long before');
+    if (!passedWithin(since, at)) yield violation(since, 'no check passed for a long time before');
   }
 }
 
 /**
- * Since when a check must have passed before the key may come back: since it was deleted; or, where the owner withdrew
- * it, since it found the app down, for the withdrawal may have reached etcd long after.
+ * The moment after which a check must pass before the key may come back: the delete; or, if the owner withdrew the key,
+ * the moment when it found the app down, since the withdrawal may have reached etcd long after.
  */
-function wentFor(view: View, owner: Process, gone: { readonly at: number; readonly lease: string }): number {
+function checkNeededSince(
+  view: View,
+  owner: Process,
+  gone: { readonly at: number; readonly lease: string },
+): number {
   const lines = ofKind(view.history, 'line').filter(({ instance }) => instance === owner.name);
   const withdrew = lines.some(
     ({ message, lease }) => lease === gone.lease && message.startsWith('withdrawn'),
@@ -454,16 +463,16 @@ function wentFor(view: View, owner: Process, gone: { readonly at: number; readon
   return withdrew && down ? down.at : gone.at;
 }
 
-/** (e) Who is told to stop ends well and soon, and in quiet times leaves nothing; nobody else ends. */
+/** (e) A program that receives SIGTERM ends well and soon, and in quiet times leaves nothing. No other program ends. */
 function* checkEnd(view: View, process: Process): Generator<Violation> {
-  const { name, slot, reported, killed, exit, endedAt, leavesAt } = process;
+  const { name, slot, stoppingAt, killed, exit, endedAt, leavesAt } = process;
   const violation = (invariant: Invariant, message: string): Violation => ({
     invariant,
     slot,
     span: { from: leavesAt, to: endedAt },
     message: `${name} ${message}`,
   });
-  if (reported === null) {
+  if (stoppingAt === null) {
     if (!killed)
       yield violation('bad-end', `ended by itself with ${exit ? (exit.code ?? exit.signal) : 'nothing'}`);
     return;
@@ -471,18 +480,18 @@ function* checkEnd(view: View, process: Process): Generator<Violation> {
   if (exit?.code !== 0) {
     yield violation(
       'bad-end',
-      `was told to stop and ended with ${exit ? (exit.code ?? exit.signal) : 'nothing'}`,
+      `received SIGTERM and ended with ${exit ? (exit.code ?? exit.signal) : 'nothing'}`,
     );
     return;
   }
-  const stalled = intersect(view.stalls, [{ from: reported, to: endedAt }]);
+  const stalled = intersect(view.stalls, [{ from: stoppingAt, to: endedAt }]);
   const lostMs = stalled.reduce((sum, { from, to }) => sum + to - from, 0);
-  if (endedAt - reported > stopMs + lostMs)
-    yield violation('bad-end', `took ${ms({ from: reported, to: endedAt })} to stop, bound ${stopMs} ms`);
+  if (endedAt - stoppingAt > stopMs + lostMs)
+    yield violation('bad-end', `took ${ms({ from: stoppingAt, to: endedAt })} to stop, bound ${stopMs} ms`);
 
-  const quiet = { from: reported - settings.ttlMs, to: endedAt };
+  const quiet = { from: stoppingAt - settings.ttlMs, to: endedAt };
   const wasQuiet =
-    covers(process.running, { from: quiet.from, to: reported }) &&
+    covers(process.running, { from: quiet.from, to: stoppingAt }) &&
     view.members.every(member => covers(view.usable(process, member), quiet)) &&
     !touches(view.stalls, quiet);
   if (!wasQuiet) return;
@@ -494,8 +503,8 @@ function* checkEnd(view: View, process: Process): Generator<Violation> {
 
 const crashMarks = /unhandled|uncaught|internal error|^\s+at .+:\d+:\d+\)?$|\(node:\d+\)|FATAL ERROR/i;
 
-/** (e) Nobody speaks of a crash; and nobody calls an app down that answered. */
-function* checkWords(view: View, { name, slot }: Process): Generator<Violation> {
+/** (e) No program logs a crash, and none logs that an app is down that answered. */
+function* checkLines(view: View, { name, slot }: Process): Generator<Violation> {
   for (const { at, stream, text, message } of ofKind(view.history, 'line').filter(
     ({ instance }) => instance === name,
   )) {
@@ -505,10 +514,11 @@ function* checkWords(view: View, { name, slot }: Process): Generator<Violation> 
       span: { from: at, to: at },
       message: `${name} ${words}: ${text}`,
     });
-    if (stream === 'stderr' || crashMarks.test(text)) yield violation('crash', 'is not well');
+    if (stream === 'stderr' || crashMarks.test(text)) yield violation('crash', 'shows a crash');
     const asked = { from: at - settings.timeoutMs - slackMs, to: at };
-    const sure = covers(view.able[slot] ?? [], asked) && !touches(view.stalls, asked);
-    if (sure && message.startsWith('app down')) yield violation('false-verdict', 'called a healthy app down');
+    const isCertain = covers(view.able[slot] ?? [], asked) && !touches(view.stalls, asked);
+    if (isCertain && message.startsWith('app down'))
+      yield violation('false-verdict', 'reported a healthy app as down');
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * What happened in one run, as a list of facts on one clock (`performance.now()` milliseconds): what the app could do,
- * what the programs did and said, what etcd showed, and what was done to all of them. Facts judge nothing.
+ * What happened in one run, as a list of facts on one clock (`performance.now()` milliseconds): whether the app could
+ * answer, what the programs did and logged, what etcd showed, and the faults. Facts contain no judgement.
  */
 
 export type LinkMode = 'pass' | 'delay' | 'refuse' | 'silent' | 'silent-up' | 'silent-down';
@@ -9,25 +9,25 @@ export type LinkMode = 'pass' | 'delay' | 'refuse' | 'silent' | 'silent-up' | 's
 interface KeyChange<K extends string> {
   readonly kind: K;
   readonly slot: number;
-  /** Of the value, or of what was deleted, in 16 hexadecimal digits; '0' is none. */
+  /** The lease of the value, or of the deleted one, in 16 hexadecimal digits; '0' is none. */
   readonly lease: string;
   readonly value: string;
   readonly revision: number;
 }
 
 export type Fact = { readonly at: number } &
-  /** From now on the app answers well, or does not. */
+  /** From now on the app answers correctly, or does not. */
   (
     | { readonly kind: 'app'; readonly slot: number; readonly able: boolean }
-    /** A request arrived at the app while it was able to answer it well, or was not. */
+    /** A request arrived at the app while the app was able to answer it correctly, or was not. */
     | { readonly kind: 'asked'; readonly slot: number; readonly able: boolean }
     | {
         readonly kind: 'program';
         readonly slot: number;
         /** One process, unique in the run. */
         readonly instance: string;
-        /** `told`: to stop, by SIGTERM. `killed`: by us, with SIGKILL. */
-        readonly what: 'started' | 'paused' | 'resumed' | 'told' | 'killed';
+        /** `stopping`: received SIGTERM. `killed`: received SIGKILL from the test. */
+        readonly what: 'started' | 'paused' | 'resumed' | 'stopping' | 'killed';
       }
     | {
         readonly kind: 'ended';
@@ -36,7 +36,7 @@ export type Fact = { readonly at: number } &
         readonly code: number | null;
         readonly signal: string | null;
       }
-    /** A line of its log, or on standard error. */
+    /** A line of its log or of its standard error. */
     | {
         readonly kind: 'line';
         readonly slot: number;
@@ -51,7 +51,7 @@ export type Fact = { readonly at: number } &
     | KeyChange<'delete'>
     /** The only member lost its data: every key is gone. */
     | { readonly kind: 'wiped' }
-    /** A linearizable read that was asked of a member at `at` was answered at `until`, or was not answered well. */
+    /** A linearizable read, sent to a member at `at`, was answered at `until`, or failed. */
     | {
         readonly kind: 'pulse';
         readonly member: number;
@@ -59,21 +59,21 @@ export type Fact = { readonly at: number } &
         readonly ok: boolean;
         readonly term: number | null;
       }
-    /** The way from a program to a member; `pass` until told otherwise. */
+    /** The link from a program to a member; `pass` until the first of these facts. */
     | { readonly kind: 'link'; readonly instance: string; readonly member: number; readonly mode: LinkMode }
     | { readonly kind: 'nospace'; readonly on: boolean }
-    /** Somebody else changed the key or revoked a lease, somewhere between `at` and `until`. */
+    /** Another client changed the key or revoked a lease, some time between `at` and `until`. */
     | {
         readonly kind: 'others';
         readonly slot: number;
         readonly how: 'revoke' | 'delete' | 'overwrite' | 'take' | 'leave';
         readonly until: number;
-        /** What was revoked; the lease of theirs under which they took the key, or which they gave back. */
+        /** The revoked lease; or the lease under which the other client took the key, or that it gave back. */
         readonly lease: string | null;
       }
-    /** The process that records this did not run until `until`: nothing that needs an answer in time is sure. */
+    /** The recording process did not run until `until`: nothing that needs an answer in time is certain. */
     | { readonly kind: 'stall'; readonly until: number }
-    /** For people: what the run did. */
+    /** What the run did, for readers. */
     | { readonly kind: 'note'; readonly text: string }
   );
 
@@ -90,15 +90,15 @@ export function ofKind<K extends Fact['kind']>({ facts }: History, kind: K): Ext
   return facts.filter((fact): fact is Extract<Fact, { kind: K }> => fact.kind === kind);
 }
 
-/** The part of a history that a person needs to see what went wrong, one line a fact. */
+/** The part of a history that shows what went wrong, one line a fact. */
 export function renderWindow(history: History, from: number, to: number, slot: number | null): string {
   const lastPulse = new Map<number, boolean>();
   return history.facts
     .filter(fact => {
       if (fact.kind !== 'pulse') return isOf(fact, slot);
-      const isNews = (lastPulse.get(fact.member) ?? true) !== fact.ok;
+      const hasChanged = (lastPulse.get(fact.member) ?? true) !== fact.ok;
       lastPulse.set(fact.member, fact.ok);
-      return isNews;
+      return hasChanged;
     })
     .filter(fact => from <= fact.at && fact.at <= to)
     .map(fact => `${((fact.at - history.startedAt) / 1000).toFixed(3).padStart(9)}  ${renderFact(fact)}`)
@@ -116,13 +116,13 @@ function renderFact(fact: Fact): string {
     case 'app':
       return `app ${fact.slot} ${fact.able ? 'answers' : 'does not answer'}`;
     case 'asked':
-      return `app ${fact.slot} is asked${fact.able ? '' : ' and cannot answer'}`;
+      return `app ${fact.slot} receives a request${fact.able ? '' : ' and cannot answer'}`;
     case 'program':
       return `program ${fact.instance} ${fact.what}`;
     case 'ended':
       return `program ${fact.instance} ended with ${fact.code ?? fact.signal}`;
     case 'line':
-      return `program ${fact.instance} ${fact.stream === 'log' ? 'says' : 'writes on stderr'}: ${fact.text}`;
+      return `program ${fact.instance} ${fact.stream === 'log' ? 'logs' : 'writes to stderr'}: ${fact.text}`;
     case 'put':
       return `key ${fact.slot} put under ${fact.lease}: ${fact.value} (revision ${fact.revision})`;
     case 'delete':
@@ -136,7 +136,7 @@ function renderFact(fact: Fact): string {
     case 'nospace':
       return `NOSPACE ${fact.on ? 'raised' : 'disarmed'}`;
     case 'others':
-      return `others ${fact.how} key ${fact.slot}${fact.lease ? `, lease ${fact.lease}` : ''} within ${Math.round(fact.until - fact.at)} ms`;
+      return `another client: ${fact.how} key ${fact.slot}${fact.lease ? `, lease ${fact.lease}` : ''} within ${Math.round(fact.until - fact.at)} ms`;
     case 'stall':
       return `the recorder itself did not run for ${Math.round(fact.until - fact.at)} ms`;
     case 'note':

@@ -1,4 +1,4 @@
-/** The schedules: one seed is one schedule, within its shape, and all faults are drawn by some seed. */
+/** Schedules: one seed is one schedule, within its shape, and every fault is drawn by some seed. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
@@ -17,12 +17,12 @@ const drawn = ([1, 3, 5] as const).flatMap(members =>
 );
 
 describe('a schedule', () => {
-  it('is the same for the same seed and another for another', () => {
+  it('is the same for one seed, and different for another seed', () => {
     assert.deepEqual(drawSchedule(7, usualShape), drawSchedule(7, usualShape));
     assert.notDeepEqual(drawSchedule(7, usualShape).tracks, drawSchedule(8, usualShape).tracks);
   });
 
-  it('leaves the calm alone, and no step of a track begins before the last is over', () => {
+  it('has no step in the calm, and no step of a track begins before the one before it is over', () => {
     for (const { tracks, endMs, calmMs } of drawn) {
       for (const { steps } of tracks) {
         for (const [index, { atMs, forMs }] of steps.entries()) {
@@ -34,7 +34,7 @@ describe('a schedule', () => {
     }
   });
 
-  it('names only members and slots that are there', () => {
+  it('names only members and slots that exist', () => {
     for (const { tracks, members, slots } of drawn) {
       for (const { fault } of tracks.flatMap(({ steps }) => steps)) {
         if ('member' in fault) assert.ok(fault.member < members);

@@ -1,6 +1,6 @@
 /**
- * Draws a schedule of faults from a seed: storms, in which every part of the system has its own troubles at the same
- * time, and calms, in which all must come right again. Pure: one seed is one schedule, on every machine.
+ * Draws a schedule of faults from a seed: storms, in which every part of the system has its own faults at the same
+ * time, and calms, in which everything must become right again. Pure: one seed is one schedule, on every machine.
  */
 import type { Auth } from '../support/auth.ts';
 
@@ -9,23 +9,25 @@ export type LinkTrouble = 'refuse' | 'silent' | 'silent-up' | 'silent-down' | { 
 export type Tempo = 'quick' | 'lasting';
 
 export type Fault =
-  /** One member: killed and started again, stopped and continued, cut off from its peers, replaced by an empty one. */
+  /**
+   * One member is killed and started again, paused and resumed, cut off from its peers, or replaced by an empty one.
+   */
   | {
       readonly kind: 'member';
       readonly how: 'kill' | 'pause' | 'isolate' | 'replace';
       readonly member: number;
     }
-  /** Whoever leads at that moment. */
+  /** The member that leads at that moment. */
   | { readonly kind: 'leader'; readonly how: 'kill' | 'pause' | 'isolate' }
-  /** So many members, from `first` on, that the rest is no majority. */
+  /** So many members, beginning with `first`, that the rest is not a majority. */
   | { readonly kind: 'quorum'; readonly how: 'kill' | 'pause' | 'isolate'; readonly first: number }
-  /** A single member comes back without its data. */
+  /** The only member comes back without its data. */
   | { readonly kind: 'wipe' }
   | { readonly kind: 'compact' }
   | { readonly kind: 'nospace' }
-  /** Every token becomes one of the past: another user is added, or the program's password is set to what it was. */
+  /** All tokens become invalid: a user is added, or the program's password is set again to the same value. */
   | { readonly kind: 'auth'; readonly how: 'user' | 'password' }
-  /** The way from one program to these members. */
+  /** The links from one program to these members. */
   | {
       readonly kind: 'link';
       readonly slot: number;
@@ -33,10 +35,13 @@ export type Fault =
       readonly trouble: LinkTrouble;
     }
   | { readonly kind: 'app'; readonly slot: number; readonly how: 'crash' | 'hang' | 'error' }
-  /** `successor`: another takes the address `overlapMs` before (negative: after) the old one is told to stop. */
+  /** `successor`: another takes the address `overlapMs` before (negative: after) the old one receives SIGTERM. */
   | { readonly kind: 'program'; readonly slot: number; readonly how: 'pause' | 'restart' | 'kill' }
   | { readonly kind: 'program'; readonly slot: number; readonly how: 'successor'; readonly overlapMs: number }
-  /** What others do to the key: revoke our lease, delete it, write over it without a lease or under a lease of theirs. */
+  /**
+   * What another client does to the key: revokes its lease, deletes it, or overwrites it without a lease or under its
+   * own.
+   */
   | {
       readonly kind: 'others';
       readonly slot: number;
@@ -46,12 +51,12 @@ export type Fault =
 export interface ScheduleStep {
   /** When it begins, in milliseconds from the start of the run. */
   readonly atMs: number;
-  /** How long it lasts; 0 for what happens at once. */
+  /** How long it lasts; 0 if it is over at once. */
   readonly forMs: number;
   readonly fault: Fault;
 }
 
-/** Steps that follow one another; different tracks go on at the same time. */
+/** Steps one after the other. Different tracks run at the same time. */
 export interface Track {
   readonly name: string;
   readonly steps: readonly ScheduleStep[];
@@ -61,11 +66,11 @@ export interface Shape {
   readonly members: 1 | 3 | 5;
   readonly auth: Auth;
   /**
-   * `lasting`: faults, storms and the quiet between faults are three times as long, and fewer parts have troubles: what
-   * is over before its bound shows nothing, and nor does what is hidden behind another fault.
+   * `lasting`: faults, storms and the quiet between faults are three times as long, and fewer parts have faults. A
+   * fault that is over before its bound shows nothing, and neither does one that is hidden behind another fault.
    */
   readonly tempo: Tempo;
-  /** How many addresses, each with its app and its program. */
+  /** Number of addresses, each with its app and its program. */
   readonly slots: number;
   readonly storms: number;
   readonly stormMs: number;
@@ -90,7 +95,7 @@ export const usualShape: Shape = {
   calmMs: 13_000,
 };
 
-/** Before the first storm every program has registered. */
+/** By the first storm every program has registered. */
 const startMs = 3000;
 
 export function drawSchedule(seed: number, shape: Shape): Schedule {
@@ -102,11 +107,11 @@ export function drawSchedule(seed: number, shape: Shape): Schedule {
     from: startMs + index * cycleMs,
     to: startMs + index * cycleMs + stormMs,
   }));
-  // Not every schedule has every fault: what is rare beside many others is common alone.
+  // Not every schedule has every fault, so that some schedules consist of faults that are rare in the others.
   const tracks = tracksOf(shape)
     .map(({ name, quietMs, kinds }) => {
-      const chosen = kinds.filter(() => dice.random(0.6));
-      const active = dice.random(shape.tempo === 'lasting' ? 0.4 : 0.75) && chosen.length > 0;
+      const chosen = kinds.filter(() => dice.happens(0.6));
+      const active = dice.happens(shape.tempo === 'lasting' ? 0.4 : 0.75) && chosen.length > 0;
       const steps = active ? storms.flatMap(storm => fill(dice, storm, quietMs, chosen, times)) : [];
       return { name, steps };
     })
@@ -114,7 +119,7 @@ export function drawSchedule(seed: number, shape: Shape): Schedule {
   return { ...shape, seed, tracks, endMs: startMs + shape.storms * cycleMs };
 }
 
-/** A kind of fault: how long it lasts (milliseconds, least and most) and what it is. */
+/** A kind of fault: how long it lasts (in ms, least and most) and what it is. */
 interface Kind {
   readonly lasts: readonly [number, number];
   readonly draw: (dice: Dice) => Fault;
@@ -122,7 +127,7 @@ interface Kind {
 
 interface TrackPlan {
   readonly name: string;
-  /** The quiet before each step, in milliseconds, least and most. */
+  /** The quiet time before each step, in ms, least and most. */
   readonly quietMs: readonly [number, number];
   readonly kinds: readonly Kind[];
 }
@@ -133,7 +138,7 @@ function tracksOf(shape: Shape): TrackPlan[] {
     {
       name: 'etcd',
       quietMs: [500, 4000],
-      kinds: shape.members === 1 ? aloneKinds : clusterKinds(shape.members),
+      kinds: shape.members === 1 ? singleMemberKinds : clusterKinds(shape.members),
     },
     ...(shape.auth === 'none' ? [] : [{ name: 'auth', quietMs: [1000, 10_000] as const, kinds: authKinds }]),
     ...slots.flatMap(slot => [
@@ -145,14 +150,14 @@ function tracksOf(shape: Shape): TrackPlan[] {
   ];
 }
 
-/** Shorter and longer than a TTL of 5 s. */
+/** Shorter than a TTL of 5 s, and longer. */
 const briefly = [300, 4000] as const;
 const long = [6000, 12_000] as const;
 const atOnce = [0, 0] as const;
 
 const always = (lasts: Kind['lasts'], fault: Fault): Kind => ({ lasts, draw: () => fault });
 
-const aloneKinds: readonly Kind[] = [
+const singleMemberKinds: readonly Kind[] = [
   always(briefly, { kind: 'member', how: 'kill', member: 0 }),
   always(long, { kind: 'member', how: 'kill', member: 0 }),
   always(briefly, { kind: 'member', how: 'pause', member: 0 }),
@@ -238,7 +243,7 @@ function othersKinds(slot: number): Kind[] {
   ];
 }
 
-/** Steps until the storm is over; none goes on into the calm. */
+/** Steps until the storm is over. None lasts into the calm. */
 function fill(
   dice: Dice,
   storm: { readonly from: number; readonly to: number },
@@ -274,11 +279,11 @@ class Dice {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  random(probability: number): boolean {
+  happens(probability: number): boolean {
     return this.next() < probability;
   }
 
-  /** A whole number from 0 up to and without `limit`. */
+  /** A whole number from 0 to `limit` - 1. */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }
@@ -291,16 +296,16 @@ class Dice {
     return choices[this.below(choices.length)] as T;
   }
 
-  /** Some of the numbers below `limit`, one at least; all of them in one case of three. */
+  /** Some of the numbers below `limit`, at least one; all of them in one case of three. */
   some(limit: number): number[] {
     const all = Array.from({ length: limit }, (_, number) => number);
-    if (this.random(1 / 3)) return all;
-    const some = all.filter(() => this.random(0.5));
+    if (this.happens(1 / 3)) return all;
+    const some = all.filter(() => this.happens(0.5));
     return some.length > 0 ? some : [this.below(limit)];
   }
 }
 
-/** One line for people. */
+/** The fault in one line. */
 export function describeFault(fault: Fault): string {
   switch (fault.kind) {
     case 'member':
@@ -316,10 +321,10 @@ export function describeFault(fault: Fault): string {
     case 'nospace':
       return 'raise NOSPACE';
     case 'auth':
-      return `change the users (${fault.how})`;
+      return `change users (${fault.how})`;
     case 'link': {
       const trouble =
-        typeof fault.trouble === 'string' ? fault.trouble : `late by ${fault.trouble.delayMs} ms`;
+        typeof fault.trouble === 'string' ? fault.trouble : `delayed by ${fault.trouble.delayMs} ms`;
       return `links of ${fault.slot} to members ${fault.members.join(' ')}: ${trouble}`;
     }
     case 'app':
@@ -327,6 +332,6 @@ export function describeFault(fault: Fault): string {
     case 'program':
       return `program ${fault.slot}: ${fault.how}${fault.how === 'successor' ? ` (overlap ${fault.overlapMs} ms)` : ''}`;
     case 'others':
-      return `others ${fault.how} key ${fault.slot}`;
+      return `another client: ${fault.how} key ${fault.slot}`;
   }
 }

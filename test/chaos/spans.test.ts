@@ -7,16 +7,16 @@ import { complement, covers, intersect, touches, union, whileOn, type Span } fro
 const spans = (...pairs: [number, number][]): Span[] => pairs.map(([from, to]) => ({ from, to }));
 
 describe('spans', () => {
-  it('join what meets and drop what is empty', () => {
+  it('join spans that meet, and drop empty ones', () => {
     assert.deepEqual(union(spans([5, 8], [0, 2]), spans([2, 3], [9, 9])), spans([0, 3], [5, 8]));
   });
 
-  it('cut to what all cover', () => {
+  it('intersect to the time that all cover', () => {
     assert.deepEqual(intersect(spans([0, 10]), spans([2, 4], [6, 20]), spans([3, 7])), spans([3, 4], [6, 7]));
     assert.deepEqual(intersect(spans([0, 1]), []), []);
   });
 
-  it('leave what is not covered', () => {
+  it('complement to the time that is not covered', () => {
     assert.deepEqual(complement(spans([2, 4], [8, 20]), { from: 0, to: 10 }), spans([0, 2], [4, 8]));
     assert.deepEqual(complement([], { from: 0, to: 1 }), spans([0, 1]));
     assert.deepEqual(complement(spans([-5, 20]), { from: 0, to: 10 }), []);

@@ -1,14 +1,14 @@
 /**
- * Arithmetic on stretches of time. A list of spans is always in order, without overlaps and without empty ones.
+ * Arithmetic with spans of time. A list of spans is always sorted, without overlaps and without empty spans.
  */
 
-/** From `from` up to and without `to`, in milliseconds. */
+/** From `from` to `to`, in ms; `to` is excluded. */
 export interface Span {
   readonly from: number;
   readonly to: number;
 }
 
-/** The list that covers what any of these covers. */
+/** The time that any of the lists covers. */
 export function union(...lists: readonly (readonly Span[])[]): Span[] {
   const joined: { from: number; to: number }[] = [];
   const sorted = lists
@@ -23,7 +23,7 @@ export function union(...lists: readonly (readonly Span[])[]): Span[] {
   return joined;
 }
 
-/** What all of these cover. */
+/** The time that all of the lists cover. */
 export function intersect(first: readonly Span[], ...others: readonly (readonly Span[])[]): Span[] {
   return others.reduce<Span[]>(
     (left, right) =>
@@ -34,7 +34,7 @@ export function intersect(first: readonly Span[], ...others: readonly (readonly 
   );
 }
 
-/** What `within` covers and `spans` does not. */
+/** The time that `within` covers and `spans` does not. */
 export function complement(spans: readonly Span[], within: Span): Span[] {
   const gaps: Span[] = [];
   let from = within.from;
@@ -46,7 +46,7 @@ export function complement(spans: readonly Span[], within: Span): Span[] {
   return union(gaps);
 }
 
-/** Where a switch was on, from the times at which it was set; what it was set to last stays until `end`. */
+/** When a switch was on, from the times at which it was set. The last setting holds until `end`. */
 export function whileOn(
   settings: readonly { readonly at: number; readonly on: boolean }[],
   end: number,

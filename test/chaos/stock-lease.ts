@@ -1,6 +1,6 @@
 /**
  * The same job done in the way that the etcd3 package suggests: its own `Lease`, a put when the app passes, a delete
- * when it fails. It exists to be caught: a checker that finds nothing here finds nothing anywhere.
+ * when the app fails. It exists to be caught: a checker that finds nothing here finds nothing anywhere.
  */
 import { Etcd3, type Lease } from 'etcd3';
 
@@ -23,7 +23,7 @@ function say(message: string, fields = ''): void {
   console.log(`level=info msg=${JSON.stringify(message)} ${fields}`);
 }
 
-async function answers(): Promise<boolean> {
+async function appAnswers(): Promise<boolean> {
   try {
     const { ok } = await fetch(`http://127.0.0.1:${variable('PORT')}/`, {
       signal: AbortSignal.timeout(timeoutMs),
@@ -56,7 +56,7 @@ async function unregister(): Promise<void> {
 async function loop(): Promise<void> {
   let busy = false;
   while (!stop.signal.aborted) {
-    const isUp = await answers();
+    const isUp = await appAnswers();
     if (isUp !== state.registered && !busy && !stop.signal.aborted) {
       busy = true;
       const work = isUp ? register() : unregister();

@@ -1,6 +1,6 @@
 /**
- * Carries a schedule out on real parts: etcd members, apps, and the built program as processes, each with fault
- * proxies of its own to every member. What happens becomes facts; whether it was right is not asked here.
+ * Runs a schedule on real parts: etcd members, apps, and the built program as processes, each process with its own
+ * fault proxies to every member. Records what happens as facts, and does not judge them.
  */
 import { type App, startApp } from '../support/app.ts';
 import { ask, encode, leaseHex } from '../support/etcd-gateway.ts';
@@ -15,24 +15,24 @@ import type { Fact, History, LinkMode } from './history.ts';
 import { describeFault, type Fault, type LinkTrouble, type Schedule, type Track } from './schedule.ts';
 
 export interface WorldOptions {
-  /** The script that is run as the program. `dist/dockreg.js` of this repository when left out. */
+  /** The script to run as the program. Default: `dist/dockreg.js` of this repository. */
   readonly entry?: string | undefined;
-  /** Told of every step when it begins. */
+  /** Receives a line for every step when it begins. */
   readonly say?: ((text: string) => void) | undefined;
 }
 
 const prefix = '/service/';
-/** Milliseconds between two reads that show whether a member serves, and how long one may take. */
+/** The time between two reads that show whether a member serves, and the limit of one, in ms. */
 const pulseEveryMs = 250;
 const pulseLimitMs = 1000;
-/** How long we wait for an end that the checker will judge, in milliseconds. */
+/** How long to wait for the end of a program, in ms. The checker judges how long it took. */
 const endingMs = 15_000;
-/** No run is longer, in milliseconds. */
+/** No run is longer, in ms. */
 const runLimitMs = 3_600_000;
-/** A request of others that failed may still be carried out for so long, in milliseconds: etcd's own request timeout. */
+/** How long etcd may still carry out a failed request of another client, in ms: etcd's own request timeout. */
 const afterlifeMs = 8000;
 
-/** Runs a schedule from an empty cluster to the end of all programs. Everything that was started is gone afterwards. */
+/** Runs a schedule from an empty cluster to the end of all programs. Ends everything that it has started. */
 export async function runSchedule(schedule: Schedule, options: WorldOptions = {}): Promise<History> {
   const { members, auth } = schedule;
   const { extraArgs, remove } = await tokenArguments(auth);
@@ -57,7 +57,7 @@ interface Slot {
   readonly key: string;
   readonly address: string;
   readonly app: App;
-  /** Processes that have not ended, the newest last. */
+  /** The processes that run, the newest last. */
   readonly instances: Instance[];
   count: number;
 }
@@ -70,7 +70,7 @@ class World {
   readonly #slots: Slot[] = [];
   readonly #all: { readonly slot: Slot; readonly instance: Instance }[] = [];
   readonly #ended = new AbortController();
-  /** By member: what it last gave us for our password. */
+  /** By member: the last token that it gave the test. */
   readonly #tokens = new Map<number, string>();
   #watcher: Watcher | undefined;
   #startedAt = 0;
@@ -94,12 +94,12 @@ class World {
     this.#startedAt = performance.now();
     for (const { index } of this.#slots) this.#note({ kind: 'app', slot: index, able: true });
     const pulses = this.#etcd.members.map(member => this.#takePulse(member));
-    const stalls = this.#watchOurselves();
+    const stalls = this.#recordStalls();
     await Promise.all(this.#slots.map(slot => this.#startInstance(slot)));
     await Promise.all(tracks.map(track => this.#play(track)));
     await this.#until(endMs);
     await this.#stopAll();
-    await this.#seeAll(watcher);
+    await this.#awaitLastChange(watcher);
     const endedAt = performance.now();
     this.#ended.abort();
     await Promise.all([...pulses, stalls]);
@@ -150,7 +150,7 @@ class World {
     }
   }
 
-  /** Does it. Answers what undoes it, if it lasts. */
+  /** Resolves with a function that ends the fault, if the fault lasts. */
   async #begin(fault: Fault): Promise<(() => Promise<void>) | undefined> {
     switch (fault.kind) {
       case 'member':
@@ -237,7 +237,7 @@ class World {
   }
 
   async #compact(): Promise<undefined> {
-    // Not beyond what our own watcher has seen, or the history would have a hole.
+    // Not beyond what the watcher has observed, or the history would have a hole.
     const revision = this.#watcher?.events.at(-1)?.modRevision;
     if (revision !== undefined) await this.#ask('/v3/kv/compaction', { revision: String(revision) });
   }
@@ -259,7 +259,7 @@ class World {
     return disarm;
   }
 
-  // The program and its surroundings
+  // The program, its links and its app
 
   async #startInstance(slot: Slot): Promise<Instance> {
     const name = `${slot.index}.${++slot.count}`;
@@ -281,7 +281,7 @@ class World {
     this.#all.push({ slot, instance });
     slot.instances.push(instance);
     void this.#awaitEnd(slot, instance);
-    // Before that line a SIGTERM would meet Node and not the program.
+    // Before that line a SIGTERM reaches Node and not the program.
     const started = await program.waitForLine('started', 20_000);
     this.#note({ kind: 'program', slot: slot.index, instance: name, what: 'started' }, started.at);
     return instance;
@@ -295,8 +295,8 @@ class World {
     for (const proxy of proxies) proxy.close();
   }
 
-  async #tellToStop(slot: Slot, { name, program }: Instance): Promise<void> {
-    this.#note({ kind: 'program', slot: slot.index, instance: name, what: 'told' });
+  async #terminate(slot: Slot, { name, program }: Instance): Promise<void> {
+    this.#note({ kind: 'program', slot: slot.index, instance: name, what: 'stopping' });
     program.signal('SIGTERM');
     await program.exitWithin(endingMs).catch(() => this.#kill(slot, { name, program }));
   }
@@ -328,7 +328,7 @@ class World {
           await Promise.resolve();
         };
       case 'restart':
-        await this.#tellToStop(slot, current);
+        await this.#terminate(slot, current);
         return restart;
       case 'kill':
         await this.#kill(slot, current);
@@ -341,7 +341,7 @@ class World {
         };
         const leave = async (): Promise<void> => {
           await pause(oldWaitMs);
-          await this.#tellToStop(slot, current);
+          await this.#terminate(slot, current);
         };
         await Promise.all([take(), leave()]);
         return undefined;
@@ -354,7 +354,7 @@ class World {
     members: readonly number[],
     trouble: LinkTrouble,
   ): Promise<() => Promise<void>> {
-    // A program that starts meanwhile is another container: its ways are its own.
+    // A program that starts meanwhile is another container with its own links.
     const instances = [...slot.instances];
     const set = async (mode: LinkTrouble | 'pass'): Promise<void> => {
       for (const { name, proxies, program } of instances) {
@@ -383,7 +383,7 @@ class World {
     };
   }
 
-  // Others
+  // Other clients
 
   async #meddle(
     slot: Slot,
@@ -443,7 +443,7 @@ class World {
     }
   }
 
-  /** Asks one running member after the other, once. */
+  /** Sends a request to one running member after the other, once each. */
   async #ask<T>(path: string, body: object): Promise<T> {
     let last: unknown = new Error('no member runs');
     for (const member of this.#etcd.members) {
@@ -470,7 +470,7 @@ class World {
     }
   }
 
-  /** What must be undone is asked for until it is, or until it is long too late. */
+  /** Repeats a request until it succeeds, or until it is far too late. */
   async #insist(path: string, body: object): Promise<void> {
     await eventually(
       path,
@@ -487,7 +487,7 @@ class World {
     );
   }
 
-  // Looking
+  // Observation
 
   async #takePulse(member: EtcdMember): Promise<void> {
     const { signal } = this.#ended;
@@ -512,7 +512,7 @@ class World {
     }
   }
 
-  async #watchOurselves(): Promise<void> {
+  async #recordStalls(): Promise<void> {
     const { signal } = this.#ended;
     let before = performance.now();
     while (!signal.aborted) {
@@ -525,13 +525,13 @@ class World {
 
   async #stopAll(): Promise<void> {
     const running = this.#slots.flatMap(slot => slot.instances.map(instance => ({ slot, instance })));
-    await Promise.all(running.map(({ slot, instance }) => this.#tellToStop(slot, instance)));
+    await Promise.all(running.map(({ slot, instance }) => this.#terminate(slot, instance)));
   }
 
-  /** Waits until the watcher has seen the last change. */
-  async #seeAll(watcher: Watcher): Promise<void> {
+  /** Waits until the watcher has observed the last change. */
+  async #awaitLastChange(watcher: Watcher): Promise<void> {
     const revision = await this.#etcd.revision();
-    // The very last change may have been of another key, or none since a wipe.
+    // The last change may be one of another key, or there may be none since a wipe.
     const observed = (): boolean => (watcher.events.at(-1)?.modRevision ?? 0) >= revision;
     await eventually('the last change', observed, { timeoutMs: 1000 }).catch(() => undefined);
   }

@@ -1,4 +1,4 @@
-/** --layout grpc as a real client reads it: gRPC for Go with etcd's own resolver, before two apps with dockreg beside. */
+/** --layout grpc with a real client: gRPC for Go with etcd's own resolver, in front of two apps with dockreg. */
 import assert from 'node:assert/strict';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
@@ -52,7 +52,7 @@ async function startInstance(
   return { app, answer: `${address} SERVING`, program };
 }
 
-/** What the client got, asking so many times. */
+/** The answers to that many requests of the client. */
 async function ask(times: number): Promise<string[]> {
   const since = answers.entries.length;
   client.process.stdin!.write('\n'.repeat(times));
@@ -60,10 +60,10 @@ async function ask(times: number): Promise<string[]> {
   return answers.entries.slice(since);
 }
 
-/** Resolves with the milliseconds until the client asks these and no others. */
-async function asks(...wanted: string[]): Promise<number> {
+/** Resolves with the milliseconds until the client uses exactly these instances. */
+async function uses(...wanted: string[]): Promise<number> {
   const from = performance.now();
-  await eventually('the instances that are wanted', async () => {
+  await eventually('the expected instances', async () => {
     assert.deepEqual([...new Set(await ask(8))].toSorted(), wanted.toSorted());
     return true;
   });
@@ -71,35 +71,35 @@ async function asks(...wanted: string[]): Promise<number> {
 }
 
 describe('a gRPC client in Go', () => {
-  it('asks each instance in turn, with metadata and without, as they come and go', async t => {
+  it('asks each instance in turn, with and without metadata, as they come and go', async t => {
     const a = await startInstance();
-    await asks(a.answer);
+    await uses(a.answer);
     const b = await startInstance('--weight', '50', '--zone', 'eu-1', '--meta', 'version=2.1');
-    t.diagnostic(`a new instance is asked after ${Math.round(await asks(a.answer, b.answer))} ms`);
+    t.diagnostic(`a new instance is used after ${Math.round(await uses(a.answer, b.answer))} ms`);
     b.app.setServing(false);
-    t.diagnostic(`one that fails is asked no more after ${Math.round(await asks(a.answer))} ms`);
+    t.diagnostic(`one that fails is no longer used after ${Math.round(await uses(a.answer))} ms`);
     b.app.setServing(true);
-    await asks(a.answer, b.answer);
+    await uses(a.answer, b.answer);
     a.app.close();
-    t.diagnostic(`one that has crashed is asked no more after ${Math.round(await asks(b.answer))} ms`);
+    t.diagnostic(`one that has crashed is no longer used after ${Math.round(await uses(b.answer))} ms`);
   });
 
-  it('goes on with those that it knows while etcd is gone, and is in step when it is back', async () => {
+  it('keeps its instances while etcd is away, and is in step when etcd is back', async () => {
     const [member] = etcd.members;
     const c = await startInstance();
     const b = (await ask(8)).find(answer => answer !== c.answer) ?? '';
-    await asks(b, c.answer);
+    await uses(b, c.answer);
     await member!.kill();
     assert.deepEqual([...new Set(await ask(8))].toSorted(), [b, c.answer].toSorted());
     await member!.start();
     await c.program.stop();
-    await asks(b);
+    await uses(b);
   });
 
-  it('skips what is no record of an instance', async () => {
+  it('skips a key that is not a record of an instance', async () => {
     const [b = ''] = await ask(1);
     await etcd.ctl(['put', 'web/stray', 'no JSON']);
     const d = await startInstance();
-    await asks(b, d.answer);
+    await uses(b, d.answer);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * However a container is started, it finds itself and where others reach it, on a real Docker Engine. All containers run
- * at once, so that one which takes itself for another would be registered as that. Runs in the bed (bed.sh).
+ * However a container is started, dockreg finds it and its address, on a real Docker Engine. All containers run at
+ * once, so that one that mistakes itself for another would be registered as that one. Runs in the bed (bed.sh).
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -10,7 +10,7 @@ import { exampleOptions, logsOf } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
 
-/** The host's and the switch's in a network of IPv6 beside the bed's own. */
+/** The addresses of the host and the switch in an IPv6 network beside the bed's own. */
 const [hostSix, lanSix] = ['fd00:1::101', 'fd00:1::1'];
 
 let host: Host;
@@ -18,15 +18,15 @@ let etcd: EtcdCluster;
 let watcher: Watcher;
 
 interface Case {
-  /** `docker run` has these; `--publish 8000` when left out. */
+  /** Options of `docker run`. Default: `--publish 8000`. */
   readonly options?: readonly string[];
-  /** The host's address as `--ip` when left out. */
+  /** Default: the host's address as `--ip`. */
   readonly variables?: Readonly<Record<string, string>>;
-  /** A network that it is connected to besides. */
+  /** A further network that it is connected to. */
   readonly second?: string;
-  /** Whose network it is on, if not its own. */
+  /** The container whose network it uses. Default: its own. */
   readonly owner?: string;
-  /** The address where it must be registered. The mapped port on all IPv4 addresses of the host when left out. */
+  /** The address where it must be registered. Default: the mapped port on all IPv4 addresses of the host. */
   readonly address?: (container: string) => string | Promise<string>;
 }
 
@@ -91,7 +91,7 @@ const containers = Object.entries(cases).map(([name, options], at) => ({ name, i
 before(async () => {
   host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
   await loadImages(host);
-  // Without `nodad` the kernel would first look whether somebody else has the address.
+  // Without `nodad` the kernel would first check whether another host has the address.
   await host.run('ip', ['addr', 'add', `${hostSix}/64`, 'dev', 'eth0', 'nodad']);
   await run('ip', ['addr', 'add', `${lanSix}/64`, 'dev', 'lan', 'nodad']);
   await host.docker(['network', 'create', '--subnet', '172.30.0.0/24', 'backend']);
@@ -100,13 +100,13 @@ before(async () => {
     ...['network', 'create', '--driver', 'macvlan', '--opt', 'parent=eth0', '--subnet', '10.1.0.0/24'],
     ...['--gateway', lanAddress, '--ip-range', '10.1.0.208/28', 'wire'],
   ]);
-  // The bed reaches the host's bridges by the host.
+  // The bed reaches the host's bridges through the host.
   await run('ip', ['route', 'add', '172.30.1.0/24', 'via', host.ip]);
   await host.run('iptables', ['--insert', 'DOCKER-USER', '--jump', 'ACCEPT']);
 
   etcd = await startEtcd({ alsoListenOn: lanAddress });
   watcher = await etcd.watch('/service/');
-  // Docker counts the random ports of each family up by itself.
+  // Docker counts the random ports of each family separately.
   await runIdle('spacer', ['--publish', '0.0.0.0::8000']);
   await runIdle('owner', published);
   await Promise.all(containers.map(({ id, options }) => start(id, options)));

@@ -11,7 +11,7 @@ import { run, startHost, type Host } from '../support/lan.ts';
 import { eventually } from '../support/wait.ts';
 
 const file = fileURLToPath(new URL('../../../example-app/compose.yaml', import.meta.url));
-/** In place of the public image, which cannot be pulled in the bed: Debian's etcd at the same place. */
+/** Replaces the public image, which cannot be pulled in the bed: Debian's etcd at the same path. */
 const etcdImage = 'e2e:etcd';
 
 let host: Host;
@@ -42,7 +42,7 @@ async function keys(): Promise<string[]> {
   return list.split('\n').filter(Boolean).toSorted();
 }
 
-it('compose.yaml starts three instances that are registered, answer, and go when they are stopped', async () => {
+it('compose.yaml starts three instances that are registered, answer, and are removed when they are stopped', async () => {
   await compose('up', '--detach');
   const registered = await eventually(
     'three keys',

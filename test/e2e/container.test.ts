@@ -40,7 +40,7 @@ interface RunOptions {
   readonly command?: readonly string[];
 }
 
-/** `docker run` as the README says it. */
+/** `docker run` as in the README. */
 async function start(
   name: string,
   {
@@ -90,7 +90,7 @@ async function keyOf(name: string): Promise<string> {
   return `/service/${host.ip}:${await mappedPort(name)}`;
 }
 
-/** What the container's HEALTHCHECK found. */
+/** The result of the container's HEALTHCHECK. */
 function healthOf(name: string): Promise<string> {
   return host.docker(['inspect', '--format', '{{.State.Health.Status}}', name]);
 }
@@ -100,8 +100,8 @@ async function get(url: string): Promise<string> {
 }
 
 describe('a container of the example image', () => {
-  it('is found at its mapped port while it runs, and is gone at once when it is stopped', async () => {
-    // The defaults, as a user has them: interval 5 s, TTL 20 s.
+  it('is registered at its mapped port while it runs, and removed at once when it is stopped', async () => {
+    // The default settings: interval 5 s, TTL 20 s.
     await start('web', { env: { DOCKREG_INTERVAL: '5s', DOCKREG_TIMEOUT: '3s' } });
     const put = await watcher.next(({ type }) => type === 'put', 20_000);
     assert.equal(put.key, await keyOf('web'));
@@ -119,12 +119,12 @@ describe('a container of the example image', () => {
     const text = await logsOf(host, 'web');
     const order = ['withdrawn', 'msg=stopped', 'example: stopping'].map(part => text.indexOf(part));
     assert.ok(
-      order.every((place, at) => place > (order[at - 1] ?? 0)),
+      order.every((position, at) => position > (order[at - 1] ?? 0)),
       `dockreg stops before the app:\n${text}`,
     );
   });
 
-  it('loses its key when the app crashes, and has it again when supervisord has restarted it', async () => {
+  it('loses its key when the app crashes, and gets it back when supervisord has restarted the app', async () => {
     await start('web');
     const put = await watcher.next(({ type }) => type === 'put', 20_000);
     await get(`http://${put.key.slice('/service/'.length)}/play/crash?seconds=3`);
@@ -140,7 +140,7 @@ describe('a container of the example image', () => {
     assert.equal(gone.key, put.key);
   });
 
-  it('loses its key with its lease when it is paused, and has it again after', async () => {
+  it('loses its key with its lease when it is paused, and gets it back afterwards', async () => {
     await start('web', { env: { DOCKREG_TTL: '5s' } });
     const put = await watcher.next(({ type }) => type === 'put', 20_000);
     await host.docker(['pause', 'web']);
@@ -151,7 +151,7 @@ describe('a container of the example image', () => {
     assert.notEqual(back.lease, put.lease);
   });
 
-  it('moves its key when its network is connected anew', async () => {
+  it('moves its key when its network is connected again', async () => {
     await start('web');
     const { key, lease } = await watcher.next(({ type }) => type === 'put', 20_000);
     await host.docker(['network', 'disconnect', 'bridge', 'web']);
@@ -184,7 +184,7 @@ describe('a container of the example image', () => {
   });
 });
 
-describe('a container that is set up wrongly says so', () => {
+describe('a container with a wrong set-up says so', () => {
   const cases: [name: string, options: RunOptions, text: RegExp][] = [
     [
       'an exposed port that is not published',
@@ -226,8 +226,8 @@ describe('a container that is set up wrongly says so', () => {
   });
 });
 
-describe('the doctor', () => {
-  it('finds all well in a container that is registered', async () => {
+describe('doctor', () => {
+  it('finds no problem in a container that is registered', async () => {
     await start('web');
     const put = await watcher.next(({ type }) => type === 'put', 20_000);
     const text = await doctor('web');
@@ -236,11 +236,11 @@ describe('the doctor', () => {
     assert.ok(text.includes(`${put.key} = running; it is there now`), text);
   });
 
-  it('says why a container is not', async () => {
+  it('says why a container is not registered', async () => {
     await start('web', { publish: [] });
     const text = await eventually('the app to be up', async () => {
-      const said = await doctor('web');
-      return said.includes('✓ check') && said;
+      const output = await doctor('web');
+      return output.includes('✓ check') && output;
     });
     assert.match(text, /^exit 1$/m);
     assert.equal(text.match(/^✗/gm)?.length, 1, text);
@@ -259,7 +259,7 @@ describe('a HEALTHCHECK that asks dockreg', () => {
     it(`${name} follows the health of the app`, async () => {
       const when = ['--health-interval', '1s', '--health-retries', '1', '--health-timeout', '10s'];
       await start('web', {
-        options: ['--env', 'DOCKREG_CONTROL=/run/dockreg.sock', '--health-cmd', command, ...when],
+        options: ['--health-cmd', command, ...when],
       });
       const { key } = await watcher.next(({ type }) => type === 'put', 20_000);
       const app = `http://${key.slice('/service/'.length)}`;
@@ -281,7 +281,7 @@ describe('a HEALTHCHECK that asks dockreg', () => {
 });
 
 describe('the layer', () => {
-  /** Debian with Python and the layer, as an app that is not Node would have it. */
+  /** Debian with Python and the layer, for an app that is not Node. */
   const dockerfile = `FROM ${images.debian}\nCOPY --from=${images.layer} /opt/dockreg /opt/dockreg\n`;
   const script = 'python3 -m http.server 8000 & exec /opt/dockreg/bin/dockreg --port 8000';
 
@@ -292,7 +292,7 @@ describe('the layer', () => {
     assert.match(await get(`http://${put.key.slice('/service/'.length)}/`), /Directory listing/);
   });
 
-  it('registers each of the services that the labels say, and withdraws each alone', async () => {
+  it('registers the services of the labels, and withdraws each by itself', async () => {
     await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
     const apps = 'python3 -m http.server 8000 & python3 -m http.server 9000 & echo $! >/tmp/admin';
     await start('box', {
@@ -315,7 +315,7 @@ describe('the layer', () => {
     assert.equal(await etcd.ctl(['get', '--prefix', '--keys-only', '/service']), `${keys[0]}\n\n`);
   });
 
-  it('refuses a DOCKREG_NODE that is none, in one line', async () => {
+  it('refuses a DOCKREG_NODE that is not a Node, in one line', async () => {
     await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
     await start('python', {
       image: 'e2e:python',

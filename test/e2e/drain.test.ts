@@ -1,4 +1,4 @@
-/** Drained by supervisord, in real containers. Runs in the bed (bed.sh). */
+/** Drain and the control socket under supervisord, in real containers. Runs in the bed (bed.sh). */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
@@ -44,10 +44,10 @@ const deleted = (): Promise<WatchEvent> => watcher.next(({ type }) => type === '
 const exec = (...words: string[]): Promise<string> => host.docker(['exec', 'web', ...words]);
 const supervisorctl = (...words: string[]): Promise<string> => exec('supervisorctl', ...words);
 
-/** How long the app went on after its key was gone, in ms, by etcd's watch and the app's own words. */
-async function appWentOn(web: Example, gone: WatchEvent): Promise<number> {
+/** How long the app ran after its key was gone, in ms, by etcd's watch and the app's log. */
+async function appRanFor(web: Example, gone: WatchEvent): Promise<number> {
   const stopping = await eventually(
-    'the app to tell of its signal',
+    'the log line of the app about its signal',
     async () => stoppingIn(await web.log()),
     { timeoutMs: 20_000 },
   );
@@ -55,20 +55,20 @@ async function appWentOn(web: Example, gone: WatchEvent): Promise<number> {
 }
 
 describe('--drain under supervisord', () => {
-  it('keeps the app for its time after the key is gone', async () => {
+  it('keeps the app running for that time after the key is gone', async () => {
     const web = await start({ DOCKREG_DRAIN: '2s' });
     await put();
     const stopped = host.docker(['stop', 'web'], { timeoutMs: 30_000 });
-    const ms = await appWentOn(web, await deleted());
+    const ms = await appRanFor(web, await deleted());
     await stopped;
     assert.ok(ms >= 2000 && ms < 6000, `${ms} ms`);
   });
 
-  it('is cut off by stopwaitsecs, and has its time where that is raised', async () => {
+  it('is cut short by stopwaitsecs, and complete where that is raised', async () => {
     const short = await start({ DOCKREG_DRAIN: '12s' });
     await put();
     const stopped = host.docker(['stop', '--time', '30', 'web'], { timeoutMs: 40_000 });
-    const cut = await appWentOn(short, await deleted());
+    const cut = await appRanFor(short, await deleted());
     await stopped;
     assert.ok(cut >= 6000 && cut < 11_000, `${cut} ms`);
 
@@ -78,26 +78,31 @@ describe('--drain under supervisord', () => {
     const long = await start({ DOCKREG_DRAIN: '12s' }, 'e2e:drain');
     await put();
     const ended = host.docker(['stop', '--time', '30', 'web'], { timeoutMs: 40_000 });
-    const whole = await appWentOn(long, await deleted());
+    const whole = await appRanFor(long, await deleted());
     await ended;
     assert.ok(whole >= 12_000 && whole < 15_000, `${whole} ms`);
   });
 });
 
 describe('the control socket', () => {
-  it('is there as soon as somebody asks, and not before', async () => {
+  const list = ['sh', '-c', 'ls /run/dockreg.sock 2>/dev/null || echo none'];
+
+  it('is open from the start', async () => {
     await start({});
     await put();
-    const look = ['sh', '-c', 'ls /run/dockreg.sock 2>/dev/null || echo none'];
-    assert.equal((await exec(...look)).trim(), 'none');
+    assert.equal((await exec(...list)).trim(), '/run/dockreg.sock');
     assert.match(await exec('/opt/dockreg/bin/dockreg', 'status'), / up .* registered /);
-    assert.equal((await exec(...look)).trim(), '/run/dockreg.sock');
-    assert.match(await exec('/opt/dockreg/bin/dockreg', 'status'), / up .* registered /);
+  });
+
+  it('is not there with --control off', async () => {
+    await start({ DOCKREG_CONTROL: 'off' });
+    await put();
+    assert.equal((await exec(...list)).trim(), 'none');
   });
 });
 
 describe('supervisorctl signal', () => {
-  it('USR1 drains, whatever becomes of the network, and USR2 resumes', async () => {
+  it('USR1 drains, whatever happens to the network, and USR2 resumes', async () => {
     const web = await start({});
     const { key } = await put();
     await supervisorctl('signal', 'USR1', 'dockreg');

@@ -1,4 +1,4 @@
-/** The ways without the Docker socket in the container, on a real engine: a socket proxy, and TLS. Runs in the bed. */
+/** Alternatives to the Docker socket in the container, on a real engine: a socket proxy, and TLS. Runs in the bed. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { makeTls, type TlsFiles } from '../support/tls.ts';
 import { eventually } from '../support/wait.ts';
 
 const example = fileURLToPath(new URL('../../../examples/socket-proxy', import.meta.url));
-/** Where the proxy's socket is on the host. */
+/** The folder of the proxy's socket on the host. */
 const proxyFolder = '/run/dockreg-proxy';
 
 let host: Host;
@@ -86,7 +86,7 @@ async function certificates(
 }
 
 describe('the socket proxy', () => {
-  /** Debian's HAProxy, started with the options of the example's README. */
+  /** Debian's HAProxy, with the options of the example's README. */
   before(async () => {
     const files = '/usr/sbin/haproxy $(ldd /usr/sbin/haproxy | grep -o "/[^ ]*")';
     await run('sh', ['-c', `tar -chPf - ${files} | docker import - e2e:haproxy`], {
@@ -114,7 +114,7 @@ describe('the socket proxy', () => {
     await registered('web');
   });
 
-  it('lets no container be made, listed or entered', async () => {
+  it('does not let containers be created, listed or entered', async () => {
     await start('web', {}, []);
     const socket = join(proxyFolder, 'docker.sock');
     for (const args of [
@@ -130,7 +130,7 @@ describe('the socket proxy', () => {
         args.join(' '),
       );
     }
-    const log = await eventually('the proxy to have told all', async () => {
+    const log = await eventually('the whole log of the proxy', async () => {
       const text = await host.docker(['logs', 'docker-proxy']);
       return /^POST \/v1\.\d+\/containers\/web\/stop 403 PR$/m.test(text) && text;
     });
@@ -147,7 +147,7 @@ describe('an engine with --tlsverify', () => {
     await registered('web');
   });
 
-  it('refuses the certificate of a stranger', async () => {
+  it('is refused with a certificate of another authority', async () => {
     const other = await makeTls();
     await start('web', secure, await certificates('stranger', { ca: tls.ca, client: other.client }));
     await other.authority.remove();
@@ -157,7 +157,7 @@ describe('an engine with --tlsverify', () => {
     );
   });
 
-  it('wants a certificate', async () => {
+  it('requires a certificate', async () => {
     await certificates('none', tls);
     for (const name of ['cert.pem', 'key.pem']) await rm(join(folder, 'none', name));
     await start('web', secure, ['--volume', `${join(folder, 'none')}:/certs:ro`]);

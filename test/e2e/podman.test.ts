@@ -1,4 +1,4 @@
-/** The images on podman, whose Docker API dockreg asks: in containers and in a pod. Runs in the bed (bed.sh). */
+/** The images on podman, which offers the Docker API: in containers and in a pod. Runs in the bed (bed.sh). */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
@@ -10,7 +10,7 @@ import { lanAddress, startHost, type Host } from '../support/lan.ts';
 const ttlMs = 5_000;
 const port8001 = ['--env', 'DOCKREG_PORT=8001'];
 
-/** All run at once, so that one which takes itself for another would be registered as that. */
+/** All run at once, so that one that mistakes itself for another would be registered as that one. */
 const containers: Readonly<Record<string, readonly string[]>> = {
   plain: ['--publish', '8000'],
   'like-an-id': ['--publish', '8000', '--hostname', 'deadbeefdead'],
@@ -57,13 +57,13 @@ async function first(type: WatchEvent['type'], key: string, since = 0): Promise<
   return watcher.first(matches, { since, timeoutMs: 40_000 });
 }
 
-/** The key at the port that is mapped to a container's. */
+/** The key of a container at its mapped port. */
 async function keyOf(name: string, port = '8000/tcp'): Promise<string> {
   const mapped = (await host.docker(['port', name, port])).replace('0.0.0.0', host.ip);
   return `/service/${mapped}`;
 }
 
-/** Waits for a container's key, and asks the app there; it must have found itself, and told its hostname. */
+/** Waits for a container's key and sends a request there. The app must answer with its own hostname. */
 async function registered(name: string, key: string, hostname?: string): Promise<void> {
   await first('put', key);
   const id = await host.docker(['inspect', '--format', '{{.Id}}', name]);
@@ -111,7 +111,7 @@ describe('a container of podman', () => {
     assert.match(await logsOf(host, 'plain'), /msg=withdrawn/);
   });
 
-  it('loses its key with its network, and has it again when that is back', async () => {
+  it('loses its key with its network, and gets it back with the network', async () => {
     const key = await keyOf('moving');
     const since = watcher.events.length;
     await host.docker(['network', 'disconnect', 'backend', 'moving']);

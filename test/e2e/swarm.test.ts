@@ -11,20 +11,20 @@ import { createService, joinSwarm, startSwarm, stopSwarm, taskContainers } from 
 import { eventually } from '../support/wait.ts';
 
 const ttlMs = 5_000;
-/** The last renewal may just have been; etcd looks for those that are over twice a second. */
+/** The last renewal may have happened just before; etcd looks for expired leases twice a second. */
 const lostWithinMs = ttlMs + 3_000;
 const startsWithinMs = 60_000;
 
 const ingress = ['--env', 'DOCKREG_ADVERTISE=swarm', '--publish'];
-/** All services run at once, on the manager. None is told --ip: Docker tells the node's address in the swarm. */
+/** All services run at once, on the manager. None has --ip: Docker knows the node's address in the swarm. */
 const services = {
   'mode=host': ['--publish', 'mode=host,target=8000', '--restart-delay', '1s'],
-  // Started again later than the lease of its predecessor, which it would take the key from.
+  // Started again only after the lease of its predecessor, because it would take over the key.
   ingress: [...ingress, 'target=8000,published=8090', '--restart-delay', '10s'],
   'two tasks': [...ingress, 'target=8000,published=8091', '--replicas', '2', '--restart-condition', 'none'],
   'without --advertise swarm': ['--publish', 'target=8000,published=8092'],
 };
-/** As are these, on the worker. */
+/** These run on the worker. */
 const workersServices = {
   'mode=host on the worker': ['--publish', 'mode=host,target=8000'],
   'ingress on the worker': [...ingress, 'target=8000,published=8093'],
@@ -96,7 +96,7 @@ async function deleted(key: string, since: number): Promise<WatchEvent> {
   return watcher.first(matches, { since, timeoutMs: lostWithinMs });
 }
 
-/** The key at the port that is mapped to the task's own. */
+/** The key of a task at its mapped port. */
 async function mappedKey(container: string, node = host): Promise<string> {
   const [first = ''] = (await node.docker(['port', container, '8000/tcp'])).split('\n');
   return `/service/${node.ip}:${first.split(':').at(-1)}`;
@@ -108,7 +108,7 @@ async function answerAt(key: string): Promise<string> {
 }
 
 describe('a task of a service', { concurrency: true }, () => {
-  it('that publishes on its own node is registered there; killed, its key goes with its lease, and its successor has one', async () => {
+  it('that publishes on its own node is registered there; when it is killed, its key goes with its lease, and its successor has a key', async () => {
     const [task = ''] = await tasksOf('mode=host');
     const key = await mappedKey(task);
     await put(key);
@@ -143,7 +143,7 @@ describe('a task of a service', { concurrency: true }, () => {
     await put(key, watcher.events.indexOf(gone));
   });
 
-  // Without the kernel's load balancer the mesh carries nothing.
+  // Without the kernel's load balancer the mesh carries no traffic.
   const skip = existsSync('/proc/net/ip_vs') ? false : 'this kernel has no IPVS';
   it("answers at the node's address and the service's port", { skip }, async () => {
     await tasksOf('without --advertise swarm');
@@ -151,7 +151,7 @@ describe('a task of a service', { concurrency: true }, () => {
     assert.match(answer, /^Hello from /);
   });
 
-  it('shares its key with the other tasks on its node; when the one that holds it stops, another puts it back', async () => {
+  it('shares its key with the other tasks on its node; when the task that holds it stops, another puts it back', async () => {
     const key = `/service/${host.ip}:8091`;
     const tasks = await tasksOf('two tasks', 2);
     const holder = await eventually(
@@ -182,8 +182,8 @@ describe('a task of a service', { concurrency: true }, () => {
   for (const [service, text] of refused) {
     it(`says what to do: ${service}`, async () => {
       const [task = ''] = await tasksOf(service);
-      const said = async (): Promise<boolean> => text.test(await logsOf(nodeOf(service), task));
-      await eventually('the message', said, { timeoutMs: startsWithinMs });
+      const isLogged = async (): Promise<boolean> => text.test(await logsOf(nodeOf(service), task));
+      await eventually('the message', isLogged, { timeoutMs: startsWithinMs });
     });
   }
 });

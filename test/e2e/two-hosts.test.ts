@@ -1,6 +1,6 @@
 /**
- * Two hosts with a network between them that can fail, and hosts that can be lost: what the keys of one host do, and
- * that the other's do nothing. Runs in the bed (bed.sh).
+ * Two hosts, a network that can fail between them, and hosts that can be lost: what happens to the keys of one host,
+ * and that nothing happens to those of the other. Runs in the bed (bed.sh).
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -25,7 +25,10 @@ import { pause } from '../support/wait.ts';
 
 const project = fileURLToPath(new URL('../../../', import.meta.url));
 const ttlMs = 5_000;
-/** A new leader is elected, and gives every lease its full time anew; etcd looks for those that are over twice a second. */
+/**
+ * An election, after which the leader gives every lease its full time again; etcd looks for expired leases twice a
+ * second.
+ */
 const lostWithinMs = 2 * ttlMs + 5_000;
 const backWithinMs = 10_000;
 
@@ -67,7 +70,7 @@ async function start(
   return example;
 }
 
-/** Ends an instance in good order. Resolves when its key is gone. */
+/** Stops an instance. Resolves when its key is gone. */
 async function stop(example: Example): Promise<void> {
   const since = watcher.events.length;
   await example.stop();
@@ -85,7 +88,7 @@ async function deleted(example: Example, since: number): Promise<WatchEvent> {
   return watcher.first(matches, { since, timeoutMs: lostWithinMs });
 }
 
-/** All that happened from that event on, as `put KEY` and `delete KEY`. */
+/** All events from that one on, as `put KEY` and `delete KEY`. */
 function changes(since: number): string[] {
   return watcher.events.slice(since).map(({ type, key }) => `${type} ${key}`);
 }
@@ -99,7 +102,7 @@ describe('two hosts', () => {
     await stop(other);
   });
 
-  it('are made by a script that can run again and changes nothing then', async () => {
+  it('are made by a script that changes nothing when it runs again', async () => {
     const since = watcher.events.length;
     const pids = await run('pgrep', ['--uid', 'etcd', '--exact', 'etcd']);
     for (const name of hostNames)
@@ -108,7 +111,7 @@ describe('two hosts', () => {
     assert.deepEqual(changes(since), []);
   });
 
-  it('have their images built by that script when it is given none', async () => {
+  it('have their images built by that script when none is given', async () => {
     const host = hosts.host('host-1');
     await importBase(host);
     await host.docker(['image', 'rm', '--force', images.example]);
@@ -131,14 +134,14 @@ describe('a host that is cut off', () => {
     await hosts.host('host-2').disconnect();
     await pause(3_000);
     await hosts.host('host-2').connect();
-    // Had its lease not been renewed, it would be over by then.
+    // Without a renewal its lease would have expired by then.
     await pause(13_000);
     assert.deepEqual(changes(since), []);
     await stop(other);
   });
 
   for (const leader of ['host-1', 'host-2'] as const) {
-    it(`loses its keys after the TTL, and has them back once it is healed, when ${leader} leads`, async () => {
+    it(`loses its keys after the TTL, and gets them back when the network heals, when ${leader} leads`, async () => {
       const others = [await start('host-2', 'other-1'), await start('host-2', 'other-2')];
       await hosts.makeLeader(leader);
 
@@ -165,7 +168,7 @@ describe('a host that is cut off', () => {
 });
 
 describe('a host that is switched off', () => {
-  it('loses its keys with their leases, while the other members of etcd go on, and joins again', async () => {
+  it('loses its keys with their leases, while the other members of etcd continue, and joins again', async () => {
     const lost = await start('host-2', 'lost');
     await hosts.makeLeader('host-2');
 

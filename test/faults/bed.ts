@@ -1,6 +1,6 @@
 /**
- * What one row needs: an etcd cluster of its own, an app, and the built program with its default times, which reaches
- * each member through a fault proxy. And what can be read off it: when the key was there, when all was right again.
+ * The parts that one row needs: its own etcd cluster, an app, and the built program with its default times, which
+ * reaches each member through a fault proxy. Measures when the key was there and when everything was right again.
  */
 import { type App, startApp } from '../support/app.ts';
 import { ask } from '../support/etcd-gateway.ts';
@@ -10,7 +10,7 @@ import { type Program, startProgram } from '../support/program.ts';
 import { type Proxy, type ProxyMode, type SetModeOptions, startProxy } from '../support/proxy.ts';
 import { eventually } from '../support/wait.ts';
 
-/** The defaults, said aloud. */
+/** The program's defaults. */
 export const settings = { ttlSeconds: 20, intervalSeconds: 5, timeoutSeconds: 3 } as const;
 
 const address = '10.9.0.1:8000';
@@ -42,7 +42,7 @@ export class Bed {
     return this.#program;
   }
 
-  /** The first member: the only one of a single one. */
+  /** The first member. A cluster of one has no other. */
   get member(): EtcdMember {
     return this.etcd.members[0] as EtcdMember;
   }
@@ -71,7 +71,7 @@ export class Bed {
     return lease;
   }
 
-  /** The member that the program last spoke of having reached. */
+  /** The member that the program last logged as reached. */
   connected(): EtcdMember {
     const line = this.program.lines.findLast(({ raw }) => /registered|answers again/.test(raw));
     const index = this.#proxies.findIndex(proxy => line?.fields['endpoint'] === `http://${proxy.address}`);
@@ -80,7 +80,7 @@ export class Bed {
     return member;
   }
 
-  /** Makes another member the leader, if the one that the program is connected to leads. */
+  /** Makes another member the leader if the program is connected to the leader. */
   async leadElsewhere(): Promise<void> {
     const connected = this.connected();
     const leader = await this.etcd.leader();
@@ -99,7 +99,7 @@ export class Bed {
     this.#wipes.push(performance.now());
   }
 
-  /** For how many milliseconds the key was not there since `from`, when it was. */
+  /** How long the key was away since `from`, in ms. At `from` it was there. */
   absentSince(from: number): number {
     const changes = [
       ...this.#watcher.events.map(({ at, type }) => ({ at, there: type === 'put' })),
@@ -114,17 +114,17 @@ export class Bed {
     return goneAt === null ? absent : absent + performance.now() - goneAt;
   }
 
-  /** When the last thing that had to be done after `healedAt` was done: the last line that says so, or the last put. */
+  /** When the last repair after `healedAt` was done: the last good line, or the last put. */
   rightAgainAt(healedAt: number): number {
-    const good = this.program.lines.findLast(({ raw }) => goodNews.test(raw))?.at ?? 0;
+    const good = this.program.lines.findLast(({ raw }) => success.test(raw))?.at ?? 0;
     const put = this.#watcher.events.findLast(({ type }) => type === 'put')?.at ?? 0;
     return Math.max(healedAt, good, put);
   }
 
-  /** Whether the key stands and the program has no open trouble with etcd. */
+  /** Whether the key is there and the program has logged no failure of etcd since its last success. */
   async isRight(): Promise<boolean> {
-    const last = this.program.lines.findLast(({ raw }) => goodNews.test(raw) || badNews.test(raw));
-    if (last === undefined || badNews.test(last.raw)) return false;
+    const last = this.program.lines.findLast(({ raw }) => success.test(raw) || failure.test(raw));
+    if (last === undefined || failure.test(last.raw)) return false;
     return (await this.etcd.keys('/')).get(this.key)?.value === 'running';
   }
 
@@ -137,5 +137,5 @@ export class Bed {
   }
 }
 
-const goodNews = /registered|restored|etcd answers again/;
-const badNews = /etcd: |etcd still fails|lost our lease/;
+const success = /registered|restored|etcd answers again/;
+const failure = /etcd: |etcd still fails|lost our lease/;

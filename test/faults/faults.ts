@@ -1,6 +1,6 @@
 /**
- * Measures what each fault costs: for how long the key of a healthy app was away, how soon after the fault all was
- * right again, how long a stop took. Prints the table of docs/faults.md.
+ * Measures what each fault costs: how long the key of a healthy app was away, how soon after the fault everything was
+ * right again, and how long a stop took. Prints the table of docs/faults.md.
  */
 import { parseArgs } from 'node:util';
 
@@ -9,12 +9,12 @@ import { Bed, settings } from './bed.ts';
 import { rows, type Row } from './rows.ts';
 
 const usage = `usage: node build/test/faults/faults.js [--times N] [--at-once N] [--row TEXT]
-  --times N    measure each row so often; 3 when left out
-  --at-once N  rows in work at the same time, each on a cluster of its own; 5 when left out
-  --row TEXT   only the rows whose name has this in it`;
+  --times N    how many times to measure each row; default 3
+  --at-once N  how many rows to measure at the same time, each on its own cluster; default 5
+  --row TEXT   only the rows whose name contains TEXT`;
 
-/** After the fault a renewal must have come by, which follows a check: an interval and a bit, in milliseconds. */
-const pollMs = settings.intervalSeconds * 1000 + 2000;
+/** The time in which the next check and renewal happen, in ms: an interval and some room. */
+const nextRenewalMs = settings.intervalSeconds * 1000 + 2000;
 
 interface Measured {
   readonly absentMs: number;
@@ -37,29 +37,29 @@ async function measure(row: Row): Promise<Measured> {
 }
 
 async function measureFault(bed: Bed, row: Extract<Row, { kind: 'fault' | 'start' }>): Promise<Measured> {
-  if (row.kind === 'fault') await settle(bed);
+  if (row.kind === 'fault') await awaitRegistration(bed);
   const from = performance.now();
   const healedAt = row.kind === 'fault' ? await row.hurt(bed) : await row.heal(bed);
   await eventually('all right again', () => bed.isRight(), { timeoutMs: 120_000 });
-  await pause(pollMs);
+  await pause(nextRenewalMs);
   await eventually('all right again', () => bed.isRight(), { timeoutMs: 120_000 });
   return { absentMs: bed.absentSince(from), backMs: bed.rightAgainAt(healedAt) - healedAt, stopMs: null };
 }
 
 async function measureStop(bed: Bed, row: Extract<Row, { kind: 'stop' }>): Promise<Measured> {
-  await settle(bed);
+  await awaitRegistration(bed);
   await row.hurt(bed);
-  const told = performance.now();
+  const stoppedAt = performance.now();
   bed.program.signal('SIGTERM');
   await bed.program.exitWithin(60_000);
-  const stopMs = performance.now() - told;
+  const stopMs = performance.now() - stoppedAt;
   await row.heal(bed);
   await eventually('the key gone', async () => (await bed.etcd.keys('/')).size === 0, { timeoutMs: 60_000 });
   return { absentMs: 0, backMs: null, stopMs };
 }
 
-/** Registered, and at any moment between two checks. */
-async function settle(bed: Bed): Promise<void> {
+/** Resolves at a random moment between two checks after the registration. */
+async function awaitRegistration(bed: Bed): Promise<void> {
   await bed.program.waitForLine('registered', 20_000);
   await pause(Math.random() * settings.intervalSeconds * 1000);
 }
@@ -75,7 +75,7 @@ function tableOf(measured: ReadonlyMap<Row, readonly Measured[]>): string {
   return [`| ${head.join(' | ')} |`, `|${' --- |'.repeat(head.length)}`, ...lines].join('\n');
 }
 
-/** The least and the most, in seconds; one number when they are as good as the same. */
+/** The least and the most, in seconds; one number if both look the same. */
 function range(all: readonly number[]): string {
   if (all.length === 0) return '';
   const [least, most] = [Math.min(...all), Math.max(...all)].map(seconds);
@@ -89,7 +89,8 @@ function seconds(ms: number): string {
 
 function count(flag: string, text: string): number {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 1) throw new Error(`${flag} ${text}: a whole number\n${usage}`);
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error(`${flag} ${text}: must be a whole number\n${usage}`);
   return number;
 }
 

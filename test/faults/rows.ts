@@ -1,18 +1,18 @@
 /**
- * The faults that are measured, one row each: what is done to a program that has registered, or that is about to.
+ * The faults to measure, one a row: what happens to a program that has registered, or that is about to.
  */
 import { ask, encode } from '../support/etcd-gateway.ts';
 import type { EtcdMember } from '../support/etcd.ts';
 import { eventually, pause } from '../support/wait.ts';
 import type { Bed } from './bed.ts';
 
-/** When the fault was over, in `performance.now()` milliseconds: from then on it is the program's turn. */
+/** When the fault was over, in `performance.now()` milliseconds. From then on the program can repair. */
 type HealedAt = number;
 
 export type Row = {
   readonly name: string;
   readonly members: 1 | 3;
-  /** What the row means, for people. */
+  /** The last column of the table: why the numbers are as they are. */
   readonly means: string;
 } & (
   | { readonly kind: 'fault'; readonly hurt: (bed: Bed) => Promise<HealedAt> }
@@ -22,7 +22,7 @@ export type Row = {
       readonly prepare: (bed: Bed) => Promise<void>;
       readonly heal: (bed: Bed) => Promise<HealedAt>;
     }
-  /** What is measured is the end of the program. */
+  /** The row measures the end of the program. */
   | {
       readonly kind: 'stop';
       readonly hurt: (bed: Bed) => Promise<void>;
@@ -36,28 +36,29 @@ export const rows: readonly Row[] = [
   {
     kind: 'fault',
     name: 'etcd is killed and back after 8 s',
-    means: 'The lease is on disk and begins anew; the program asks until somebody answers.',
+    means: 'The lease is on disk and gets its full time again; dockreg asks until a member answers.',
     members: 1,
     hurt: bed => killFor(bed.member, 8000),
   },
   {
     kind: 'fault',
     name: 'etcd is killed and back after 60 s',
-    means: 'The same; a lease does not run out while etcd is down.',
+    means: 'The same; a lease does not expire while etcd is down.',
     members: 1,
     hurt: bed => killFor(bed.member, 60_000),
   },
   {
     kind: 'fault',
     name: 'etcd is stopped (SIGSTOP) for 30 s',
-    means: 'Its clock went on: it drops the lease when it wakes. The app is checked, then registered again.',
+    means:
+      "etcd's clock went on, so it drops the lease when it continues. dockreg checks the app, then registers it again.",
     members: 1,
     hurt: bed => stopFor(bed.member, 30_000),
   },
   {
     kind: 'fault',
-    name: 'the follower that holds our connection is stopped for 40 s, the others are well',
-    means: 'A call that is not answered in 3 s is made to the next member, long before the TTL is over.',
+    name: 'the follower that dockreg is connected to is stopped for 40 s, the others are well',
+    means: 'A request without an answer after 3 s goes to the next member, long before the TTL is over.',
     members: 3,
     hurt: async bed => {
       await bed.leadElsewhere();
@@ -74,7 +75,7 @@ export const rows: readonly Row[] = [
   {
     kind: 'fault',
     name: 'the lease is revoked by others',
-    means: 'Seen at the next renewal, which follows the next check.',
+    means: 'Noticed at the next renewal, which follows the next check.',
     members: 1,
     hurt: async bed => {
       await bed.etcd.ctl(['lease', 'revoke', await bed.lease()]);
@@ -84,7 +85,7 @@ export const rows: readonly Row[] = [
   {
     kind: 'fault',
     name: 'the key is deleted by others',
-    means: 'Seen at the next renewal, which looks at the key.',
+    means: 'Noticed at the next renewal, which reads the key.',
     members: 1,
     hurt: async bed => {
       await ask(bed.member.target, '/v3/kv/deleterange', { key: encode(bed.key) });
@@ -94,7 +95,7 @@ export const rows: readonly Row[] = [
   {
     kind: 'fault',
     name: "etcd's data is wiped",
-    means: 'An empty etcd knows no lease: the app is checked, then registered again.',
+    means: 'An empty etcd knows no lease. dockreg checks the app, then registers it again.',
     members: 1,
     hurt: async bed => {
       await bed.member.kill();
@@ -106,9 +107,9 @@ export const rows: readonly Row[] = [
   },
   {
     kind: 'fault',
-    name: 'the program is stopped (SIGSTOP) for 30 s',
+    name: 'dockreg is stopped (SIGSTOP) for 30 s',
     means:
-      'Nobody vouches for the app meanwhile, so the lease takes the key; the app is checked before it is back.',
+      'Nothing checks the app meanwhile, so the key goes with its lease; dockreg checks the app before it registers again.',
     members: 1,
     hurt: async bed => {
       bed.program.signal('SIGSTOP');
@@ -120,12 +121,12 @@ export const rows: readonly Row[] = [
   {
     kind: 'fault',
     name: 'packets to and from etcd are dropped for 45 s',
-    means: 'Longer than the TTL: etcd drops the lease. A channel that went deaf is not used again.',
+    means: 'Longer than the TTL, so etcd drops the lease. A connection that went silent is not used again.',
     members: 1,
     hurt: async bed => {
       await bed.setLinks('silent');
       await pause(45_000);
-      // What was lost is not delivered later.
+      // Lost packets are not delivered later.
       await bed.setLinks('pass', { held: 'drop' });
       return now();
     },
@@ -133,7 +134,7 @@ export const rows: readonly Row[] = [
   {
     kind: 'start',
     name: 'etcd refuses connections at the start, for 10 s',
-    means: 'Tried again every 1 to 2 s.',
+    means: 'dockreg tries again every 1 to 2 s.',
     members: 1,
     prepare: bed => bed.setLinks('refuse'),
     heal: async bed => {
@@ -144,8 +145,8 @@ export const rows: readonly Row[] = [
   },
   {
     kind: 'start',
-    name: 'etcd takes connections and is silent at the start, for 10 s',
-    means: 'A try ends after 3 s, whatever the socket says.',
+    name: 'etcd accepts connections and is silent at the start, for 10 s',
+    means: 'An attempt ends after 3 s, whatever the socket says.',
     members: 1,
     prepare: bed => bed.setLinks('silent'),
     heal: async bed => {
@@ -156,17 +157,17 @@ export const rows: readonly Row[] = [
   },
   {
     kind: 'stop',
-    name: 'the program is told to stop, all is well',
-    means: 'The lease is revoked, and the key is gone before the process is.',
+    name: 'dockreg receives SIGTERM, all is well',
+    means: 'The lease is revoked; the key is gone before the process is.',
     members: 1,
     hurt: () => Promise.resolve(),
     heal: () => Promise.resolve(),
   },
   {
     kind: 'stop',
-    name: 'the program is told to stop while etcd hangs (SIGSTOP)',
+    name: 'dockreg receives SIGTERM while etcd hangs (SIGSTOP)',
     means:
-      "It does not wait for ever. The revocation lies in etcd's socket, or else the lease takes the key.",
+      'It does not wait for ever. etcd reads the revocation from its socket later, or the key goes with its lease.',
     members: 1,
     hurt: bed => bed.member.pause(),
     heal: async bed => {

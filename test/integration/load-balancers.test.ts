@@ -1,4 +1,4 @@
-/** examples/haproxy and examples/nginx: the real ones before apps with dockreg beside them, and what becomes of requests. */
+/** examples/haproxy and examples/nginx: the real servers in front of apps with dockreg, and where requests go. */
 import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ afterEach(async () => {
   apps = [];
 });
 
-/** An app that says its name, with dockreg beside it. */
+/** An app that answers with its name, and its dockreg. */
 async function startInstance(
   name: string,
   weight = 100,
@@ -57,10 +57,10 @@ async function follow(...options: string[]): Promise<Program> {
   return program;
 }
 
-/** Resolves with when it was seen. */
+/** Resolves with the moment when the load balancer has exactly these servers. */
 function inStep(...servers: string[]): Promise<number> {
   return eventually(
-    'the servers that are wanted',
+    'the expected servers',
     async () => {
       assert.deepEqual(await balancer.servers(), servers.toSorted());
       return performance.now();
@@ -70,9 +70,9 @@ function inStep(...servers: string[]): Promise<number> {
 }
 
 interface Reply {
-  /** When it was asked for, in `performance.now()` milliseconds. */
+  /** When the request was sent, in `performance.now()` milliseconds. */
   readonly at: number;
-  /** The text of an answer with 200, or what came in its place. */
+  /** The text of an answer with status 200; otherwise the status or the error. */
   readonly of: string;
   readonly tried: readonly string[];
 }
@@ -92,7 +92,7 @@ async function answersOf(...names: string[]): Promise<void> {
   for (const name of names) await eventually(`an answer of ${name}`, async () => (await reply()).of === name);
 }
 
-/** Sends a request each 20 ms until `work` is done. */
+/** Sends a request every 20 ms until `work` is done. */
 async function underLoad(work: () => Promise<void>): Promise<Reply[]> {
   const replies: Promise<Reply>[] = [];
   const done = new AbortController();
@@ -117,7 +117,7 @@ function countOf(replies: readonly Reply[]): Record<string, number> {
   return counts;
 }
 
-/** When the last of them was asked for that went to the address, or `since` when none did. */
+/** When the last request to the address was sent, or `since` if there was none. */
 function lastTry(replies: readonly Reply[], address: string, since: number): number {
   return Math.max(since, ...replies.filter(({ tried }) => tried.includes(address)).map(({ at }) => at));
 }
@@ -129,9 +129,9 @@ for (const kind of Object.values(kinds)) {
       await balancer.start();
     });
 
-    it('sends requests to who answers and to nobody else, by their weights', async t => {
+    it('sends requests to apps that answer and to no others, by their weights', async t => {
       await follow();
-      assert.ok((await balancer.ask()).status >= 500, 'nobody is there');
+      assert.ok((await balancer.ask()).status >= 500, 'there is no server');
       const a = await startInstance('a');
       await answersOf('a');
       const b = await startInstance('b');
@@ -180,7 +180,7 @@ for (const kind of Object.values(kinds)) {
       assert.deepEqual(Object.keys(countOf(back)).toSorted(), ['a', 'b', 'c'], 'a request failed');
     });
 
-    it('serves on without etcd, also after a restart, and loses nobody when etcd comes back empty', async t => {
+    it('serves without etcd, also after a restart, and loses no server when etcd comes back empty', async t => {
       await follow();
       const a = await startInstance('a');
       const b = await startInstance('b');
@@ -223,12 +223,12 @@ for (const kind of Object.values(kinds)) {
       await a.program.stop();
       assert.equal((await balancer.ask()).text, 'a');
       assert.ok((await inStep()) - from > 4000);
-      await eventually('nobody', async () => (await balancer.ask()).status >= 500);
+      await eventually('no server', async () => (await balancer.ask()).status >= 500);
 
       const b = await startInstance('b');
       await answersOf('b');
       const answers = countOf(await underLoad(() => pause(500)));
-      assert.deepEqual(Object.keys(answers), ['b'], 'on a connection to a, whose app still answers');
+      assert.deepEqual(Object.keys(answers), ['b'], 'a request went to a, whose app still answers');
       await program.stop();
       const anew = await follow('--hold', '1');
       await b.program.stop();
@@ -236,7 +236,7 @@ for (const kind of Object.values(kinds)) {
       anew.assertClean();
     });
 
-    it('is brought in step again when it has lost its servers, or was gone', async () => {
+    it('is in step again after it has lost its servers, or was stopped', async () => {
       const program = await follow();
       const a = await startInstance('a');
       await inStep(`${a.address} 100`);
@@ -256,7 +256,7 @@ for (const kind of Object.values(kinds)) {
       await inStep(`${a.address} 100`);
     });
 
-    it('takes nothing but addresses and weights from etcd', async () => {
+    it('uses only addresses and weights from etcd', async () => {
       const path = join(balancer.folder, 'lines');
       const evil = [
         ...[
@@ -318,7 +318,7 @@ for (const kind of Object.values(kinds)) {
       );
     });
 
-    it('ends, and leaves the servers, when nothing tells of the instances any more', async () => {
+    it('ends, and keeps the servers, when the command that lists the instances has ended', async () => {
       const program = await balancer.follow(
         ['sh', '-c', `echo '${rowsOf(1, 2).trim()}'; sleep 3; exit 7`],
         ['web'],
@@ -340,7 +340,7 @@ describe('haproxy of the example', () => {
     await balancer.start();
   });
 
-  it('says that there are too few slots, and uses those that there are', async () => {
+  it('reports that there are too few slots, and uses those that exist', async () => {
     const path = join(balancer.folder, 'lines');
     await writeFile(path, rowsOf(0, 32));
     const program = await balancer.follow(['tail', '-n', '+1', '-f', path], ['web']);
@@ -356,7 +356,7 @@ describe('haproxy of the example', () => {
     await inStep(...serversOf(10, 42));
   });
 
-  it('leaves servers alone that are no slots, and goes on when there is no such backend', async () => {
+  it('ignores servers that are not slots, and continues when a backend does not exist', async () => {
     const sorry = await startApp();
     apps.push(sorry);
     sorry.respond({ status: 200, body: 'sorry' });
@@ -376,7 +376,7 @@ describe('haproxy of the example', () => {
     await answersOf('sorry');
   });
 
-  it('tells what HAProxy says when it does not take a weight', async () => {
+  it('reports the error of HAProxy when it refuses a weight', async () => {
     const text = await readFile(balancer.configuration, 'utf8');
     await writeFile(balancer.configuration, text.replace('balance roundrobin', 'balance static-rr'));
     await balancer.stop();
@@ -389,7 +389,7 @@ describe('haproxy of the example', () => {
     assert.equal(program.lines.length, 1);
   });
 
-  it('leaves a server in the drain that people have put it in', async () => {
+  it('keeps a server in drain that a person has drained', async () => {
     const path = join(balancer.folder, 'lines');
     await writeFile(path, rowsOf(0, 1));
     const program = await balancer.follow(['tail', '-n', '+1', '-f', path], ['web']);
@@ -427,7 +427,7 @@ describe('nginx of the example', () => {
     await balancer.start();
   });
 
-  it('keeps the file that it has while its configuration is broken', async () => {
+  it('keeps its file while its configuration is broken', async () => {
     const program = await follow();
     const a = await startInstance('a');
     await inStep(`${a.address} 100`);
@@ -446,13 +446,13 @@ describe('nginx of the example', () => {
   });
 });
 
-/** An instance as `dockreg ls` tells it, and its enemies. */
+/** An instance as `dockreg ls` prints it. The tests also pass invalid values. */
 function row(address: unknown, weight: unknown = null, service: unknown = 'web'): object {
   const rest = { host: 'x', layout: 'service:web', key: 'x', createRevision: 1, ageSeconds: null };
   return { ...{ service, address, weight }, ...rest };
 }
 
-/** A line with 10.0.0.FROM up to and without 10.0.0.TO. */
+/** A line with 10.0.0.FROM to 10.0.0.TO; TO is excluded. */
 function rowsOf(from: number, to: number): string {
   return `${JSON.stringify(addressesOf(from, to).map(address => row(address)))}\n`;
 }

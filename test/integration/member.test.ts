@@ -120,7 +120,7 @@ describe('a member that does not answer in time', () => {
     await pause(300);
     await proxy.set('pass');
     await pause(2000);
-    assert.equal(proxy.stats.seen, 0);
+    assert.equal(proxy.stats.accepted, 0);
   });
 
   it('was not reached when there is no connection', async () => {

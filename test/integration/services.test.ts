@@ -151,10 +151,10 @@ describe('one process with three services in four layouts', () => {
     const proxy = await startProxy(etcd.members[0]!.port);
     const program = await dockreg(flags(), { DOCKREG_ETCD: `http://${proxy.address}` });
     await registered(program);
-    assert.deepEqual([proxy.stats.seen, proxy.stats.open], [1, 1]);
+    assert.deepEqual([proxy.stats.accepted, proxy.stats.open], [1, 1]);
     const stood = await etcd.keys('');
     proxy.dropConnections();
-    await eventually('one connection again', () => proxy.stats.seen > 1 && proxy.stats.open === 1);
+    await eventually('one connection again', () => proxy.stats.accepted > 1 && proxy.stats.open === 1);
     assert.deepEqual(await etcd.keys(''), stood);
     await program.stop();
     proxy.close();

@@ -1,4 +1,4 @@
-/** examples/socket-proxy: real HAProxy in front of a fake Docker API that records the requests that get through. */
+/** examples/socket-proxy: real HAProxy in front of a fake Docker API that records the requests it receives. */
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -54,16 +54,16 @@ function status(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, method, path, headers, agent: false }, response => {
+    const sent = request({ socketPath, method, path, headers, agent: false }, response => {
       response.resume();
       resolve(response.statusCode);
     });
-    asked.on('upgrade', (response, socket) => {
+    sent.on('upgrade', (response, socket) => {
       socket.destroy();
       resolve(response.statusCode);
     });
-    asked.on('error', reject);
-    asked.end();
+    sent.on('error', reject);
+    sent.end();
   });
 }
 
@@ -160,11 +160,11 @@ describe('the socket proxy', () => {
     it(`refuses ${shown}`, async () => {
       const earlier = docker.requests.length;
       assert.equal(await status(method, path, headers), 403);
-      assert.equal(docker.requests.length, earlier, 'it got through');
+      assert.equal(docker.requests.length, earlier, 'it reached Docker');
     });
   }
 
-  it('is all that dockreg needs in a swarm', async () => {
+  it('is enough for dockreg in a swarm', async () => {
     const task = 'deadbeef'.repeat(8);
     docker.set(inspectAnswer({ id: task, labels: { 'com.docker.swarm.service.id': service } }));
     const ingress = { Protocol: 'tcp', TargetPort: web.port, PublishedPort: 8090, PublishMode: 'ingress' };
@@ -181,7 +181,7 @@ describe('the socket proxy', () => {
     program.assertClean();
   });
 
-  it('is all that dockreg needs', async () => {
+  it('is enough for dockreg', async () => {
     const program = await startProgram({
       args: [
         ...['--etcd', 'http://127.0.0.1:1', '--port', String(web.port)],

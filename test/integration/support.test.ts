@@ -1,5 +1,5 @@
 /**
- * The parts that the other tests stand on do what they say: a fault that is not injected makes every test above green.
+ * The parts of the test bed work: if a fault were not injected, the tests that use it would pass for nothing.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -24,7 +24,7 @@ async function etcd(t: TestContext, options: EtcdOptions = {}): Promise<EtcdClus
 }
 
 describe('wait', () => {
-  it('names what did not come, and the last error', async () => {
+  it('names the missing event and the last error', async () => {
     const wait = eventually('the moon', () => Promise.reject(new Error('clouds')), {
       timeoutMs: 60,
       everyMs: 10,
@@ -32,12 +32,12 @@ describe('wait', () => {
     await assert.rejects(wait, (error: WaitError) => /the moon.*60 ms.*clouds/.test(error.message));
   });
 
-  it('cuts off a probe that hangs', async () => {
+  it('abandons a probe that hangs', async () => {
     const wait = eventually('an answer', () => new Promise<undefined>(() => undefined), { timeoutMs: 50 });
     await assert.rejects(wait, WaitError);
   });
 
-  it('gives entries of a journal that were there already, and those to come', async () => {
+  it('returns existing entries of a journal, and waits for future ones', async () => {
     const journal = new Journal<number>('number');
     journal.push(1);
     assert.equal(await journal.first(n => n === 1), 1);
@@ -46,13 +46,13 @@ describe('wait', () => {
     assert.equal(await second, 2);
     await assert.rejects(
       journal.first(n => n === 3, { timeoutMs: 20 }),
-      /2 seen/,
+      /2 so far/,
     );
   });
 });
 
 describe('etcd', () => {
-  it('is killed and started again with its data, and a watch goes on without a gap', async t => {
+  it('is killed and started again with its data, and a watch continues without a gap', async t => {
     const cluster = await etcd(t);
     const [member] = cluster.members;
     const watcher = await cluster.watch('/service/');
@@ -82,7 +82,7 @@ describe('etcd', () => {
     assert.deepEqual(watcher.gaps, []);
   });
 
-  it('answers nothing while it is paused, and goes on after', async t => {
+  it('answers nothing while it is paused, and continues afterwards', async t => {
     const cluster = await etcd(t);
     const [member] = cluster.members;
     await member!.pause();
@@ -93,7 +93,7 @@ describe('etcd', () => {
     assert.equal(member!.state, 'stopped');
   });
 
-  it('is a new cluster once wiped, and the watch says so', async t => {
+  it('is a new cluster after a wipe, and the watch reports that', async t => {
     const cluster = await etcd(t);
     const [member] = cluster.members;
     const watcher = await cluster.watch('/');
@@ -112,7 +112,7 @@ describe('etcd', () => {
     );
   });
 
-  it('tells of changes that were compacted before they could be seen', async t => {
+  it('reports changes that were compacted before they could be observed', async t => {
     const cluster = await etcd(t);
     for (const value of ['1', '2', '3']) await cluster.ctl(['put', '/a', value]);
     const last = await cluster.revision();
@@ -126,7 +126,7 @@ describe('etcd', () => {
     );
   });
 
-  it('fails over within three members, and the watch sees every revision once', async t => {
+  it('fails over within three members, and the watch reports every revision once', async t => {
     const cluster = await etcd(t, { members: 3 });
     const watcher = await cluster.watch('/service/');
     const leader = await cluster.leader();
@@ -144,7 +144,7 @@ describe('etcd', () => {
     );
   });
 
-  it('cuts a leader off from the others, who elect another', async t => {
+  it('cuts a leader off from the others, which elect another', async t => {
     const cluster = await etcd(t, { members: 3, peerProxies: true });
     const watcher = await cluster.watch('/');
     const old = await cluster.leader();
@@ -162,7 +162,7 @@ describe('etcd', () => {
     );
   });
 
-  it('asks for client certificates, and counts what it did', async t => {
+  it('requires client certificates, and counts its proposals', async t => {
     const tls = await makeTls();
     t.after(() => tls.authority.remove());
     const cluster = await etcd(t, { tls, clientCertAuth: true, quotaBackendBytes: 64 << 20 });
@@ -178,7 +178,7 @@ describe('etcd', () => {
     await assert.rejects(cluster.ctl(args, { timeoutMs: 1_000 }));
   });
 
-  it('lets the tests look in while authentication is on', async t => {
+  it('lets the tests read while authentication is on', async t => {
     const cluster = await etcd(t);
     await cluster.ctl(['user', 'add', 'root:secret']);
     await cluster.ctl(['user', 'grant-role', 'root', 'root']);
@@ -199,18 +199,18 @@ describe('etcd', () => {
 interface Pair {
   readonly proxy: Proxy;
   readonly client: Socket;
-  /** What each side has received. */
+  /** The texts that each side has received. */
   readonly up: Journal<string>;
   readonly down: Journal<string>;
   readonly far: Socket;
 }
 
-/** A client that is connected through a proxy to a server, with all that both receive. */
+/** A client connected to a server through a proxy, with everything that both receive. */
 async function pair(t: TestContext): Promise<Pair> {
   const accepted = new Journal<Socket>('connection');
   const server = createServer(socket => accepted.push(record(socket, up)));
-  const up = new Journal<string>('text that went up');
-  const down = new Journal<string>('text that came down');
+  const up = new Journal<string>('text from the client');
+  const down = new Journal<string>('text from the server');
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
@@ -236,7 +236,7 @@ function record(socket: Socket, journal: Journal<string>): Socket {
 }
 
 describe('proxy', () => {
-  it('holds both ways in silence, FIN included, and delivers them after', async t => {
+  it('holds both directions silently, including FIN, and delivers them afterwards', async t => {
     const { proxy, client, up, down, far } = await pair(t);
     await proxy.set('silent');
     client.end('late');
@@ -249,7 +249,7 @@ describe('proxy', () => {
     assert.deepEqual(up.entries, ['hello', 'late', '<end>']);
   });
 
-  it('resets what it held when told to drop it', async t => {
+  it('resets held connections in mode drop', async t => {
     const { proxy, client, up, down } = await pair(t);
     await proxy.set('silent');
     client.write('never');
@@ -260,7 +260,7 @@ describe('proxy', () => {
     assert.ok(!up.entries.includes('never'));
   });
 
-  it('accepts in silence and tells the target nothing', async t => {
+  it('accepts silently and sends nothing to the target', async t => {
     const { proxy, up } = await pair(t);
     await proxy.set('silent');
     const late = connect(proxy.port, '127.0.0.1');
@@ -268,7 +268,7 @@ describe('proxy', () => {
     late.write('second');
     await proxy.arrival({ since: 1 });
     await assert.rejects(up.first(text => text === 'second', { timeoutMs: 50 }));
-    assert.deepEqual([proxy.stats.seen, proxy.stats.open], [2, 2]);
+    assert.deepEqual([proxy.stats.accepted, proxy.stats.open], [2, 2]);
     await proxy.set('pass');
     await up.first(text => text === 'second');
   });
@@ -277,17 +277,17 @@ describe('proxy', () => {
     ['silent-up', 'down', 'up'],
     ['silent-down', 'up', 'down'],
   ] as const) {
-    it(`passes only one way in mode ${mode}`, async t => {
-      const ways = await pair(t);
-      await ways.proxy.set(mode);
-      ways.client.write('question');
-      ways.far.write('answer');
-      await ways[passes].first(text => text === (passes === 'up' ? 'question' : 'answer'));
-      assert.ok(!ways[holds].entries.some(text => text === 'question' || text === 'answer'));
+    it(`passes only one direction in mode ${mode}`, async t => {
+      const both = await pair(t);
+      await both.proxy.set(mode);
+      both.client.write('question');
+      both.far.write('answer');
+      await both[passes].first(text => text === (passes === 'up' ? 'question' : 'answer'));
+      assert.ok(!both[holds].entries.some(text => text === 'question' || text === 'answer'));
     });
   }
 
-  it('refuses: resets, does not listen, and comes back on the same port', async t => {
+  it('refuses: resets, does not listen, and listens again on the same port', async t => {
     const { proxy, down, up } = await pair(t);
     await proxy.set('refuse');
     await down.first(text => text === '<ECONNRESET>');
@@ -301,7 +301,7 @@ describe('proxy', () => {
     await up.first(text => text === 'again');
   });
 
-  it('lets the process end after a connection was reset while it was being closed', async t => {
+  it('lets the process end after a reset of a connection that was closing', async t => {
     const folder = await mkdtemp(join(tmpdir(), 'dockreg-program-'));
     t.after(() => rm(folder, { recursive: true }));
     const entry = join(folder, 'entry.mjs');
@@ -326,7 +326,7 @@ describe('proxy', () => {
     program.assertClean();
   });
 
-  it('delays each way', async t => {
+  it('delays each direction', async t => {
     const { proxy, client, up, down, far } = await pair(t);
     await proxy.set({ delayMs: 80 });
     far.on('data', () => far.write('pong'));
@@ -338,7 +338,7 @@ describe('proxy', () => {
     assert.deepEqual([proxy.stats.bytesUp, proxy.stats.bytesDown], [9, 4]);
   });
 
-  it('stands between etcd and a client', async t => {
+  it('works between etcd and a client', async t => {
     const cluster = await etcd(t);
     const proxy = await startProxy(cluster.members[0]!.port);
     t.after(() => proxy.close());
@@ -351,7 +351,7 @@ describe('proxy', () => {
   });
 });
 
-/** GETs and answers the status and the body. Rejects like node:http, or after `timeoutMs`. */
+/** Resolves with the status and the body of a GET. Rejects like node:http, or after `timeoutMs`. */
 function get(
   where: { port?: number | undefined; socketPath?: string },
   path: string,
@@ -359,13 +359,13 @@ function get(
   timeoutMs = 2_000,
 ) {
   const answer = new Promise<{ status: number | undefined; text: string }>((resolve, reject) => {
-    const asked = request({ ...where, path, method, agent: false, timeout: timeoutMs }, response => {
+    const sent = request({ ...where, path, method, agent: false, timeout: timeoutMs }, response => {
       let text = '';
       response.setEncoding('utf8').on('data', chunk => (text += String(chunk)));
       response.on('error', reject).on('end', () => resolve({ status: response.statusCode, text }));
     });
-    asked
-      .on('timeout', () => asked.destroy(new Error('timed out')))
+    sent
+      .on('timeout', () => sent.destroy(new Error('timed out')))
       .on('error', reject)
       .end();
   });
@@ -373,7 +373,7 @@ function get(
 }
 
 describe('app', () => {
-  it('answers as it is told, and remembers', async t => {
+  it('answers as configured, and records requests', async t => {
     const app = await startApp();
     t.after(() => app.close());
     const { port } = app;
@@ -413,7 +413,7 @@ describe('app', () => {
 describe('docker socket', () => {
   const id = 'ab12'.repeat(16);
 
-  it('finds by id, prefix, name and version, and records what was asked', async t => {
+  it('finds by id, prefix, name and version, and records requests', async t => {
     const containers = { [id]: inspectAnswer({ id, name: 'web', ports: published(8000, 32769) }) };
     const docker = await startDockerSocket({ containers, tcp: true });
     t.after(() => docker.stop());
@@ -471,7 +471,7 @@ describe('program', () => {
     return path;
   }
 
-  it('reads lines, in both formats, and exits', async t => {
+  it('reads lines in both formats, and the exit', async t => {
     const program = await startProgram({ entry: await entry(t), env: { DOCKREG_PORT: '1' } });
     t.after(() => program.stop());
     const json = await program.waitForLine(line => line.fields['msg'] === 'json');
@@ -487,7 +487,7 @@ describe('program', () => {
     await program.waitForLine(/bye/, 5_000, json.index + 1);
     assert.deepEqual({ ...(await program.exited), afterMs: 0 }, { code: 3, signal: null, afterMs: 0 });
     program.assertClean();
-    await assert.rejects(program.waitForLine('never'), /it ended with/);
+    await assert.rejects(program.waitForLine('never'), /the program ended with/);
   });
 
   it('shows an unhandled rejection', async t => {

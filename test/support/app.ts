@@ -1,6 +1,6 @@
 /**
- * An HTTP app in the test's own process that answers as it is told, badly above all, and remembers what it was asked
- * and how many connections stay open. It never closes a connection for being idle: whoever keeps one open is seen.
+ * An HTTP app in the test's own process that answers as configured, in many bad ways too. It records its requests and
+ * counts open connections. It never closes an idle connection, so a client that keeps one open is noticed.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -10,10 +10,10 @@ import { eventually, freePort, Journal, pause } from './wait.ts';
 
 /**
  * - `ok`: 200 and a short text. `{ status }`: that status, with a body and headers.
- * - `hang`: takes the request and never answers. `reset`: resets the connection.
- * - `{ slowMs }`: 200 after so many milliseconds.
+ * - `hang`: reads the request and never answers. `reset`: resets the connection.
+ * - `{ slowMs }`: 200 after that many milliseconds.
  * - `drip`: the head of an answer, one byte every 100 ms, never complete.
- * - `endless`: 200 and a body that never ends, as fast as it is read.
+ * - `endless`: 200 and a body without an end, as fast as the client reads.
  * - `{ redirect }`: 302 to that location.
  */
 export type Behaviour =
@@ -35,7 +35,7 @@ export interface AppRequest {
   readonly headers: IncomingMessage['headers'];
   /** Number of the connection, from 1 in order of arrival. */
   readonly connection: number;
-  /** Whether an earlier request came on the same connection, so that it was kept open in between. */
+  /** Whether an earlier request came on the same connection, so that the client kept it open. */
   readonly reused: boolean;
 }
 
@@ -66,13 +66,13 @@ export class App {
     return this.#connectionsSeen;
   }
 
-  /** How requests are answered from now on: all, or those to one path (without its query), which goes before. */
+  /** Sets the answer to all requests, or to those for one path (without its query), which has precedence. */
   respond(behaviour: Behaviour, path?: string): void {
     if (path === undefined) this.#behaviour = behaviour;
     else this.#byPath.set(path, behaviour);
   }
 
-  /** The next request at or after the index `since` (from now on when left out). Rejects with a WaitError. */
+  /** The next request at or after the index `since` (default: from now on). Rejects with a WaitError. */
   request(timeoutMs = 10_000, since = this.#requests.entries.length): Promise<AppRequest> {
     return this.#requests.first(() => true, { timeoutMs, since });
   }
@@ -84,7 +84,7 @@ export class App {
     for (const socket of this.#connections.keys()) reset(socket);
   }
 
-  /** Listens, again on the same port. Rejects when another has taken it. */
+  /** Listens, after `close` again on the same port. Rejects when another process has taken it. */
   async listen(): Promise<void> {
     if (this.#server !== undefined) return;
     const server = createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
@@ -150,7 +150,7 @@ export class App {
   }
 }
 
-/** Starts an app on a free port of 127.0.0.1, or where told, answering `ok`. */
+/** Starts an app that answers `ok`, by default on a free port of 127.0.0.1. */
 export async function startApp({
   port,
   host = '127.0.0.1',

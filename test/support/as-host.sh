@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: as-host.sh FOLDER COMMAND [ARG...]
-# Runs COMMAND in the bed with the files of a machine of its own, as far as scripts/host.sh writes any: FOLDER keeps its
-# /etc/default and its /var/lib/etcd. Its `systemctl` is the one in as-host/. Network and engine are the caller's choice.
+# Runs COMMAND in the bed with its own copies of the files that scripts/host.sh writes: FOLDER keeps its /etc/default
+# and its /var/lib/etcd. Its `systemctl` is the one in as-host/. The caller chooses network and engine.
 set -eu
 
 AS_HOST_FOLDER=$1

@@ -1,5 +1,5 @@
 /**
- * Authentication for a cluster: a user of the program with the least rights, and tokens of either kind.
+ * Authentication for a cluster: a user with the fewest permissions for the program, and both kinds of tokens.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -13,12 +13,15 @@ import type { EtcdCluster } from './etcd.ts';
 /** Whether etcd authenticates, and how its tokens are made. */
 export type Auth = 'none' | 'simple' | 'jwt';
 
-/** Whom the program is. */
+/** The program's user. */
 export const user = { name: 'app', password: 'secret' } as const;
-/** Who looks and meddles. */
+/** The tests' user. */
 export const root = { name: 'root', password: 'root' } as const;
 
-/** Arguments of etcd for that kind of token, and what removes the files that they name. `ttl` is that of a JWT. */
+/**
+ * etcd's arguments for that kind of token, and a function that removes the files they name. `ttl` is the lifetime of a
+ * JWT.
+ */
 export async function tokenArguments(
   auth: Auth,
   ttl = '20s',
@@ -39,7 +42,7 @@ export async function tokenArguments(
   return { extraArgs: ['--auth-token', token], remove };
 }
 
-/** Makes the users and turns authentication on. The prefix is what the program may write. */
+/** Creates the users and enables authentication. The program may write below the prefix. */
 export async function enableAuth(etcd: EtcdCluster, prefix: string): Promise<void> {
   etcd.user = undefined;
   // Newer versions of etcd bring the role root with them.

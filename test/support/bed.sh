@@ -1,9 +1,9 @@
 #!/bin/sh
 # usage: bed.sh COMMAND [ARG...]
 #        bed.sh --enter [COMMAND [ARG...]]   a second command, or a shell, in the bed that is in use
-# Runs COMMAND in a machine of its own (the bed): own network, mounts, processes and /run, no way out.
-# What is started in there (Docker engines, containers, etcd) is ended by the kernel when COMMAND ends,
-# however it ends. The exit code is COMMAND's; 75 means that no bed can be made here, and stderr says why.
+# Runs COMMAND in a machine of its own (the bed): own network, mounts, processes and /run, and no network to the
+# outside. When COMMAND ends, however it ends, the kernel ends everything that was started in there (Docker engines,
+# containers, etcd). The exit code is COMMAND's; 75 means that no bed can be made here, and stderr says why.
 set -eu
 
 say() { printf '%s\n' "bed: $*" >&2; }
@@ -12,13 +12,12 @@ refuse() {
   exit 75
 }
 
-# The second half, process 1 of the bed: it furnishes the bed, then runs COMMAND and reaps whoever has lost
-# its parent. It does not become COMMAND, because the kernel keeps from a process 1 every signal that it has
-# no handler for.
+# The second half, process 1 of the bed: sets the bed up, runs COMMAND, and reaps processes without a parent. It does
+# not become COMMAND, because the kernel does not deliver a signal to a process 1 that has no handler for it.
 if [ "${1-}" = --inside ]; then
   shift
   ip link set lo up
-  # The switch that lan.ts plugs its hosts into.
+  # The switch to which lan.ts connects its hosts.
   ip link add lan type bridge
   ip addr add 10.1.0.1/24 dev lan
   ip link set lan up
@@ -27,18 +26,18 @@ if [ "${1-}" = --inside ]; then
   echo 1 >/proc/sys/net/ipv4/ip_forward
   [ ! -e /proc/sys/net/ipv6/conf/all/forwarding ] || echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 
-  # A shell lets its background children ignore the keyboard's signals and read nothing: both are given back.
+  # A shell makes its background children ignore the keyboard's signals and read nothing. Both are undone here.
   exec 8<&0
   env --default-signal=INT,QUIT -- "$@" <&8 8<&- &
   command_pid=$!
-  # The keyboard's signals reach COMMAND by themselves, for it is in the terminal's process group.
+  # COMMAND is in the terminal's process group, so the keyboard's signals reach it anyway.
   trap : INT QUIT
   trap 'kill -TERM "$command_pid" 2>/dev/null || :' TERM
   trap 'kill -HUP "$command_pid" 2>/dev/null || :' HUP
   while :; do
     code=0
     wait "$command_pid" || code=$?
-    # A trapped signal ends the wait early, with the signal's number; COMMAND may still run.
+    # A trapped signal ends the wait early, with the signal's number. COMMAND may still run.
     kill -0 "$command_pid" 2>/dev/null || break
   done
   exit "$code"
@@ -65,21 +64,21 @@ why=$(unshare --net --mount --pid --fork --kill-child --mount-proc true 2>&1) ||
 
 mkdir -p "$DOCKREG_CACHE"
 DOCKREG_CACHE=$(cd "$DOCKREG_CACHE" && pwd -P)
-# Control groups are the one thing that no namespace takes away with it, so the bed's have a name of their own,
-# one for each cache.
+# Control groups are the only thing that does not disappear with a namespace, so the bed's have their own name, one for
+# each cache.
 DOCKREG_BED_CGROUP=/dockreg-bed-$(printf %s "$DOCKREG_CACHE" | cksum | cut -d ' ' -f 1)
 export DOCKREG_CACHE DOCKREG_BED_CGROUP
 
-# Two beds would share the engines' data. Every process of the first half of a bed holds this lock, so it is
-# free only when they are all gone.
+# Two beds would share the engines' data. Every process of the first half of a bed holds this lock, so it is free only
+# when they are all gone.
 exec 9>"$DOCKREG_CACHE/bed.lock"
 flock --nonblock 9 || {
   say "another bed is in use; waiting for it to end"
   flock 9
 }
 
-# cgroup v1 has a tree for each controller, v2 has one. The kernel needs a moment to empty the groups of the
-# processes that it has just killed.
+# cgroup v1 has a tree for each controller, v2 has one. The kernel needs a moment to empty the groups of processes that
+# it has just killed.
 remove_cgroups() {
   tries=0
   while [ $tries -lt 50 ]; do
@@ -96,15 +95,15 @@ remove_cgroups() {
 }
 remove_cgroups
 
-# If this script is killed, unshare dies of the parent-death signal, and the bed with it.
+# If this script is killed, unshare receives the parent-death signal, and the bed ends with it.
 exec 8<&0
 env --default-signal=INT,QUIT -- setpriv --pdeathsig KILL \
   unshare --net --mount --pid --fork --kill-child --mount-proc sh "$0" --inside "$@" <&8 8<&- &
 unshare_pid=$!
 echo "$unshare_pid" >"$DOCKREG_CACHE/bed.pid"
-# unshare itself is deaf to these signals: they are for its child.
+# unshare itself ignores these signals, so they go to its child.
 forward() {
-  # The list has no newline at its end, so read calls it cut off although it has it whole.
+  # The list has no newline at its end, so read fails although it has read all of it.
   read -r inside </proc/$unshare_pid/task/$unshare_pid/children || :
   [ -z "$inside" ] || kill "-$1" "$inside" || :
 }

@@ -1,6 +1,6 @@
 /**
- * Child processes of the tests, and all else that must be gone when the test process ends. Whatever way it ends (a
- * failed test, an exception, Ctrl-C), each child and its own get a SIGKILL, and each clean-up runs.
+ * Child processes of the tests, and everything else that must be gone when the test process ends. However it ends (a
+ * failed test, an exception, Ctrl-C), each child's process group receives SIGKILL, and each clean-up runs.
  */
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import type { Socket } from 'node:net';
@@ -18,20 +18,20 @@ export interface SpawnOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly stdio: StdioOptions;
   readonly cwd?: string;
-  /** The user that it runs as, if not ours; for root only. */
+  /** The user to run as; default: the same. Needs root. */
   readonly uid?: number;
 }
 
 const cleanUps = new Set<() => void>();
 let listening = false;
 
-/** Runs `cleanUp` (synchronous) when this process ends. Answers a function that takes it off the list. */
+/** Runs `cleanUp` (synchronous) when this process ends. Returns a function that cancels that. */
 export function atProcessEnd(cleanUp: () => void): () => void {
   if (!listening) {
     listening = true;
     process.on('exit', runCleanUps);
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      // Who listens already ends things in good order, and then exits.
+      // A listener that exists already cleans up and then exits.
       if (process.listenerCount(signal) > 0) continue;
       process.once(signal, () => {
         runCleanUps();
@@ -54,7 +54,7 @@ function runCleanUps(): void {
   }
 }
 
-/** The variables that a child may need from here; above all no proxy variables. */
+/** The variables that a child may need from this process: no proxy variables above all. */
 export function cleanEnvironment(): Record<string, string> {
   const { PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/' } = process.env;
   return { PATH, HOME };
@@ -71,7 +71,7 @@ export class Child {
     this.process = child;
     this.pid = pid;
     const elapsed = stopwatch();
-    // Each leads a process group, and what it has started is to be gone as well.
+    // Each child leads a process group, so that its own children end too.
     const forget = atProcessEnd(() => this.#exit === undefined && process.kill(-pid, 'SIGKILL'));
     this.#exited = new Promise(resolve => {
       // 'close' comes after the last byte of the pipes, 'exit' may come before it.
@@ -86,8 +86,8 @@ export class Child {
   }
 
   /**
-   * Starts a process in a session of its own: Ctrl-C is for the one who started it, who then ends it in good order.
-   * Rejects when it cannot be started at all.
+   * Starts a process in its own session: Ctrl-C reaches only the test process, which then ends it in order.
+   * Rejects when the process cannot be started.
    */
   static async spawn(command: string, args: readonly string[], options: SpawnOptions): Promise<Child> {
     const child = spawn(command, args, { ...options, detached: true });
@@ -102,10 +102,10 @@ export class Child {
     return this.#exit;
   }
 
-  /** Calls back when it has ended; soon, if it has already. Answers a function that takes the wish back. */
-  onExit(tell: (exit: Exit) => void): () => void {
+  /** Calls back when it has ended; soon, if it has already. Returns a function that cancels that. */
+  onExit(listener: (exit: Exit) => void): () => void {
     let wanted = true;
-    void this.#exited.then(exit => wanted && tell(exit));
+    void this.#exited.then(exit => wanted && listener(exit));
     return () => void (wanted = false);
   }
 

@@ -1,11 +1,11 @@
-/** What the command line and the environment make of the program, for tests of the configuration. */
+/** Reads the configuration from a command line and an environment, for tests. */
 import assert from 'node:assert/strict';
 import { parseCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { ServiceConfig } from '../../src/core/settings/service.ts';
 import { formatProblem, ProblemError } from '../../src/errors.ts';
 
-/** The least that must be given. */
+/** The required options. */
 export const enough = ['--etcd', 'http://h1:2379', '--port', '8000'];
 
 export function configOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Config {

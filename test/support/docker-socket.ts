@@ -1,7 +1,7 @@
 /**
- * A fake of the few questions that one may ask the Docker API, on a Unix socket and if wanted on a TCP port, with the
+ * A fake of the part of the Docker API that dockreg uses, on a Unix socket and optionally on a TCP port, with the
  * answers of Docker 20.10 and the faults that a socket can have. It records every request, so that a test can prove
- * that nothing else was ever asked.
+ * that no other request was sent.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -43,7 +43,7 @@ export interface HealthAnswer {
   }[];
 }
 
-/** The part of Docker's answer to `GET /containers/<id>/json` that anybody here reads. */
+/** The part of Docker's answer to `GET /containers/<id>/json` that is read. */
 export interface InspectAnswer {
   readonly Id: string;
   readonly Created: string;
@@ -78,20 +78,20 @@ export interface InspectAnswer {
 export interface InspectOptions {
   /** 64 hexadecimal digits. */
   readonly id: string;
-  /** The id's first 12 digits when left out, as Docker does. */
+  /** Default: the first 12 digits of the id, as in Docker. */
   readonly hostname?: string;
   /** Without the leading slash. */
   readonly name?: string;
   readonly image?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly ports?: PortMap;
-  /** `default` when left out; `host`, `none`, `container:<id>` or a network's name. */
+  /** `host`, `none`, `container:<id>` or the name of a network. Default: `default`. */
   readonly networkMode?: string;
-  /** Network name to address; made from the mode when left out. */
+  /** Network name to address. Default: from the mode. */
   readonly networks?: Readonly<Record<string, string>>;
   readonly running?: boolean;
   readonly pid?: number;
-  /** What its HEALTHCHECK found; it has none when left out. */
+  /** The result of its HEALTHCHECK. Default: it has no HEALTHCHECK. */
   readonly health?: HealthAnswer;
 }
 
@@ -151,7 +151,7 @@ export function published(port: number, hostPort: number, hostPort6 = hostPort):
 
 /**
  * - `ok`: answers. `error500`: Docker's JSON with status 500.
- * - `silent`: accepts and never answers. `cut`: the head and half of the body, then nothing, without an end.
+ * - `silent`: accepts and never answers. `cut`: the head and half of the body, then nothing, and no end.
  * - `garbage`: status 200 and a text that is not JSON.
  */
 export type DockerMode = 'ok' | 'silent' | 'cut' | 'garbage' | 'error500';
@@ -166,20 +166,20 @@ export interface DockerRequest {
 export interface DockerSocketOptions {
   /** Full id to answer. */
   readonly containers?: Readonly<Record<string, InspectAnswer>>;
-  /** Listen on a free TCP port of 127.0.0.1 too. */
+  /** Listens on a free TCP port of 127.0.0.1 too. */
   readonly tcp?: boolean;
-  /** There TLS is spoken, to clients with a certificate of the authority, as `dockerd --tlsverify` does. */
+  /** The TCP port uses TLS and requires a client certificate of the authority, as `dockerd --tlsverify` does. */
   readonly tls?: TlsFiles;
-  /** Where the socket shall be. In a temporary folder when left out. */
+  /** The path of the socket. Default: in a temporary folder. */
   readonly socketPath?: string;
 }
 
 export class DockerSocket {
   readonly socketPath: string;
-  /** The TCP port, when one was wanted. */
+  /** The TCP port, if there is one. */
   readonly port: number | undefined;
   readonly #tls: TlsFiles | undefined;
-  /** Changed at will: what comes next is answered so. */
+  /** How requests are answered from now on. */
   mode: DockerMode = 'ok';
   readonly #containers: Map<string, InspectAnswer>;
   readonly #others = new Map<string, [status: number, json: unknown]>();
@@ -209,7 +209,7 @@ export class DockerSocket {
     return this.#sockets.size;
   }
 
-  /** The next request at or after the index `since` (from now on when left out). Rejects with a WaitError. */
+  /** The next request at or after the index `since` (default: from now on). Rejects with a WaitError. */
   request(timeoutMs = 10_000, since = this.#requests.entries.length): Promise<DockerRequest> {
     return this.#requests.first(() => true, { timeoutMs, since });
   }
@@ -219,12 +219,12 @@ export class DockerSocket {
     this.#containers.set(answer.Id, answer);
   }
 
-  /** Removes a container, which is then unknown. */
+  /** Removes a container. It is then unknown. */
   remove(id: string): void {
     this.#containers.delete(id);
   }
 
-  /** Gives a container other ports, as a restart or a reconnected network does. Throws when it is unknown. */
+  /** Gives a container other ports, as a restart or a reconnected network does. Throws if it is unknown. */
   publish(id: string, ports: PortMap): void {
     const answer = this.#containers.get(id);
     if (answer === undefined) throw new Error(`no container ${id}`);
@@ -236,24 +236,24 @@ export class DockerSocket {
     this.#others.set(path, [200, json]);
   }
 
-  /** Refuses GET of another path with this status and Docker's form of a message. */
+  /** Refuses GET of another path with this status and a message in Docker's format. */
   refuse(path: string, status: number, message: string): void {
     this.#others.set(path, [status, { message }]);
   }
 
-  /** Stops listening, removes the socket and cuts all connections, as a daemon that ends does. Idempotent. */
+  /** Stops listening, removes the socket and closes all connections, as a daemon that ends. Idempotent. */
   close(): void {
     for (const server of this.#servers) server.close();
     this.#servers = [];
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Listens, again at the same places. */
+  /** Listens, after `close` again at the same addresses. */
   async listen(): Promise<void> {
     if (this.#servers.length > 0) return;
-    const places: ListenOptions[] = [{ path: this.socketPath }];
-    if (this.port !== undefined) places.push({ port: this.port, host: '127.0.0.1' });
-    this.#servers = await Promise.all(places.map(place => this.#listenAt(place)));
+    const addresses: ListenOptions[] = [{ path: this.socketPath }];
+    if (this.port !== undefined) addresses.push({ port: this.port, host: '127.0.0.1' });
+    this.#servers = await Promise.all(addresses.map(address => this.#listenAt(address)));
   }
 
   /** Closes, and removes the folder. Idempotent. */
@@ -263,11 +263,11 @@ export class DockerSocket {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  #listenAt(place: ListenOptions): Promise<Server> {
+  #listenAt(address: ListenOptions): Promise<Server> {
     const respond = (request: IncomingMessage, response: ServerResponse): void =>
-      this.#handle(request, response);
+      this.#serve(request, response);
     const server =
-      this.#tls && place.port !== undefined
+      this.#tls && address.port !== undefined
         ? createTlsServer(tlsOptions(this.#tls), respond)
         : createServer({ keepAliveTimeout: 0 }, respond);
     server.on('connection', (socket: Socket) => {
@@ -277,11 +277,11 @@ export class DockerSocket {
     });
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      server.listen(place, () => resolve(server.unref()));
+      server.listen(address, () => resolve(server.unref()));
     });
   }
 
-  #handle({ method = '', url: path = '' }: IncomingMessage, response: ServerResponse): void {
+  #serve({ method = '', url: path = '' }: IncomingMessage, response: ServerResponse): void {
     this.#requests.push({ at: performance.now(), method, path });
     response.on('error', () => undefined);
     switch (this.mode) {

@@ -1,6 +1,5 @@
 /**
- * The engines that a host of the bed (lan.ts) can have: how each is started, spoken to and brought back to having
- * images only.
+ * The engines that a host of the bed (lan.ts) can have: how to start each and which client it needs.
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -11,18 +10,18 @@ import type { TlsFiles } from './tls.ts';
 /** `docker` and `podman` are those of Debian 12; `docker-next` is that of Debian 13 (`setup.sh docker-next`). */
 export type EngineName = 'docker' | 'docker-next' | 'podman';
 
-/** Where an engine has its things. */
-export interface EnginePlace {
+/** The folders, address and control group of an engine. */
+export interface EngineSetup {
   readonly engine: EngineName;
-  /** The host's. */
+  /** The host's address. */
   readonly ip: string;
-  /** What stays from run to run. */
+  /** The folder that stays from run to run. */
   readonly data: string;
-  /** What is gone with the bed. */
+  /** The folder that is gone with the bed. */
   readonly runtime: string;
-  /** Of the containers, from the root of each controller. */
+  /** The control group of the containers, from the root of each controller. */
   readonly cgroup: string;
-  /** The address of the bridge that containers are on by default, with the length of its prefix. */
+  /** The address of the default bridge, with the length of its prefix. */
   readonly bridge: string;
 }
 
@@ -32,7 +31,7 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** The whole suite runs on another engine when the environment names it. */
+/** The engine of the whole suite: DOCKREG_TEST_ENGINE, or that of Debian 12. */
 export function defaultEngine(): EngineName {
   const name = process.env['DOCKREG_TEST_ENGINE'] ?? 'docker';
   if (name === 'docker' || name === 'docker-next') return name;
@@ -40,68 +39,68 @@ export function defaultEngine(): EngineName {
 }
 
 /** The path of the socket of its Docker API. */
-export function socketOf({ runtime }: EnginePlace): string {
+export function socketOf({ runtime }: EngineSetup): string {
   return join(runtime, 'docker.sock');
 }
 
-/** What starts the engine on the network of whoever runs it; with `tls`, Docker is served on port 2376 too. */
-export async function daemonOf(place: EnginePlace, tls: TlsFiles | undefined): Promise<Command> {
-  if (place.engine === 'podman') {
-    await writeFile(settingsOf(place), podmanSettings(place));
-    const service = ['system', 'service', '--time=0', `unix://${socketOf(place)}`];
-    return { command: 'podman', args: [...storageOf(place), ...service], env: podmanEnvironment(place) };
+/** The command that starts the engine, on the network where it is run. With `tls`, Docker listens on port 2376 too. */
+export async function daemonOf(setup: EngineSetup, tls: TlsFiles | undefined): Promise<Command> {
+  if (setup.engine === 'podman') {
+    await writeFile(settingsOf(setup), podmanSettings(setup));
+    const service = ['system', 'service', '--time=0', `unix://${socketOf(setup)}`];
+    return { command: 'podman', args: [...storageOf(setup), ...service], env: podmanEnvironment(setup) };
   }
   const { DOCKREG_CACHE: cache = '' } = process.env;
-  const usr = place.engine === 'docker' ? '/usr' : join(cache, place.engine, 'usr');
-  if (!existsSync(usr)) throw new Error(`no ${usr}: run scripts/setup.sh ${place.engine} first`);
-  // The engine sees all files as the bed does, and its programs with their libraries in its own /usr.
+  const usr = setup.engine === 'docker' ? '/usr' : join(cache, setup.engine, 'usr');
+  if (!existsSync(usr)) throw new Error(`no ${usr}: run scripts/setup.sh ${setup.engine} first`);
+  // The engine sees the files of the bed, except for its programs and libraries in its own /usr.
   const args = ['--mount', 'sh', '-c', 'mount --bind "$0" /usr && exec dockerd "$@"', usr];
   args.push('--log-level=warn', '--exec-opt=native.cgroupdriver=cgroupfs');
-  args.push('--data-root', place.data, '--exec-root', join(place.runtime, 'exec'));
-  args.push('--pidfile', join(place.runtime, 'dockerd.pid'), '-H', `unix://${socketOf(place)}`);
-  args.push('--cgroup-parent', place.cgroup, '--bip', place.bridge);
+  args.push('--data-root', setup.data, '--exec-root', join(setup.runtime, 'exec'));
+  args.push('--pidfile', join(setup.runtime, 'dockerd.pid'), '-H', `unix://${socketOf(setup)}`);
+  args.push('--cgroup-parent', setup.cgroup, '--bip', setup.bridge);
   if (tls) {
-    args.push('-H', `tcp://${place.ip}:2376`, '--tlsverify', '--tlscacert', tls.ca);
+    args.push('-H', `tcp://${setup.ip}:2376`, '--tlsverify', '--tlscacert', tls.ca);
     args.push('--tlscert', tls.server.cert, '--tlskey', tls.server.key);
   }
   return { command: 'unshare', args, env: {} };
 }
 
-/** What its command line makes of these words. Podman's takes the same words as Docker's, and some more. */
-export function clientOf(place: EnginePlace, words: readonly string[]): Command {
-  if (place.engine !== 'podman') return { command: 'docker', args: words, env: dockerEnvironment(place) };
-  // Podman has no setting for where all control groups go. Those of a pod's members go to the pod's.
+/** The client's command line for these arguments. Podman takes the same arguments as Docker, and some more. */
+export function clientOf(setup: EngineSetup, words: readonly string[]): Command {
+  if (setup.engine !== 'podman') return { command: 'docker', args: words, env: dockerEnvironment(setup) };
+  // Podman has no setting for the parent of all control groups. The groups of a pod's members are in the pod's.
   const verbs = /^(run(?!.* --pod )|pod create) /.exec(words.join(' '))?.[1]?.split(' ').length ?? 0;
-  const parent = verbs > 0 ? ['--cgroup-parent', place.cgroup] : [];
-  const placed = [...words.slice(0, verbs), ...parent, ...words.slice(verbs)];
-  return { command: 'podman', args: [...storageOf(place), ...placed], env: podmanEnvironment(place) };
+  const parent = verbs > 0 ? ['--cgroup-parent', setup.cgroup] : [];
+  const complete = [...words.slice(0, verbs), ...parent, ...words.slice(verbs)];
+  return { command: 'podman', args: [...storageOf(setup), ...complete], env: podmanEnvironment(setup) };
 }
 
-/** What makes a docker CLI, or a script that runs one, speak to the engine. */
-export function dockerEnvironment(place: EnginePlace): Record<string, string> {
+/** The environment in which a docker CLI, or a script that runs one, uses the engine. */
+export function dockerEnvironment(setup: EngineSetup): Record<string, string> {
   return {
-    DOCKER_HOST: `unix://${socketOf(place)}`,
-    // The user's own configuration can name proxies, which the CLI would then set in every container.
-    DOCKER_CONFIG: join(place.runtime, 'cli'),
+    DOCKER_HOST: `unix://${socketOf(setup)}`,
+    // The user's own configuration can name proxies, which the CLI would set in every container.
+    DOCKER_CONFIG: join(setup.runtime, 'cli'),
     // The engine of Debian 12 comes without BuildKit's client.
     DOCKER_BUILDKIT: '0',
   };
 }
 
-function storageOf({ data, runtime }: EnginePlace): string[] {
+function storageOf({ data, runtime }: EngineSetup): string[] {
   return ['--root', data, '--runroot', join(runtime, 'storage'), '--tmpdir', join(runtime, 'libpod')];
 }
 
-function podmanEnvironment(place: EnginePlace): Record<string, string> {
-  return { CONTAINERS_CONF: settingsOf(place) };
+function podmanEnvironment(setup: EngineSetup): Record<string, string> {
+  return { CONTAINERS_CONF: settingsOf(setup) };
 }
 
-function settingsOf({ runtime }: EnginePlace): string {
+function settingsOf({ runtime }: EngineSetup): string {
   return join(runtime, 'containers.conf');
 }
 
-/** Only what the bed has: no journal, no systemd, and a machine that may not raise its limits. */
-function podmanSettings({ runtime }: EnginePlace): string {
+/** Settings for the bed: no journal, no systemd, and limits that cannot be raised. */
+function podmanSettings({ runtime }: EngineSetup): string {
   return `
 [containers]
 default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]

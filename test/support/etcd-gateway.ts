@@ -1,6 +1,6 @@
 /**
- * How the tests themselves talk to etcd: its JSON gateway over plain HTTP. It shares no code with the program under
- * test, needs no process for each question, and shows etcd's answers as they are.
+ * The tests' own way to etcd: its JSON gateway over HTTP. It shares no code with the program under test, needs no
+ * process for a request, and shows etcd's answers unchanged.
  */
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
@@ -9,9 +9,9 @@ import { request as httpsRequest } from 'node:https';
 import type { TlsFiles } from './tls.ts';
 import { inTime } from './wait.ts';
 
-/** One member as the gateway client sees it. */
+/** How to reach one member. */
 export interface GatewayTarget {
-  /** `http://127.0.0.1:2379` or https. */
+  /** `http://127.0.0.1:2379`, or https. */
   readonly endpoint: string;
   readonly tls?: TlsFiles | undefined;
 }
@@ -19,12 +19,12 @@ export interface GatewayTarget {
 export interface ResponseHeader {
   readonly cluster_id: string;
   readonly member_id: string;
-  /** Left out by etcd when it is zero. */
+  /** etcd leaves it out when it is zero. */
   readonly revision?: string;
   readonly raft_term?: string;
 }
 
-/** A key as the gateway writes it: base64, 64 bit numbers in decimal, zeros left out. */
+/** A key as the gateway writes it: base64, 64-bit numbers in decimal, zeros left out. */
 export interface RawKeyValue {
   readonly key: string;
   readonly value?: string;
@@ -46,7 +46,7 @@ export class GatewayError extends Error {
   }
 }
 
-/** Asks once. Rejects with a GatewayError, the socket's error, or a WaitError after `timeoutMs`. */
+/** Sends one request. Rejects with a GatewayError, the socket's error, or a WaitError after `timeoutMs`. */
 export async function ask<T>(
   target: GatewayTarget,
   path: string,
@@ -67,7 +67,7 @@ export async function ask<T>(
 }
 
 /**
- * Asks for a stream of answers, one JSON text a line. Resolves when etcd ends it, rejects when it breaks or the signal
+ * Requests a stream of answers, one JSON text a line. Resolves when etcd ends it, rejects when it breaks or the signal
  * aborts. The stream does not keep the process alive.
  */
 export async function follow(
@@ -95,7 +95,7 @@ export async function follow(
   }
 }
 
-/** GETs a page in plain text, such as a member's metrics. Rejects like `ask`. */
+/** GETs a page of plain text, such as a member's metrics. Rejects like `ask`. */
 export async function getText(url: string, timeoutMs = 2_000): Promise<string> {
   const stop = new AbortController();
   const answer = new Promise<IncomingMessage>((resolve, reject) => {
@@ -135,7 +135,7 @@ async function open(
   return response;
 }
 
-// A test may give the server a wrong name or an expired certificate; what the test itself sees must not depend on it.
+// A test may give the server a wrong name or an expired certificate. The test itself must still reach it.
 function clientTls({ client }: TlsFiles): object {
   return { rejectUnauthorized: false, cert: readFileSync(client.cert), key: readFileSync(client.key) };
 }
@@ -155,9 +155,9 @@ export function decode(base64 = ''): string {
   return Buffer.from(base64, 'base64').toString();
 }
 
-/** The key range of a prefix, as etcd wants it: from the prefix to the prefix with its last byte one higher. */
+/** The key range of a prefix: from the prefix to the prefix with its last byte incremented. */
 export function prefixRange(prefix: string): { readonly key: string; readonly range_end: string } {
-  // To etcd a range from zero to zero is everything.
+  // For etcd a range from zero to zero is everything.
   if (prefix === '') return { key: encode('\0'), range_end: encode('\0') };
   const end = Buffer.from(prefix);
   const last = end.length - 1;

@@ -1,6 +1,7 @@
 /**
- * Records what happens under a prefix, once and in etcd's order, whatever happens to the members: it follows each of
- * them at the same time, takes every revision from whoever tells it first, and comes back to a member that was away.
+ * Records every change under a prefix, once and in etcd's order, whatever happens to the members: it follows all of
+ * them at the same time, takes each revision from the first member that sends it, and reconnects to a member that was
+ * away.
  */
 import { setTimeout } from 'node:timers/promises';
 
@@ -30,10 +31,10 @@ export interface WatchEvent {
   readonly previousValue?: string;
 }
 
-/** A stretch of history that could not be seen. */
+/** A part of the history that could not be observed. */
 export interface WatchGap {
   readonly at: number;
-  /** `compacted`: etcd forgot the revisions up to `revision`. `new-cluster`: all data was wiped, counting restarted. */
+  /** `compacted`: etcd removed the revisions up to `revision`. `new-cluster`: all data was wiped, revisions restart. */
   readonly reason: 'compacted' | 'new-cluster';
   readonly revision: number;
 }
@@ -50,7 +51,7 @@ interface RawWatchAnswer {
   }[];
 }
 
-/** What a watcher needs of a member. */
+/** What a watcher needs to know about a member. */
 export interface WatchSource {
   readonly target: GatewayTarget;
   /** False while there is no process to connect to. */
@@ -83,7 +84,10 @@ export class Watcher {
     return this.#journal.entries;
   }
 
-  /** What could not be seen; a test that trusts `events` for the absence of something checks that this is empty. */
+  /**
+   * What could not be observed. A test that uses `events` to show that something did not happen checks that this is
+   * empty.
+   */
   get gaps(): readonly WatchGap[] {
     return this.#gaps;
   }
@@ -94,8 +98,8 @@ export class Watcher {
   }
 
   /**
-   * The next event that matches, counted from after the one that `next` gave last (at first, from the start), so that
-   * an event that came between two calls is not missed. Rejects with a WaitError after `timeoutMs`.
+   * The next event that matches, after the one that `next` returned last (at first, from the start), so that an event
+   * between two calls is not missed. Rejects with a WaitError after `timeoutMs`.
    */
   async next(
     predicate: (event: WatchEvent) => boolean = () => true,
@@ -106,12 +110,12 @@ export class Watcher {
     return this.#journal.entries[index] as WatchEvent;
   }
 
-  /** The first event at or after the index `since` that matches; leaves alone where `next` goes on. */
+  /** The first event at or after the index `since` that matches. Does not change where `next` continues. */
   first(predicate: (event: WatchEvent) => boolean, options: FindOptions = {}): Promise<WatchEvent> {
     return this.#journal.first(predicate, options);
   }
 
-  /** Makes `next` look only at what comes from now on. Answers the index of the first such event. */
+  /** Makes `next` consider only future events. Returns the index of the first one. */
   skipToNow(): number {
     return (this.#cursor = this.#journal.entries.length);
   }
@@ -143,7 +147,7 @@ export class Watcher {
     await follow(source.target, '/v3/watch', { create_request: create }, onAnswer, signal, token);
   }
 
-  /** Answers false when this stream cannot go on from where it is. */
+  /** Returns false when this stream cannot continue from where it is. */
   #take({ header, created, canceled, compact_revision: compacted, events = [] }: RawWatchAnswer): boolean {
     if (header.cluster_id !== this.#cluster) {
       this.#cluster = header.cluster_id;

@@ -1,6 +1,6 @@
 /**
- * Real etcd for tests: one member or several on loopback, each a process that can be killed, paused, wiped and started
- * again, cut off from the others, and looked into. Everything is gone after `stop()` or when the test process ends.
+ * Real etcd for tests: one or several members on loopback, each a process that can be killed, paused, wiped, started
+ * again, cut off from the others, and inspected. Everything is gone after `stop()` or when the test process ends.
  */
 import { execFile } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
@@ -28,27 +28,30 @@ import { eventually, freePort, pause, stopwatch } from './wait.ts';
 
 const run = promisify(execFile);
 
-/** The whole suite runs against another etcd when this names it. */
+/** Runs the whole suite against another etcd. */
 const defaultBinary = process.env['DOCKREG_TEST_ETCD'] ?? 'etcd';
 
 export interface EtcdOptions {
-  /** How many members. 1 when left out. */
+  /** Number of members. Default: 1. */
   readonly members?: number;
-  /** `DOCKREG_TEST_ETCD` or `etcd` when left out. The etcd command, or a command with first arguments; it must become etcd itself (exec), for signals go to its pid. */
+  /**
+   * The etcd command, or a command with its first arguments. It must become etcd itself (exec), because signals go to
+   * its pid. Default: `DOCKREG_TEST_ETCD` or `etcd`.
+   */
   readonly binary?: string | readonly string[];
-  /** The etcdctl command. `etcdctl` when left out. */
+  /** The etcdctl command. Default: `etcdctl`. */
   readonly etcdctl?: string;
-  /** Clients are served at this address of the machine too, on the same ports. 127.0.0.1 alone when left out. */
+  /** An address of the machine, beside 127.0.0.1, where clients are served on the same ports. */
   readonly alsoListenOn?: string;
-  /** Clients must speak TLS. Peers never do. */
+  /** Clients must use TLS. Peers never do. */
   readonly tls?: TlsFiles;
-  /** Clients must show a certificate of the authority. Needs `tls`. */
+  /** Clients must have a certificate of the authority. Needs `tls`. */
   readonly clientCertAuth?: boolean;
   readonly quotaBackendBytes?: number;
   /** Peers reach each other through `EtcdCluster.link`, so that members can be cut off from one another. */
   readonly peerProxies?: boolean;
   readonly extraArgs?: readonly string[];
-  /** Milliseconds until the whole cluster must serve. 20,000 when left out. */
+  /** Milliseconds until the whole cluster must serve. Default: 20,000. */
   readonly timeoutMs?: number;
 }
 
@@ -58,16 +61,16 @@ export interface KeyState {
   readonly lease: string;
   readonly modRevision: number;
   readonly createRevision: number;
-  /** How many writes since the key was made, starting with 1. */
+  /** Number of writes since the key was created, starting with 1. */
   readonly version: number;
 }
 
 export interface CtlOptions {
-  /** The endpoint to ask. All that are alive when left out. */
+  /** The endpoint to ask. Default: all members that are alive. */
   readonly endpoint?: string;
-  /** `name:password`. The cluster's `user` when left out. */
+  /** `name:password`. Default: the cluster's `user`. */
   readonly user?: string;
-  /** Milliseconds. 10,000 when left out. */
+  /** Milliseconds. Default: 10,000. */
   readonly timeoutMs?: number;
 }
 
@@ -76,23 +79,23 @@ interface MemberPlan {
   readonly folder: string;
   readonly clientPort: number;
   readonly peerPort: number;
-  /** Where the other members find it: its peer port, or a proxy before it. */
+  /** The port where the other members find it: its peer port, or that of a proxy. */
   readonly advertisedPeerPort: number;
   readonly metricsPort: number;
 }
 
-/** A port was taken by somebody else between the choice and the start. */
+/** Another process took the port between the choice and the start. */
 class PortTakenError extends Error {
   override readonly name = 'PortTakenError';
 }
 
-/** One etcd process, or the place where one was. */
+/** One member: its data, and its process while it runs. */
 export class EtcdMember {
   readonly index: number;
   readonly name: string;
-  /** Where clients reach it, as a URL. */
+  /** The URL for clients. */
   readonly endpoint: string;
-  /** The port in `endpoint`: what a fault proxy before it takes as its target. */
+  /** The port in `endpoint`, the target of a fault proxy. */
   readonly port: number;
   readonly target: GatewayTarget;
   readonly #plan: MemberPlan;
@@ -121,8 +124,8 @@ export class EtcdMember {
   }
 
   /**
-   * Starts it again, with the same data and ports. Resolves when it serves; where the cluster has no majority to serve
-   * with, when the process is up. Rejects with etcd's own last words when it ends instead.
+   * Starts it again, with the same data and ports. Resolves when it serves, or, if the cluster has no majority, when
+   * the process is up. Rejects with etcd's last output when it ends instead.
    */
   async start({ timeoutMs = 20_000 }: { readonly timeoutMs?: number } = {}): Promise<void> {
     const elapsed = stopwatch();
@@ -131,7 +134,7 @@ export class EtcdMember {
       try {
         return await this.serving({ timeoutMs: timeoutMs - elapsed() });
       } catch (error) {
-        // Its own port may still be in the hands of the process before it for a moment.
+        // The process before it may still have the port for a moment.
         if (!(error instanceof PortTakenError) || elapsed() > timeoutMs) throw error;
         await pause(100);
       }
@@ -167,7 +170,7 @@ export class EtcdMember {
     }
   }
 
-  /** SIGKILL. Resolves when the process is gone; the data stays. */
+  /** SIGKILL. Resolves when the process is gone. The data stays. */
   async kill(): Promise<void> {
     const child = this.#running();
     child.signal('SIGKILL');
@@ -196,22 +199,22 @@ export class EtcdMember {
     this.#paused = false;
   }
 
-  /** Removes its data. It must be stopped, and alone: started again it is a new cluster that counts from the start. */
+  /** Removes its data. It must be stopped and the only member: it comes back as a new cluster with new revisions. */
   async wipe(): Promise<void> {
     if (this.#cluster.members.length > 1) throw new Error('a wiped member cannot join its old cluster again');
     await this.empty();
     this.#cluster.newGeneration();
   }
 
-  /** Removes its data and no more; see `wipe` and `EtcdCluster.replace`. It must be stopped. */
+  /** Only removes its data; see `wipe` and `EtcdCluster.replace`. It must be stopped. */
   async empty(): Promise<void> {
     if (this.state !== 'stopped') throw new Error(`${this.name} must be stopped to be emptied`);
     await rm(join(this.#plan.folder, 'data'), { recursive: true, force: true });
   }
 
   /**
-   * A number from its metrics page: the sum over all series of that name, or one series when its labels are given
-   * (`name{label="x"}`). 0 when there is none, as for a counter that never counted.
+   * A number from its metrics page: the sum over all series of that name, or one series with its labels
+   * (`name{label="x"}`). 0 when there is none, as for a counter without an event.
    */
   async metric(name: string): Promise<number> {
     const page = await getText(`http://127.0.0.1:${this.#plan.metricsPort}/metrics`);
@@ -222,12 +225,12 @@ export class EtcdMember {
     return numbers.reduce((sum, number) => sum + number, 0);
   }
 
-  /** What etcd said last, at most 4,000 characters. */
+  /** The end of etcd's output, at most 4,000 characters. */
   async log(): Promise<string> {
     return (await readFile(join(this.#plan.folder, 'log'), 'utf8')).slice(-4_000);
   }
 
-  /** The raft term in which it leads, or undefined when it does not. Rejects when it does not answer. */
+  /** The raft term in which it leads, or undefined if it does not lead. Rejects if it does not answer. */
   async leadingTerm(): Promise<number | undefined> {
     const status = await this.#status();
     return status.leader === status.header.member_id ? Number(status.raftTerm) : undefined;
@@ -274,7 +277,7 @@ interface MemberStatus {
 export class EtcdCluster {
   readonly options: EtcdOptions;
   readonly members: readonly EtcdMember[];
-  /** `name:password` with which the tests look at the cluster. Set it before authentication is enabled. */
+  /** `name:password` of the tests' own requests. Set it before authentication is enabled. */
   user: string | undefined;
   readonly #plans: readonly MemberPlan[];
   readonly #folder: string;
@@ -283,7 +286,7 @@ export class EtcdCluster {
   readonly #links = new Map<string, Link>();
   readonly #fronts: Server[] = [];
   readonly #forget: () => void;
-  /** The members that came to a cluster that was there. */
+  /** The members that joined an existing cluster. */
   readonly #joined = new Set<string>();
   #generation = 1;
 
@@ -299,7 +302,7 @@ export class EtcdCluster {
     });
   }
 
-  /** The URLs of all members, also of those that are stopped. */
+  /** The URLs of all members, including stopped ones. */
   get endpoints(): string[] {
     return this.members.map(member => member.endpoint);
   }
@@ -309,7 +312,7 @@ export class EtcdCluster {
     return this.#alive().length * 2 > this.members.length;
   }
 
-  /** Runs etcdctl and answers its output. Rejects with its error output in the message. */
+  /** Runs etcdctl. Resolves with its output, rejects with its error output in the message. */
   async ctl(
     args: readonly string[],
     { endpoint, user, timeoutMs = 10_000 }: CtlOptions = {},
@@ -329,7 +332,7 @@ export class EtcdCluster {
     return stdout;
   }
 
-  /** All keys with that prefix, as the first member that answers has them after a round with the quorum. */
+  /** All keys with that prefix, read linearizably from the first member that answers. */
   async keys(prefix: string): Promise<Map<string, KeyState>> {
     const { kvs = [] } = await this.#ask<RangeAnswer>('/v3/kv/range', prefixRange(prefix));
     return new Map(
@@ -353,8 +356,8 @@ export class EtcdCluster {
   }
 
   /**
-   * Records every change under the prefix from now on, or from a revision of the past. Resolves when the first member
-   * has confirmed it.
+   * Records every change under the prefix from now on, or from a past revision. Resolves when the first member has
+   * confirmed the watch.
    */
   async watch(prefix: string, { fromRevision }: { readonly fromRevision?: number } = {}): Promise<Watcher> {
     const { header: now } = await this.#ask<RangeAnswer>('/v3/kv/range', prefixRange(prefix));
@@ -379,12 +382,12 @@ export class EtcdCluster {
     return leases.map(lease => leaseHex(lease.ID));
   }
 
-  /** A number from the metrics of a member: the given one, or the first that is alive. See `EtcdMember.metric`. */
+  /** A number from the metrics of a member, by default the first that is alive. See `EtcdMember.metric`. */
   metric(name: string, member: EtcdMember = this.#firstAlive()): Promise<number> {
     return member.metric(name);
   }
 
-  /** The member that leads; of two that both believe so, the one with the later term. Waits for one. */
+  /** The member that leads; if two believe that they do, the one with the later term. Waits for one. */
   leader(timeoutMs = 10_000): Promise<EtcdMember> {
     return eventually(
       'an etcd leader',
@@ -408,8 +411,8 @@ export class EtcdCluster {
   }
 
   /**
-   * The way of the connections that `from` opens to `to` (bytes flow both ways on it). Members send to each other on
-   * connections that either side opened, so cutting two members apart takes both links. Needs `peerProxies`.
+   * The link of the connections that `from` opens to `to`; bytes flow in both directions. Members use connections that
+   * either side opened, so separating two members takes both links. Needs `peerProxies`.
    */
   link(from: EtcdMember, to: EtcdMember): Link {
     const link = this.#links.get(`${from.index}→${to.index}`);
@@ -417,7 +420,7 @@ export class EtcdCluster {
     return link;
   }
 
-  /** Cuts the member off from all other members; clients still reach it. */
+  /** Cuts the member off from all other members. Clients still reach it. */
   async isolate(member: EtcdMember, mode: ProxyMode = 'silent'): Promise<void> {
     for (const other of this.members) {
       if (other === member) continue;
@@ -426,7 +429,7 @@ export class EtcdCluster {
     }
   }
 
-  /** Ends all isolation. Connections that were held are reset, as both sides have long given them up. */
+  /** Ends all isolation. Held connections are reset, since both sides have long given them up. */
   async heal(): Promise<void> {
     for (const link of this.#links.values()) {
       if (link.mode !== 'pass') await link.set('pass', { held: 'drop' });
@@ -434,12 +437,13 @@ export class EtcdCluster {
   }
 
   /**
-   * SIGKILLs the member, takes it out of the cluster, and lets an empty one join in its place, on the same ports. The
-   * others must be a majority. Rejects when they do not agree in `timeoutMs` to its leaving: then it is back as it was.
+   * Sends SIGKILL to the member, removes it from the cluster, and lets an empty one join instead, on the same ports.
+   * The others must be a majority. If they do not agree to the removal within `timeoutMs`, the member comes back and
+   * the call rejects.
    */
   async replace(member: EtcdMember, { timeoutMs = 15_000 } = {}): Promise<void> {
     await member.kill();
-    // Right after another trouble the others refuse to change who is of the cluster, for 5 s.
+    // For 5 s after another fault, the others refuse to change the membership.
     const insist = { timeoutMs, everyMs: 500 };
     try {
       await eventually(
@@ -485,7 +489,7 @@ export class EtcdCluster {
     this.#forget();
   }
 
-  /** Starts all members. Rejects with a PortTakenError when another process was quicker with a port. */
+  /** Starts all members. Rejects with a PortTakenError when another process has taken a port. */
   async start(): Promise<void> {
     if (this.options.peerProxies) await this.#openLinks();
     await Promise.all(this.members.map(member => member.launch()));
@@ -493,7 +497,7 @@ export class EtcdCluster {
     await Promise.all(this.members.map(member => member.serving({ timeoutMs })));
   }
 
-  /** Makes the next start from empty data a cluster of its own, that no watcher takes for the old one. */
+  /** Makes the next start from empty data a different cluster, so that no watcher confuses it with the old one. */
   newGeneration(): void {
     this.#generation++;
   }
@@ -568,7 +572,7 @@ export class EtcdCluster {
     );
   }
 
-  // A token dies with its member's process and with changes of the users, so each question gets its own.
+  // A token ends with its member's process and with changes of the users, so each request gets its own.
   async #token(member: EtcdMember): Promise<string | undefined> {
     if (this.user === undefined) return undefined;
     const [name, ...password] = this.user.split(':');
@@ -587,7 +591,7 @@ interface RangeAnswer {
   readonly kvs?: readonly RawKeyValue[];
 }
 
-/** Starts a cluster with empty data. Rejects with etcd's own words when it does not come up. */
+/** Starts a cluster with empty data. Rejects with etcd's output when it does not start. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster> {
   const unsafeNoFsync = await hasUnsafeNoFsync(options.binary ?? defaultBinary);
   for (let attempt = 1; ; attempt++) {
@@ -644,7 +648,7 @@ function procAddress(port: number): string {
   return `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
-/** The kernel's number of the client's socket of a loopback connection; undefined when the client has closed it. */
+/** The inode of the client's socket of a loopback connection; undefined when the client has closed it. */
 function clientSocket(localPort: number, remotePort: number): string | undefined {
   const inode = readFileSync('/proc/net/tcp', 'utf8')
     .split('\n')

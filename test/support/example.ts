@@ -1,5 +1,5 @@
 /**
- * A container of the example image on a host of the bed, started as the README says.
+ * A container of the example image on a host of the bed, started as the README shows.
  */
 import { images } from './images.ts';
 import { type Host, run } from './lan.ts';
@@ -7,11 +7,11 @@ import { type Host, run } from './lan.ts';
 export interface Example {
   readonly host: Host;
   readonly name: string;
-  /** Where others reach the app: `10.1.0.101:49155`. */
+  /** The published address of the app: `10.1.0.101:49155`. */
   readonly address: string;
-  /** What the app, dockreg and supervisord have said on the container's standard output. */
+  /** What the app, dockreg and supervisord have written to the container's standard output. */
   log(): Promise<string>;
-  /** What the container gets when it asks for a page. Rejects when it gets none. */
+  /** The page as the container itself gets it. Rejects when there is none. */
   get(url: string): Promise<string>;
   stop(): Promise<void>;
   kill(): Promise<void>;
@@ -22,8 +22,8 @@ const askFor = `
   process.stdout.write(await response.text());`;
 
 /**
- * Starts it in place of the container of that name, if there is one. `variables` are added to its environment.
- * @param image one that was built on the example's
+ * Starts it in place of the container with that name, if there is one. `variables` are added to its environment.
+ * @param image built on the example image
  */
 export async function startExample(
   host: Host,
@@ -54,7 +54,7 @@ export async function startExample(
   };
 }
 
-/** What every way to start the example has in common: the engine's socket and variables, as options. */
+/** The options that every start of the example needs: the engine's socket and the variables. */
 export function exampleOptions(host: Host, variables: Readonly<Record<string, string>>): string[] {
   return [
     ...['--mount', `type=bind,source=${host.dockerSocket},target=/var/run/docker.sock`],
@@ -62,22 +62,22 @@ export function exampleOptions(host: Host, variables: Readonly<Record<string, st
   ];
 }
 
-/** All that a container has said. Its two outputs come on the CLI's two, and their order matters less than that both are read. */
+/** Both outputs of a container as one text. The order between the two is not kept. */
 export async function logsOf(host: Host, container: string): Promise<string> {
   return run('sh', ['-c', 'docker logs "$0" 2>&1', container], { env: host.dockerEnvironment });
 }
 
-/** When the app began to listen, by its own words in its log, in ms since 1970; undefined before. */
+/** When the app began to listen, as its log says, in ms since 1970; undefined before. */
 export function listeningIn(log: string): number | undefined {
-  return saidIn(log, 'listening');
+  return timeOf(log, 'listening');
 }
 
-/** When the app got its SIGTERM, in the same way. */
+/** When the app received SIGTERM, in the same way. */
 export function stoppingIn(log: string): number | undefined {
-  return saidIn(log, 'stopping');
+  return timeOf(log, 'stopping');
 }
 
-function saidIn(log: string, what: string): number | undefined {
+function timeOf(log: string, what: string): number | undefined {
   const line = log.split('\n').find(text => text.includes(`example: ${what}`));
   return line === undefined ? undefined : Date.parse(line.split(' ')[0] ?? '');
 }

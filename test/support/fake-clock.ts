@@ -1,6 +1,6 @@
 /**
- * A clock that stands still until a test moves it. Between two timers everything that waits on a settled promise runs,
- * so a test sees a loop exactly as it is at each moment.
+ * A clock that stands still until a test moves it. Between two timers, everything that waits for a settled promise
+ * runs, so a test sees the exact state of a loop at each moment.
  */
 import type { Clock } from '../../src/clock.ts';
 
@@ -54,7 +54,7 @@ export class FakeClock implements Clock {
     }
   }
 
-  /** The times at which something waits to run, in ms from now, soonest first. */
+  /** When the timers fire, in ms from now, soonest first. */
   get due(): readonly number[] {
     return this.#timers.map(({ at }) => at - this.#now).toSorted((a, b) => a - b);
   }

@@ -1,15 +1,15 @@
-/** A gRPC app of which only the health service answers, on a free port of 127.0.0.1. */
+/** A gRPC app that has only the health service, on a free port of 127.0.0.1. */
 import { Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
 
 export interface GrpcApp {
   readonly port: number;
-  /** Whether it says SERVING, as it does at first, or NOT_SERVING. */
+  /** Sets its answer to SERVING (the initial one) or NOT_SERVING. */
   setServing(isServing: boolean): void;
   /** Stops listening and breaks all connections. Idempotent. */
   close(): void;
 }
 
-/** The health service's only method that we ask, with its messages as bytes. */
+/** The one method of the health service that is used, with its messages as bytes. */
 export const checkMethod = {
   path: '/grpc.health.v1.Health/Check',
   requestStream: false,

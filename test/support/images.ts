@@ -1,7 +1,7 @@
 /**
- * The project's images for the hosts of the bed, which has no way out to fetch anything. They are built from dist/ by
- * scripts/image.sh on the first host that asks, on stand-ins for the public base images (`setup.sh image-base`), kept
- * in the cache as one tar under the name of their content, and loaded from it on all other hosts.
+ * The project's images for the hosts of the bed, which cannot download anything. scripts/image.sh builds them from
+ * dist/ on the first host that needs them, on replacements of the public base images (`setup.sh image-base`). They stay
+ * in the cache as one tar, named after their content, and all other hosts load that.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -22,7 +22,7 @@ export const images = {
 
 const nodeImage = 'dockreg-bed/node:24';
 
-/** What makes scripts/image.sh build on the stand-ins, once `importBase` has brought them to the host. */
+/** Makes scripts/image.sh build on the replacements, once `importBase` has loaded them on the host. */
 export const buildEnvironment = { NODE_IMAGE: nodeImage, BASE_IMAGE: images.debian } as const;
 
 const recipeLabel = 'dockreg-bed.recipe';
@@ -38,7 +38,7 @@ const sources = [
 ];
 const buildTimeoutMs = 300_000;
 
-/** Which image a tag stands for. */
+/** The id of the image by its tag. */
 type Ids = Readonly<Record<string, string>>;
 
 interface Archive {
@@ -48,13 +48,13 @@ interface Archive {
 
 let archive: Promise<Archive> | undefined;
 
-/** The path of a `docker save` of the images of `images`, as dist/ is when this process first asks. */
+/** The path of a `docker save` of `images`, built from dist/ as it is at the first call. */
 export async function imageArchive(builder: Host): Promise<string> {
   archive ??= makeArchive(builder);
   return (await archive).tar;
 }
 
-/** Brings the images of `images` to a host, as dist/ is when this process first asks. Quick when they are there. */
+/** Loads `images` on a host, built from dist/ as it is at the first call. Quick when they are there. */
 export async function loadImages(host: Host): Promise<void> {
   archive ??= makeArchive(host);
   const { tar, ids } = await archive;
@@ -64,7 +64,7 @@ export async function loadImages(host: Host): Promise<void> {
   await pruneImages(host);
 }
 
-/** Removes what newer images have replaced, but not at once: the next build may take steps of it. */
+/** Removes images that newer ones have replaced a day ago or longer: the next build may reuse newer layers. */
 export async function pruneImages(host: Host): Promise<void> {
   await host.docker(['image', 'prune', '--force', '--filter', 'until=24h']);
 }
@@ -78,10 +78,10 @@ async function makeArchive(asking: Host): Promise<Archive> {
   const name = await contentName(base.recipe);
   const tar = join(folder, `${name}.tar`);
   const list = join(folder, `${name}.json`);
-  // The list is written last: with it there, the tar is whole.
+  // The list is written last: if it exists, the tar is complete.
   if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
 
-  // As users do it, images are built by Docker.
+  // Docker builds the images, as it does for users.
   const builder =
     asking.engine === 'podman'
       ? await startHost({ name: 'builder', ip: '10.1.0.250', engine: 'docker' })
@@ -112,21 +112,21 @@ async function build(builder: Host): Promise<Ids> {
 
 interface Base {
   readonly cache: string;
-  /** Where `setup.sh image-base` has put it. */
+  /** The folder that `setup.sh image-base` has made. */
   readonly folder: string;
   readonly recipe: string;
 }
 
 async function findBase(): Promise<Base> {
   const cache = process.env['DOCKREG_CACHE'];
-  if (cache === undefined) throw new Error('images are made in the bed: run this by bed.sh');
+  if (cache === undefined) throw new Error('images are made in the bed; run this with bed.sh');
   const folder = join(cache, 'image-base');
   if (!existsSync(join(folder, 'recipe')))
     throw new Error('no base image: run scripts/setup.sh image-base first');
   return { cache, folder, recipe: (await readFile(join(folder, 'recipe'), 'utf8')).trim() };
 }
 
-/** Brings the stand-ins for the public base images to a host. Quick when they are there. */
+/** Loads the replacements of the public base images on a host. Quick when they are there. */
 export async function importBase(builder: Host): Promise<void> {
   const { folder, recipe } = await findBase();
   const upToDate = await builder.docker([
@@ -142,14 +142,14 @@ export async function importBase(builder: Host): Promise<void> {
   await builder.docker(['import', '--change', label, join(folder, 'debian.tar'), images.debian], {
     timeoutMs,
   });
-  // It inherits the label, and is made last: with it there, both are.
+  // It inherits the label and is made last: if it exists, both do.
   await builder.docker(['build', '--quiet', '--tag', nodeImage, '--file', '-', join(folder, 'node')], {
     timeoutMs,
     input: `FROM ${images.debian}\nCOPY node /usr/local/bin/node\n`,
   });
 }
 
-/** A name that changes with any byte that goes into the images. */
+/** A name that depends on every byte that goes into the images. */
 async function contentName(recipe: string): Promise<string> {
   const hash = createHash('sha256').update(recipe);
   for (const source of sources) {
@@ -176,7 +176,7 @@ async function filesOf(path: string): Promise<string[]> {
 
 async function imageIds(host: Host): Promise<Ids> {
   const lines = await host.docker(['images', '--no-trunc', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}']);
-  // Podman writes whose image it is where nobody said a registry.
+  // Podman adds localhost/ where no registry is named.
   const entries = lines.split('\n').map(line => line.replace(/^localhost\//, '').split(' '));
   return Object.fromEntries(entries as [string, string][]);
 }

@@ -1,7 +1,7 @@
 /**
- * Hosts on a network, inside the bed (bed.sh). The bed's own network namespace is the switch: the bridge `lan` with
- * the address 10.1.0.1. Each host is a network namespace on it with an engine of its own (engines.ts), whose images stay in
- * the cache from run to run and whose containers never do.
+ * Hosts on a network, inside the bed (bed.sh). The bed's own network namespace is the switch: the bridge `lan` with the
+ * address 10.1.0.1. Each host is a network namespace on it with its own engine (engines.ts). The engine's images stay
+ * in the cache from run to run, its containers never do.
  */
 import { spawn, type StdioOptions } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
@@ -16,12 +16,12 @@ import {
   defaultEngine,
   dockerEnvironment,
   type EngineName,
-  type EnginePlace,
+  type EngineSetup,
   socketOf,
 } from './engines.ts';
 import { eventually } from './wait.ts';
 
-/** The switch's address, as bed.sh sets it: whatever listens in the bed itself is reached here by hosts and containers. */
+/** The switch's address, set by bed.sh. Hosts and containers reach servers in the bed itself here. */
 export const lanAddress = '10.1.0.1';
 
 export interface HostOptions {
@@ -29,16 +29,16 @@ export interface HostOptions {
   readonly name: string;
   /** 10.1.0.2 to 10.1.0.254. */
   readonly ip: string;
-  /** The engine is reached at its address on port 2376 too, with TLS and a certificate of the authority. */
+  /** The engine also listens on port 2376 of its address, with TLS and client certificates of the authority. */
   readonly tls?: TlsFiles;
-  /** What DOCKREG_TEST_ENGINE says when left out, and `docker` when that says nothing. */
+  /** Default: DOCKREG_TEST_ENGINE, or `docker`. */
   readonly engine?: EngineName;
 }
 
 export interface RunOptions {
-  /** Milliseconds until the command is killed. 60,000 when left out. */
+  /** Milliseconds until the command is killed. Default: 60,000. */
   readonly timeoutMs?: number;
-  /** What the command reads. Nothing when left out. */
+  /** The standard input of the command. Default: empty. */
   readonly input?: string;
 }
 
@@ -54,38 +54,41 @@ export interface Host {
   readonly engine: EngineName;
   /** The path of the socket of the engine's Docker API. */
   readonly dockerSocket: string;
-  /** What makes a docker CLI, or a script that runs one, speak to this engine. */
+  /** The environment in which a docker CLI, or a script that runs one, uses this engine. */
   readonly dockerEnvironment: Readonly<Record<string, string>>;
-  /** What the docker CLI (or podman's) prints, without the newline at the end. Rejects with a CommandError. */
+  /** The output of the docker CLI (or podman's), without the newline at the end. Rejects with a CommandError. */
   docker(args: readonly string[], options?: RunOptions): Promise<string>;
   /** Runs a command on the host's network to its end, like `run`. */
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<string>;
-  /** Starts a process on the host's network. Its pipes are the caller's. */
+  /** Starts a process on the host's network. The caller reads its pipes. */
   spawn(command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Child>;
-  /** Pulls the host's network cable: packets of both directions are lost without a word. */
+  /** Pulls the host's network cable: packets of both directions are lost silently. */
   disconnect(): Promise<void>;
   /** Puts the cable back. */
   connect(): Promise<void>;
-  /** Pulls the plug: the network is gone without a word, then all processes are. The host is stopped by that. */
+  /**
+   * Switches the power off: the network disappears silently, then all processes are killed. The host is then stopped.
+   */
   powerOff(): Promise<void>;
-  /** Ends the host's containers, engine and network. May be called again. */
+  /** Ends the host's containers, engine and network. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** A command ended with another code than 0, or was too slow. The message has the end of what it said. */
+/** A command ended with a code other than 0, or was too slow. The message has the end of its error output. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }
 
-/** Makes a host and starts its engine; what an earlier run left of it is ended first. */
+/** Makes a host and starts its engine. First ends what an earlier run left of it. */
 export async function startHost({ name, ip, tls, engine = defaultEngine() }: HostOptions): Promise<Host> {
   const { DOCKREG_CACHE: cache, DOCKREG_BED_CGROUP: bedCgroup } = process.env;
   if (cache === undefined || bedCgroup === undefined)
-    throw new Error('a host needs the bed: run this by bed.sh');
-  if (!/^[a-z0-9-]{1,11}$/.test(name)) throw new Error(`host name ${name}: at most 11 of a-z, 0-9 and -`);
+    throw new Error('a host needs the bed; run this with bed.sh');
+  if (!/^[a-z0-9-]{1,11}$/.test(name))
+    throw new Error(`host name ${name}: must be at most 11 of a-z, 0-9 and -`);
   if (!/^10\.1\.0\.\d+$/.test(ip)) throw new Error(`host address ${ip}: must be in 10.1.0.0/24`);
 
-  const place: HostSpec = {
+  const spec: HostSpec = {
     name,
     ip,
     engine,
@@ -96,12 +99,12 @@ export async function startHost({ name, ip, tls, engine = defaultEngine() }: Hos
     runtime: join('/run/dockreg', name),
     bridge: `172.18.${ip.split('.')[3]}.1/24`,
   };
-  await demolish(place);
-  await wire(place);
-  return new LanHost(place, await startEngine(place, tls));
+  await demolish(spec);
+  await wire(spec);
+  return new LanHost(spec, await startEngine(spec, tls));
 }
 
-/** Runs a command to its end. Answers what it printed; rejects with a CommandError. */
+/** Runs a command to its end. Resolves with its output; rejects with a CommandError. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -118,7 +121,7 @@ export async function run(
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-    // A command that ends without reading its input breaks the pipe; its exit code says what matters.
+    // A command that ends without reading its input breaks the pipe. Only its exit code matters.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
     child.once('error', cause => reject(new CommandError(`${line}: ${cause.message}`, { cause })));
@@ -130,8 +133,8 @@ export async function run(
   });
 }
 
-/** Where a host's parts are. */
-interface HostSpec extends EnginePlace {
+/** An engine and its place on the network. */
+interface HostSpec extends EngineSetup {
   readonly name: string;
   /** The switch's end of the host's cable. */
   readonly port: string;
@@ -145,27 +148,27 @@ class LanHost implements Host {
   readonly engine: EngineName;
   readonly dockerSocket: string;
   readonly dockerEnvironment: Readonly<Record<string, string>>;
-  readonly #place: HostSpec;
+  readonly #spec: HostSpec;
   readonly #engine: Child;
   #stopped: Promise<void> | undefined;
 
-  constructor(place: HostSpec, engine: Child) {
-    this.#place = place;
+  constructor(spec: HostSpec, engine: Child) {
+    this.#spec = spec;
     this.#engine = engine;
-    this.name = place.name;
-    this.ip = place.ip;
-    this.switchPort = place.port;
-    this.engine = place.engine;
-    this.dockerSocket = socketOf(place);
-    this.dockerEnvironment = dockerEnvironment(place);
+    this.name = spec.name;
+    this.ip = spec.ip;
+    this.switchPort = spec.port;
+    this.engine = spec.engine;
+    this.dockerSocket = socketOf(spec);
+    this.dockerEnvironment = dockerEnvironment(spec);
   }
 
   docker(args: readonly string[], options?: RunOptions): Promise<string> {
-    return engineClient(this.#place, args, options);
+    return engineClient(this.#spec, args, options);
   }
 
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<string> {
-    return runOnNetwork(this.#place, command, args, options);
+    return runOnNetwork(this.#spec, command, args, options);
   }
 
   spawn(
@@ -173,21 +176,21 @@ class LanHost implements Host {
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Promise<Child> {
-    return spawnOnNetwork(this.#place, command, args, env, ['ignore', 'pipe', 'pipe']);
+    return spawnOnNetwork(this.#spec, command, args, env, ['ignore', 'pipe', 'pipe']);
   }
 
   async disconnect(): Promise<void> {
-    // At the switch's end, because the host's own end would forget its routes and refuse at once.
-    await run('ip', ['link', 'set', this.#place.port, 'down']);
+    // At the switch's end: the host's own end would lose its routes and refuse connections at once.
+    await run('ip', ['link', 'set', this.#spec.port, 'down']);
   }
 
   async connect(): Promise<void> {
-    await run('ip', ['link', 'set', this.#place.port, 'up']);
+    await run('ip', ['link', 'set', this.#spec.port, 'up']);
   }
 
   powerOff(): Promise<void> {
-    // Processes that are killed would still say farewell to whom they were connected.
-    this.#stopped ??= this.disconnect().then(() => demolish(this.#place));
+    // First the network, because killed processes would still send a FIN or RST to their peers.
+    this.#stopped ??= this.disconnect().then(() => demolish(this.#spec));
     return this.#stopped;
   }
 
@@ -198,12 +201,12 @@ class LanHost implements Host {
 
   async #stop(): Promise<void> {
     try {
-      await removeContainers(this.#place);
+      await removeContainers(this.#spec);
       await stopEngine(this.#engine);
     } finally {
-      // Whatever could not be ended politely.
+      // Processes that did not end on SIGTERM.
       this.#engine.signal('SIGKILL');
-      await demolish(this.#place);
+      await demolish(this.#spec);
     }
   }
 }
@@ -223,28 +226,28 @@ async function wire({ name, ip, port }: HostSpec): Promise<void> {
   await ipBatch(inside, ['-netns', name]);
 }
 
-async function startEngine(place: HostSpec, tls: TlsFiles | undefined): Promise<Child> {
-  await mkdir(place.data, { recursive: true });
-  await mkdir(place.runtime, { recursive: true });
-  const logPath = join(place.runtime, 'engine.log');
+async function startEngine(spec: HostSpec, tls: TlsFiles | undefined): Promise<Child> {
+  await mkdir(spec.data, { recursive: true });
+  await mkdir(spec.runtime, { recursive: true });
+  const logPath = join(spec.runtime, 'engine.log');
   const log = openSync(logPath, 'w');
-  const { command, args, env } = await daemonOf(place, tls);
-  const engine = await spawnOnNetwork(place, command, args, env, ['ignore', log, log]);
+  const { command, args, env } = await daemonOf(spec, tls);
+  const engine = await spawnOnNetwork(spec, command, args, env, ['ignore', log, log]);
   closeSync(log);
   try {
-    await eventually(`the engine of ${place.name}`, () => engine.exit !== undefined || answers(place), {
+    await eventually(`the engine of ${spec.name}`, () => engine.exit !== undefined || answers(spec), {
       timeoutMs: 30_000,
     });
     if (engine.exit) throw new Error(`it ended: ${describe(engine.exit)}`);
-    await removeContainers(place);
-    // What containers of a killed run had made for themselves.
-    await engineClient(place, ['network', 'prune', '--force']);
-    await engineClient(place, ['volume', 'prune', '--force']);
+    await removeContainers(spec);
+    // Networks and volumes that containers of a killed run left.
+    await engineClient(spec, ['network', 'prune', '--force']);
+    await engineClient(spec, ['volume', 'prune', '--force']);
     return engine;
   } catch (cause) {
     engine.signal('SIGKILL');
-    const said = await readFile(logPath, 'utf8');
-    throw new Error(`the engine of ${place.name} did not start: ${String(cause)}\n${said.slice(-4000)}`, {
+    const output = await readFile(logPath, 'utf8');
+    throw new Error(`the engine of ${spec.name} did not start: ${String(cause)}\n${output.slice(-4000)}`, {
       cause,
     });
   }
@@ -255,28 +258,28 @@ async function stopEngine(engine: Child): Promise<void> {
   await engine.exited(15_000);
 }
 
-async function answers(place: HostSpec): Promise<boolean> {
-  await run('docker', ['version'], { timeoutMs: 5_000, env: dockerEnvironment(place) });
+async function answers(spec: HostSpec): Promise<boolean> {
+  await run('docker', ['version'], { timeoutMs: 5_000, env: dockerEnvironment(spec) });
   return true;
 }
 
-async function removeContainers(place: HostSpec): Promise<void> {
-  if (place.engine === 'podman') {
-    // A pod's infra container goes with its pod only.
-    await engineClient(place, ['pod', 'rm', '--force', '--time', '0', '--all']);
-    await engineClient(place, ['rm', '--force', '--time', '0', '--volumes', '--all']);
+async function removeContainers(spec: HostSpec): Promise<void> {
+  if (spec.engine === 'podman') {
+    // A pod's infra container is removed only with its pod.
+    await engineClient(spec, ['pod', 'rm', '--force', '--time', '0', '--all']);
+    await engineClient(spec, ['rm', '--force', '--time', '0', '--volumes', '--all']);
     return;
   }
-  const ids = await engineClient(place, ['ps', '--all', '--quiet', '--no-trunc']);
-  if (ids !== '') await engineClient(place, ['rm', '--force', '--volumes', ...ids.split('\n')]);
+  const ids = await engineClient(spec, ['ps', '--all', '--quiet', '--no-trunc']);
+  if (ids !== '') await engineClient(spec, ['rm', '--force', '--volumes', ...ids.split('\n')]);
 }
 
-function engineClient(place: HostSpec, words: readonly string[], options: RunOptions = {}): Promise<string> {
-  const { command, args, env } = clientOf(place, words);
-  return runOnNetwork(place, command, args, { ...options, env });
+function engineClient(spec: HostSpec, words: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { command, args, env } = clientOf(spec, words);
+  return runOnNetwork(spec, command, args, { ...options, env });
 }
 
-/** `ip netns exec` would mount another /sys, without control groups. */
+/** Uses nsenter, because `ip netns exec` would mount another /sys, without control groups. */
 function runOnNetwork(
   { netns }: HostSpec,
   command: string,
@@ -299,10 +302,10 @@ function spawnOnNetwork(
   });
 }
 
-/** Kills all processes of a host and takes its network away. Does nothing where there is no such host. */
-async function demolish(place: HostSpec): Promise<void> {
+/** Kills all processes of a host and removes its network. Does nothing if there is no such host. */
+async function demolish(spec: HostSpec): Promise<void> {
   const gone = async (): Promise<boolean> => {
-    const pids = await processesOf(place);
+    const pids = await processesOf(spec);
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL');
@@ -312,25 +315,25 @@ async function demolish(place: HostSpec): Promise<void> {
     }
     return pids.length === 0;
   };
-  await eventually(`the end of ${place.name}'s processes`, gone);
-  // The cable goes with its port at the switch; the namespace itself with its last process.
-  if (await hasLink(place.port)) await run('ip', ['link', 'del', place.port]);
-  if (existsSync(place.netns)) await run('ip', ['netns', 'del', place.name]);
+  await eventually(`the end of ${spec.name}'s processes`, gone);
+  // The cable disappears with its port at the switch, the namespace with its last process.
+  if (await hasLink(spec.port)) await run('ip', ['link', 'del', spec.port]);
+  if (existsSync(spec.netns)) await run('ip', ['netns', 'del', spec.name]);
 }
 
-/** The processes of a host: those on its network, and those of its containers, which have networks of their own. */
-async function processesOf(place: HostSpec): Promise<number[]> {
+/** The processes of a host: those on its network, and those of its containers, which have their own networks. */
+async function processesOf(spec: HostSpec): Promise<number[]> {
   const lists: string[] = [];
-  if (existsSync(place.netns)) lists.push(await run('ip', ['netns', 'pids', place.name]));
+  if (existsSync(spec.netns)) lists.push(await run('ip', ['netns', 'pids', spec.name]));
   for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/pids', '/sys/fs/cgroup/unified']) {
-    const group = join(root, place.cgroup);
+    const group = join(root, spec.cgroup);
     if (!existsSync(group)) continue;
     for (const entry of await readdir(group, { recursive: true, withFileTypes: true })) {
       if (entry.name !== 'cgroup.procs') continue;
       lists.push(await readFile(join(entry.parentPath, entry.name), 'utf8'));
     }
   }
-  // A process of another pid namespace shows as 0.
+  // A process of another pid namespace appears as 0.
   return lists
     .join('\n')
     .split('\n')
@@ -342,7 +345,7 @@ async function ipBatch(lines: readonly string[], options: readonly string[] = []
   await run('ip', [...options, '-batch', '-'], { input: lines.map(line => `${line}\n`).join('') });
 }
 
-/** Looked up by `ip`: the bed's /sys still shows the machine's links. */
+/** Asks `ip`, because the bed's /sys still shows the machine's links. */
 async function hasLink(name: string): Promise<boolean> {
   const links = JSON.parse(await run('ip', ['-json', 'link'])) as { readonly ifname: string }[];
   return links.some(({ ifname }) => ifname === name);

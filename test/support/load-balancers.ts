@@ -1,6 +1,6 @@
 /**
- * HAProxy and nginx as the examples have them: their configurations with other paths and ports, and the programs that
- * keep their servers in step with etcd.
+ * HAProxy and nginx as in the examples: their configurations with other paths and ports, and the programs that keep
+ * their servers in step with etcd.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
@@ -17,14 +17,14 @@ import { eventually, freePort } from './wait.ts';
 export interface Answer {
   readonly status: number;
   readonly text: string;
-  /** nginx alone tells: the addresses that it sent the request to. */
+  /** The addresses that nginx sent the request to. HAProxy does not report them. */
   readonly tried: readonly string[];
 }
 
 export class LoadBalancer {
   readonly port: number;
   readonly folder: string;
-  /** The file with what it starts with. */
+  /** The path of its configuration. */
   readonly configuration: string;
   readonly #kind: Kind;
   #child: Child | undefined;
@@ -36,7 +36,7 @@ export class LoadBalancer {
     this.configuration = join(folder, kind.file);
   }
 
-  /** Resolves when it answers, were it that it has no server. */
+  /** Resolves when it answers, even if only that it has no server. */
   async start(): Promise<void> {
     const [command = '', ...args] = this.#kind.command(this.configuration);
     this.#child = await Child.spawn(command, args, { env: cleanEnvironment(), stdio: 'ignore' });
@@ -54,7 +54,7 @@ export class LoadBalancer {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Starts what keeps `web` in step with what the command tells. */
+  /** Starts the program that keeps `web` in step with the output of the command. */
   follow(command: readonly string[], options: readonly string[] = []): Promise<Program> {
     const { follower, options: own } = this.#kind;
     return startProgram({
@@ -63,12 +63,12 @@ export class LoadBalancer {
     });
   }
 
-  /** Where it sends the requests for `web` now, and with what weight: `10.0.0.5:49155 100`. Sorted. */
+  /** The servers of `web` with their weights: `10.0.0.5:49155 100`. Sorted. */
   async servers(): Promise<string[]> {
     return (await this.#kind.servers(this.folder)).toSorted();
   }
 
-  /** Takes all servers from it, as one does who starts it with nothing. */
+  /** Removes all its servers, as after a start without any. */
   forget(): Promise<void> {
     return this.#kind.forget(this.folder);
   }
@@ -89,19 +89,19 @@ export class LoadBalancer {
 
 interface Kind {
   readonly name: string;
-  /** The configuration's name, in the example and in the folder. */
+  /** The file name of the configuration, in the example and in the folder. */
   readonly file: string;
   readonly command: (configuration: string) => string[];
-  /** Of the example, the program. */
+  /** The example's program. */
   readonly follower: string;
   readonly options: (folder: string) => string[];
   readonly servers: (folder: string) => Promise<string[]>;
   readonly forget: (folder: string) => Promise<void>;
-  /** What stands in the example's configuration and what in ours. */
+  /** Texts of the example's configuration, and their replacements in the tests. */
   readonly changes: (folder: string, port: number) => Readonly<Record<string, string>>;
 }
 
-/** What the file of the servers must hold for nginx to start. */
+/** The least content of the servers file with which nginx starts. */
 const noServer = 'server 127.0.0.1:1 down;\n';
 
 const examples = fileURLToPath(new URL('../../../examples', import.meta.url));
@@ -159,13 +159,14 @@ const nginx: Kind = {
 
 export const kinds = { haproxy, nginx };
 
-/** Makes the folder of one, with the example's configuration and no server known. It is not started. */
+/** Makes its folder, with the example's configuration and without servers. Does not start it. */
 export async function prepareLoadBalancer(kind: Kind): Promise<LoadBalancer> {
   const folder = await mkdtemp(join(tmpdir(), `dockreg-${kind.name}-`));
   const port = await freePort();
   let configuration = await readFile(join(examples, kind.name, kind.file), 'utf8');
   for (const [given, ours] of Object.entries(kind.changes(folder, port))) {
-    if (!configuration.includes(given)) throw new Error(`${kind.file} of the example has no ${given}`);
+    if (!configuration.includes(given))
+      throw new Error(`${kind.file} of the example does not contain ${given}`);
     configuration = configuration.replaceAll(given, ours);
   }
   await writeFile(join(folder, kind.file), configuration);
@@ -174,7 +175,7 @@ export async function prepareLoadBalancer(kind: Kind): Promise<LoadBalancer> {
   return new LoadBalancer(kind, port, folder);
 }
 
-/** One command of HAProxy's runtime API, and the whole answer. */
+/** Sends one command to HAProxy's runtime API. Resolves with the whole answer. */
 export function askHaproxy(folder: string, command: string): Promise<string> {
   const socket = connect(join(folder, 'admin.sock'));
   socket.end(`${command}\n`);

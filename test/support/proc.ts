@@ -1,5 +1,5 @@
 /**
- * What the kernel counts, for the benches.
+ * Counters of the kernel, for the benches.
  */
 import { readFile } from 'node:fs/promises';
 
@@ -13,10 +13,10 @@ export async function cpuMs(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * tickMs;
 }
 
-/** What all cores of the machine did so far, in ms. */
+/** The time of all cores of the machine so far, in ms. */
 export async function machineMs(): Promise<{ readonly idle: number; readonly all: number }> {
   const [line = ''] = (await readFile('/proc/stat', 'utf8')).split('\n');
-  // user nice system idle iowait irq softirq steal; what guests used is counted in the first two.
+  // user nice system idle iowait irq softirq steal; the time of guests is part of the first two.
   const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
   const all = ticks.reduce((sum, each) => sum + each, 0);
   return { idle: ((ticks[3] ?? 0) + (ticks[4] ?? 0)) * tickMs, all: all * tickMs };

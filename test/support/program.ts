@@ -1,5 +1,5 @@
 /**
- * Runs the program that users get, as a process of its own in a clean environment, and reads its log line by line.
+ * Runs the program as users get it, as a process in a clean environment, and reads its log line by line.
  */
 import { chmodSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,33 +13,33 @@ import { Journal } from './wait.ts';
 
 export interface ProgramOptions {
   readonly args?: readonly string[];
-  /** Added to PATH and HOME, the only variables that it gets otherwise, and DOCKREG_CONTROL=off. */
+  /** Added to PATH, HOME and DOCKREG_CONTROL=off, the only other variables. */
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
-  /** The script. `dist/dockreg.js` of this repository when left out. */
+  /** The script. Default: `dist/dockreg.js` of this repository. */
   readonly entry?: string;
   readonly cwd?: string;
-  /** The user to run as, which takes root. */
+  /** The user to run as. Needs root. */
   readonly uid?: number;
 }
 
 export interface Line {
-  /** Its place in `lines`, from 0: `index + 1` is the `since` that looks only at what comes after. */
+  /** Its index in `lines`, from 0. With `since: index + 1` a wait considers only later lines. */
   readonly index: number;
   /** When it was read, in `performance.now()` milliseconds. */
   readonly at: number;
   readonly raw: string;
-  /** Its fields, read as JSON when it is JSON and as logfmt otherwise; numbers and booleans as text. */
+  /** Its fields, from JSON or logfmt; numbers and booleans as text. */
   readonly fields: Readonly<Record<string, string>>;
 }
 
 /** Times for a test that waits for several checks. */
 export const quick = { DOCKREG_INTERVAL: '500ms', DOCKREG_TIMEOUT: '300ms', DOCKREG_TTL: '5s' } as const;
 
-/** The key of a program that is started with `literal`. */
+/** The key of a program with the settings of `literal`. */
 export const literalKey = '/service/10.1.0.101:49155';
 
-/** Quick, and with its address said, so that Docker is not asked. */
+/** Quick settings with a literal address, so that Docker is not asked. */
 export function literal(etcd: string, port: number): Record<string, string> {
   return {
     DOCKREG_ETCD: etcd,
@@ -54,7 +54,7 @@ export type LinePattern = string | RegExp | ((line: Line) => boolean);
 const defaultEntry = fileURLToPath(new URL('../../../dist/dockreg.js', import.meta.url));
 let readable: string | undefined;
 
-/** A copy of the program for other users: the checkout may lie where they cannot go, such as in /root. */
+/** A copy of the program for other users: they may not be able to read the checkout, such as in /root. */
 export function readableEntry(): string {
   if (readable !== undefined) return readable;
   const folder = mkdtempSync(join(tmpdir(), 'dockreg-program-'));
@@ -101,12 +101,12 @@ export class Program {
     return this.#child.exit;
   }
 
-  /** Resolves when it has ended and all that it wrote is read. Rejects after 60 s; see `exitWithin` for less. */
+  /** Resolves when it has ended and its output is read. Rejects after 60 s; see `exitWithin` for other limits. */
   get exited(): Promise<Exit> {
     return this.exitWithin(60_000);
   }
 
-  /** Resolves when it has ended. Rejects with a WaitError after so many milliseconds. */
+  /** Resolves when it has ended. Rejects with a WaitError after `timeoutMs`. */
   exitWithin(timeoutMs: number): Promise<Exit> {
     const exited = this.#child.exited(timeoutMs);
     exited.catch(() => undefined);
@@ -114,8 +114,8 @@ export class Program {
   }
 
   /**
-   * The first line that contains the text, matches the pattern or passes the test, at or after the index `since` (from
-   * the first line when left out). Rejects after `timeoutMs` (10,000), or once the program has ended without it.
+   * The first line that contains the text, matches the pattern or passes the test, at or after the index `since`
+   * (default: 0). Rejects after `timeoutMs` (10,000), or once the program has ended without such a line.
    */
   async waitForLine(pattern: LinePattern, timeoutMs = 10_000, since = 0): Promise<Line> {
     const matches = (line: Line): boolean => {
@@ -123,10 +123,10 @@ export class Program {
       return pattern instanceof RegExp ? pattern.test(line.raw) : pattern(line);
     };
     const ended = new AbortController();
-    // The pipes are drained before an exit is told, so nothing can come after it.
+    // The pipes are drained before the exit is reported, so no line can come after it.
     const unsubscribe = this.#child.onExit(exit => {
       const last = this.lines.slice(-10).map(({ raw }) => `\n  ${raw}`);
-      const what = `it ended with ${JSON.stringify(exit)} and no line ${String(pattern)}`;
+      const what = `the program ended with ${JSON.stringify(exit)} without a line ${String(pattern)}`;
       ended.abort(new Error(`${what}:${last.join('')}\n${this.stderr}`));
     });
     try {
@@ -142,7 +142,7 @@ export class Program {
 
   /** Ends it with SIGTERM, and with SIGKILL after `graceMs` (5,000). Idempotent. */
   async stop(graceMs = 5_000): Promise<Exit> {
-    // A program that a test has stopped with SIGSTOP would not see the SIGTERM.
+    // A program that a test has paused with SIGSTOP would not receive the SIGTERM.
     this.signal('SIGCONT');
     this.signal('SIGTERM');
     try {
@@ -154,8 +154,8 @@ export class Program {
   }
 
   /**
-   * Throws when anything came on standard error that `allowed` does not match line by line, when a line of the log
-   * speaks of an unhandled error or shows a stack, or when it ended by a crash.
+   * Throws when standard error has a line that `allowed` does not match, when the log has a line with an unhandled
+   * error or a stack, or when the program crashed.
    */
   assertClean(allowed?: RegExp): void {
     const unexpected = this.#errors.filter(line => line.trim() !== '' && !allowed?.test(line));
@@ -168,12 +168,12 @@ export class Program {
   }
 }
 
-/** Starts the program. Resolves when its process exists, which says nothing of its being ready. */
+/** Starts the program. Resolves when its process exists, before it is ready. */
 export async function startProgram(options: ProgramOptions = {}): Promise<Program> {
   const { args = [], env = {}, nodeFlags = [], cwd, uid } = options;
   const { entry = uid === undefined ? defaultEntry : readableEntry() } = options;
   const child = await Child.spawn(process.execPath, [...nodeFlags, entry, ...args], {
-    // Several run at once here, in one file system.
+    // Several programs run at once in one file system.
     env: { ...cleanEnvironment(), DOCKREG_CONTROL: 'off', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),

@@ -1,6 +1,6 @@
 /**
- * A TCP proxy on 127.0.0.1 that injects faults. "Up" is from the client to the target, "down" the way back. A silent
- * way holds its bytes, its FIN and its RST, as a network that drops packets does, and tells nobody.
+ * A TCP proxy on 127.0.0.1 that injects faults. "Up" is from the client to the target, "down" the other direction. A
+ * silent direction holds its bytes, its FIN and its RST, as a network that drops packets does.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
@@ -8,11 +8,11 @@ import { reset } from './sockets.ts';
 import { eventually, freePort, Journal, type FindOptions } from './wait.ts';
 
 /**
- * - `pass`: all flows.
- * - `refuse`: nobody listens and open connections are reset.
- * - `silent`: connections are accepted and held, nothing passes either way.
- * - `silent-up`, `silent-down`: nothing passes that one way.
- * - `delayMs`: all flows, later by so many milliseconds each way.
+ * - `pass`: everything passes.
+ * - `refuse`: nothing listens, and open connections are reset.
+ * - `silent`: connections are accepted and held; nothing passes in either direction.
+ * - `silent-up`, `silent-down`: nothing passes in that direction.
+ * - `delayMs`: everything passes, that many milliseconds later in each direction.
  */
 export type ProxyMode =
   | 'pass'
@@ -23,24 +23,24 @@ export type ProxyMode =
   | { readonly delayMs: number };
 
 export interface SetModeOptions {
-  /** What becomes of connections and bytes that were held: they go on (as after a healed network), or are reset. */
+  /** What happens to held connections and bytes: they go on (as when a network heals), or are reset. */
   readonly held?: 'deliver' | 'drop';
 }
 
 export interface ProxyStats {
   /** Connections accepted since the start. */
-  readonly seen: number;
+  readonly accepted: number;
   /** Connections whose client has not closed them. */
   readonly open: number;
-  /** Bytes that were passed on, not those held. */
+  /** Bytes that passed, without those that are held. */
   readonly bytesUp: number;
   readonly bytesDown: number;
 }
 
-/** Reading stops beyond this, so that the sender feels a full window in the end. */
+/** Beyond this the proxy stops reading, so that the sender meets a full window in the end. */
 const heldBytesLimit = 1 << 20;
 
-/** The faulty way to one target. It has no listener of its own: whoever accepts connections hands them over. */
+/** The faulty link to one target. It has no listener: `take` receives connections that were accepted elsewhere. */
 export class Link {
   readonly #targetPort: number;
   readonly #connections = new Set<Connection>();
@@ -59,28 +59,33 @@ export class Link {
 
   get stats(): ProxyStats {
     const open = [...this.#connections].filter(connection => !connection.clientGone).length;
-    return { seen: this.#arrivals.entries.length, open, bytesUp: this.#bytesUp, bytesDown: this.#bytesDown };
+    return {
+      accepted: this.#arrivals.entries.length,
+      open,
+      bytesUp: this.#bytesUp,
+      bytesDown: this.#bytesDown,
+    };
   }
 
-  /** Switches at once for new and open connections. */
+  /** Applies to new and open connections at once. */
   async set(mode: ProxyMode, { held = 'deliver' }: SetModeOptions = {}): Promise<void> {
     this.#mode = mode;
     if (mode === 'refuse' || held === 'drop') this.dropConnections();
     for (const connection of this.#connections) connection.apply(mode);
   }
 
-  /** Resets all open connections, both sides. New ones are treated as the mode says. */
+  /** Resets both sides of all open connections. New ones follow the mode. */
   dropConnections(): void {
     for (const connection of this.#connections) connection.reset();
     this.#connections.clear();
   }
 
-  /** Resolves when a connection has arrived at or after the index `since` (see `stats.seen`). */
+  /** Resolves when a connection has arrived at or after the index `since` (see `stats.accepted`). */
   async arrival(options: FindOptions = {}): Promise<void> {
     await this.#arrivals.indexOf(() => true, options);
   }
 
-  /** Takes a connection. It must have been accepted with `allowHalfOpen`. */
+  /** Takes a connection that was accepted with `allowHalfOpen`. */
   accept(client: Socket): void {
     client.on('error', () => undefined);
     client.unref();
@@ -112,7 +117,7 @@ export class Proxy extends Link {
     return `127.0.0.1:${this.port}`;
   }
 
-  /** Also stops or starts listening. Rejects when the port was taken by another while nobody listened. */
+  /** Also stops or starts listening. Rejects when another process took the port meanwhile. */
   override async set(mode: ProxyMode, options: SetModeOptions = {}): Promise<void> {
     if (this.#closed) throw new Error('the proxy is closed');
     if (mode === 'refuse') this.#unlisten();
@@ -144,7 +149,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   return proxy;
 }
 
-/** Listens on 127.0.0.1 in the way that a Link needs; the listener does not keep the process alive. */
+/** Listens on 127.0.0.1 as a Link needs it. The listener does not keep the process alive. */
 export function listen(port: number, onConnection: (socket: Socket) => void): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, onConnection);
@@ -193,7 +198,7 @@ class Connection {
   }
 
   #dial(): void {
-    // A client that came and went in silence, without a byte, is nothing that a target should ever see.
+    // A client that came and went while the link was silent, without a byte, never reaches the target.
     if (this.clientGone && !this.#up.hasBytes) return this.#events.closed();
     const target = connect({ port: this.#targetPort, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
     this.#target = target.unref();
@@ -214,7 +219,7 @@ interface Parcel {
   readonly content: Buffer | 'end' | 'reset';
 }
 
-/** One way of a connection: a queue that is let through, late, or not at all. */
+/** One direction of a connection: a queue that passes, passes late, or not at all. */
 class Flow {
   readonly #from: Socket;
   readonly #passed: (bytes: number) => void;

@@ -1,6 +1,6 @@
 /**
- * A server that does with each connection what it is told, byte by byte: over TCP, TLS or a Unix socket. For what no
- * well-behaved server would do.
+ * A server that hands each connection to a function of the test, over TCP, TLS or a Unix socket, for bytes that no
+ * correct server would send.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { freePort } from './wait.ts';
 export interface RawServerOptions {
   /** Speaks TLS with this certificate. */
   readonly certificate?: CertificateFiles;
-  /** Listens on this Unix socket and not on a port. */
+  /** Listens on this Unix socket instead of a port. */
   readonly path?: string;
 }
 
@@ -49,7 +49,7 @@ export class RawServer {
   }
 }
 
-/** Starts a server on a free port of 127.0.0.1, or where told. A connection over TLS is handed over once it is secure. */
+/** Starts a server, by default on a free port of 127.0.0.1. A TLS connection is handed over after its handshake. */
 export async function startRawServer(
   serve: (socket: Socket) => void,
   { certificate, path }: RawServerOptions = {},

@@ -1,13 +1,12 @@
 /**
- * Ending a TCP connection the hard way, without the trap that Node has there.
+ * Resets a TCP connection without the endless loop that Node has there.
  */
 import type { Socket } from 'node:net';
 
 /**
- * Closes a connection with a RST. One that is still being made or that is already half closed is only destroyed:
- * Node never closes the handle of a socket that is reset while its shutdown is under way, and spins for ever at the
- * end of the process. Over TLS and
- * Unix sockets there is no such call, and a socket is only destroyed.
+ * Closes a connection with a RST. A connection that is not open yet or already half closed is only destroyed: Node
+ * never closes the handle of a socket that is reset during its shutdown, and loops for ever at the end of the process.
+ * TLS and Unix sockets are only destroyed, because they have no such call.
  */
 export function reset(socket: Socket): void {
   if (

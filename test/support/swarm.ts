@@ -1,11 +1,11 @@
 /**
- * A swarm on hosts of the bed with Docker: enough of a control plane for services, their tasks and what
- * the engine tells of them. Its routing mesh carries no traffic on every kernel, and no test needs it.
+ * A swarm on Docker hosts of the bed: enough of a control plane for services, their tasks and what the engine reports
+ * about them. On some kernels its routing mesh carries no traffic, and no test needs that.
  */
 import { type Host } from './lan.ts';
 import { eventually } from './wait.ts';
 
-/** What each container of a task has. */
+/** The label of each container of a task. */
 const serviceLabel = 'com.docker.swarm.service.id';
 
 export async function startSwarm(host: Host): Promise<void> {
@@ -19,7 +19,7 @@ export async function joinSwarm(manager: Host, worker: Host): Promise<void> {
   await worker.docker(['swarm', 'join', ...words]);
 }
 
-/** Takes a host out of its swarm, and waits until the containers of tasks there are gone. */
+/** Takes a host out of its swarm, and waits until the containers of its tasks are gone. */
 export async function stopSwarm(host: Host): Promise<void> {
   await host.docker(['swarm', 'leave', '--force']);
   await eventually(
@@ -29,7 +29,7 @@ export async function stopSwarm(host: Host): Promise<void> {
   );
 }
 
-/** Makes a service; `options` as `docker service create` has them. Answers its id. */
+/** Creates a service with options of `docker service create`. Resolves with its id. */
 export async function createService(
   host: Host,
   name: string,
@@ -37,12 +37,12 @@ export async function createService(
   image: string,
   command: readonly string[] = [],
 ): Promise<string> {
-  // With an id in place of a name, nobody asks a registry for the image.
+  // With an id instead of a name, the engine does not ask a registry for the image.
   const id = await host.docker(['images', '--quiet', '--no-trunc', image]);
   return host.docker(['service', 'create', '--detach', '--name', name, ...options, id, ...command]);
 }
 
-/** The ids of the containers of the service's tasks, once `count` of them run that are none of `except`. */
+/** The ids of the containers of the service's tasks, once `count` of them run that are not in `except`. */
 export async function taskContainers(
   host: Host,
   serviceId: string,

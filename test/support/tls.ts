@@ -1,6 +1,6 @@
 /**
- * Certificates for tests, made with the openssl command in a temporary folder: an authority, and what it issues, with
- * names and a life time down to the second, so that expiry, rotation and wrong names can be tested for real.
+ * Certificates for tests, made by the openssl command in a temporary folder: an authority and the certificates that it
+ * issues, with names and a lifetime in seconds, so that tests of expiry, rotation and wrong names use real ones.
  */
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ export interface CertificateFiles {
   readonly key: string;
 }
 
-/** Paths of all that a server and a client that trust one authority need. */
+/** Paths of the files for a server and a client that trust one authority. */
 export interface TlsFiles {
   readonly ca: string;
   readonly server: CertificateFiles;
@@ -27,11 +27,13 @@ export interface TlsFiles {
 }
 
 export interface IssueOptions {
-  /** DNS names and IP addresses in the certificate. `127.0.0.1` and `localhost` when left out. */
+  /** DNS names and IP addresses in the certificate. Default: `127.0.0.1` and `localhost`. */
   readonly names?: readonly string[];
-  /** The subject's common name: etcd's user, with client certificates. The file's name when left out; '' for none. */
+  /**
+   * The subject's common name, which is etcd's user with client certificates. Default: the file's name; '' for none.
+   */
   readonly commonName?: string;
-  /** Seconds from now until it expires; negative for one that has expired. A day when left out. */
+  /** Seconds from now until it expires; negative for one that has expired. Default: one day. */
   readonly expiresInSeconds?: number;
 }
 
@@ -70,17 +72,17 @@ export class Authority {
   }
 
   /**
-   * Issues a certificate for server and client use as `<name>.pem`. Issued again under the same name it takes the old
-   * one's place in one step and keeps its key, so that a reader never sees a pair that does not match.
+   * Issues a certificate for server and client use as `<name>.pem`. Issued again under the same name, it replaces the
+   * old one in one step and keeps the key, so that a reader never finds a pair that does not match.
    */
   async issue(name: string, options: IssueOptions = {}): Promise<CertificateFiles> {
-    // The authority's index is a file that openssl rewrites: one at a time.
+    // openssl rewrites the authority's index file, so one at a time.
     const issued = this.#queue.then(() => this.#issue(name, options));
     this.#queue = issued.catch(() => undefined);
     return issued;
   }
 
-  /** Removes the folder and all that was issued. */
+  /** Removes the folder with all certificates. */
   async remove(): Promise<void> {
     this.#forget();
     await rm(this.#folder, { recursive: true, force: true });
@@ -106,7 +108,7 @@ export class Authority {
   }
 }
 
-/** An authority with a `server` and a `client` certificate, the usual case. */
+/** An authority with a `server` and a `client` certificate. */
 export async function makeTls(
   options: IssueOptions = {},
 ): Promise<TlsFiles & { readonly authority: Authority }> {
@@ -135,7 +137,7 @@ function opensslDate(secondsFromNow: number): string {
 
 function extensions(names: readonly string[]): string {
   const alternatives = names.map(name => `${/^[\d.]+$|:/.test(name) ? 'IP' : 'DNS'}:${name}`).join(',');
-  // etcd's own JSON gateway dials etcd with the server's certificate, so each certificate serves both uses.
+  // etcd's JSON gateway connects to etcd with the server's certificate, so each certificate is for both uses.
   return `subjectAltName=${alternatives}\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n`;
 }
 

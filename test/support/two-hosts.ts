@@ -1,7 +1,7 @@
 /**
- * The two hosts of the demo, of the Vagrantfile and of the tests of partitions, inside the bed (bed.sh): host-1 and
- * host-2, each with a Docker Engine and a member of etcd, and a witness that is only a third member, so that one host
- * can be lost. All three are made by scripts/host.sh, which makes the virtual machines as well.
+ * The two hosts of the demo, the Vagrantfile and the partition tests, inside the bed (bed.sh): host-1 and host-2, each
+ * with a Docker Engine and a member of etcd, and a witness that is only a third member, so that one host can be lost.
+ * scripts/host.sh makes all three, as it makes the virtual machines.
  */
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -27,7 +27,7 @@ export type HostName = (typeof hostNames)[number];
 export const memberNames = [...hostNames, 'witness'] as const;
 export type MemberName = (typeof memberNames)[number];
 
-/** What the Vagrantfile says too. */
+/** The same as in the Vagrantfile. */
 export const addresses: Readonly<Record<MemberName, string>> = {
   'host-1': '10.1.0.101',
   'host-2': '10.1.0.102',
@@ -39,7 +39,7 @@ export const endpoints = memberNames.map(endpointOf).join(',');
 
 const project = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** Makes and starts everything, from nothing. Rejects with the words of the part that does not come up. */
+/** Makes and starts everything. Rejects with the output of a part that does not start. */
 export async function startTwoHosts(): Promise<TwoHosts> {
   const hosts = new TwoHosts();
   try {
@@ -58,7 +58,7 @@ export class TwoHosts {
 
   async start(): Promise<void> {
     await Promise.all(memberNames.map(name => rm(folderOf(name), { recursive: true, force: true })));
-    // The witness is a process at the switch: it needs an address, and neither an engine nor a cable to pull.
+    // The witness is a process at the switch. It needs an address, but no engine and no cable.
     await run('ip', ['addr', 'replace', `${addresses.witness}/24`, 'dev', 'lan']);
     await provision('witness', run, ['--no-docker']);
     await Promise.all(hostNames.map(name => this.powerOn(name)));
@@ -79,12 +79,12 @@ export class TwoHosts {
     return host;
   }
 
-  /** Whether the member has its machine; the witness always has. */
+  /** Whether the machine of the member is on; that of the witness always is. */
   isOn(name: MemberName): boolean {
     return name === 'witness' || this.#hosts.has(name);
   }
 
-  /** Starts a host and makes it one by scripts/host.sh. Its etcd data is what it was; its containers are gone. */
+  /** Starts a host and runs scripts/host.sh on it. It keeps its etcd data; its containers are gone. */
   async powerOn(name: HostName): Promise<void> {
     const host = await startHost({ name, ip: addresses[name] });
     this.#hosts.set(name, host);
@@ -103,15 +103,15 @@ export class TwoHosts {
     await provision(name, (command, args, rest) => host.run(command, args, rest), options, all);
   }
 
-  /** Pulls the plug of a host: all is gone at once and without a word. */
+  /** Switches the power of a host off: everything is gone at once and silently. */
   async powerOff(name: HostName): Promise<void> {
     await this.host(name).powerOff();
     this.#hosts.delete(name);
-    // What a real machine keeps in /run.
+    // A real machine keeps this file in /run.
     await rm(join(folderOf(name), 'etcd.pid'), { force: true });
   }
 
-  /** Records every change under the prefix from now on, as the members tell it that can be reached. */
+  /** Records every change under the prefix from now on, from the members that can be reached. */
   async watch(prefix: string): Promise<Watcher> {
     const { header } = await ask<RangeAnswer>(targetOf('witness'), '/v3/kv/range', prefixRange(prefix));
     const sources = memberNames.map(name => ({
@@ -125,13 +125,13 @@ export class TwoHosts {
     return watcher;
   }
 
-  /** The keys under the prefix as this member has them after a round with the majority. Rejects when it has none. */
+  /** The keys under the prefix, read linearizably from this member. Rejects when it has no majority. */
   async keysAt(name: MemberName, prefix: string): Promise<string[]> {
     const { kvs = [] } = await ask<RangeAnswer>(targetOf(name), '/v3/kv/range', prefixRange(prefix));
     return kvs.map(({ key }) => decode(key));
   }
 
-  /** Resolves when each of these members shows just these keys. Rejects with what one of them showed at last. */
+  /** Resolves when each of these members shows exactly these keys. Rejects with what one of them showed last. */
   async showAt(names: readonly MemberName[], prefix: string, keys: readonly string[]): Promise<void> {
     const expected = keys.toSorted().join(' ');
     for (const name of names) {
@@ -142,7 +142,7 @@ export class TwoHosts {
           if (found !== expected) throw new Error(`it shows ${found}`);
           return true;
         },
-        // A read that meets an election is answered late, or never.
+        // A read during an election is answered late, or never.
         { timeoutMs: 15_000, everyMs: 100 },
       );
     }
@@ -172,7 +172,7 @@ export class TwoHosts {
     });
   }
 
-  /** Ends all of it. May be called again. */
+  /** Ends everything. Idempotent. */
   async stop(): Promise<void> {
     for (const watcher of this.#watchers) watcher.close();
     await Promise.all([...this.#hosts.values()].map(host => host.stop()));
@@ -198,7 +198,7 @@ interface RangeAnswer {
 
 interface MemberStatus {
   readonly header: ResponseHeader;
-  /** Left out while it knows none. */
+  /** Missing while the member knows none. */
   readonly leader?: string;
 }
 
@@ -214,7 +214,7 @@ function targetOf(name: MemberName): GatewayTarget {
   return { endpoint: endpointOf(name) };
 }
 
-/** Where as-host.sh keeps the files of a host; gone with the bed. */
+/** The folder where as-host.sh keeps the files of a host. It is gone with the bed. */
 function folderOf(name: MemberName): string {
   return join('/run/dockreg', name, 'files');
 }

@@ -1,27 +1,27 @@
 /**
- * Waiting in tests, always for an event and always with a deadline: nothing here sleeps to let things settle. All
- * times are `performance.now()` milliseconds, so that what the fakes and the watchers record can be compared.
+ * Waits for tests, always for an event and always with a deadline; nothing here sleeps until things have probably
+ * happened. All times are `performance.now()` milliseconds, so that the records of fakes and watchers can be compared.
  */
 import { createServer } from 'node:net';
 
-/** What a probe of `eventually` answers while the thing is not there yet. */
+/** What a probe of `eventually` returns while the result is not there yet. */
 export type NotYet = undefined | null | false | 0 | '';
 
 export interface WaitOptions {
-  /** Milliseconds until the wait fails. 10,000 when left out. */
+  /** Milliseconds until the wait fails. Default: 10,000. */
   readonly timeoutMs?: number;
-  /** Milliseconds between two probes. 50 when left out. */
+  /** Milliseconds between two probes. Default: 50. */
   readonly everyMs?: number;
 }
 
-/** What was waited for did not come. */
+/** The event did not come in time. */
 export class WaitError extends Error {
   override readonly name = 'WaitError';
 }
 
 /**
- * Resolves with the first truthy answer of `probe`; an error of the probe counts as "not yet".
- * Rejects with a WaitError that names `what`, the last answer or error, and the time; a probe that hangs is cut off.
+ * Resolves with the first truthy result of `probe`; an error of the probe counts as "not yet".
+ * Rejects with a WaitError that names `what`, the last result or error, and the time. A probe that hangs is abandoned.
  */
 export async function eventually<T>(
   what: string,
@@ -60,7 +60,10 @@ export async function inTime<T>(work: Promise<T>, timeoutMs: number, what: strin
   }
 }
 
-/** Resolves after `ms` milliseconds, or at once when the signal aborts. For the pace of a loop, not for settling. */
+/**
+ * Resolves after `ms` milliseconds, or at once when the signal aborts. For the period of a loop, not to wait for an
+ * event.
+ */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     if (signal?.aborted) return resolve();
@@ -74,7 +77,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Starts a stopwatch: each call of the answer gives the milliseconds since. */
+/** Starts a stopwatch: the returned function gives the milliseconds since. */
 export function stopwatch(): () => number {
   const start = performance.now();
   return () => performance.now() - start;
@@ -83,7 +86,7 @@ export function stopwatch(): () => number {
 const portsGiven = new Set<number>();
 
 /**
- * A TCP port on 127.0.0.1 that nobody listens on, never given twice by this process. It lies below the kernel's
+ * A TCP port of 127.0.0.1 on which nothing listens, never returned twice by this process. It is below the kernel's
  * ephemeral range, so that no outgoing connection takes it while its server is down between two starts.
  */
 export async function freePort(): Promise<number> {
@@ -106,21 +109,21 @@ function isFree(port: number): Promise<boolean> {
 }
 
 export interface FindOptions {
-  /** Milliseconds until the wait fails. 10,000 when left out. */
+  /** Milliseconds until the wait fails. Default: 10,000. */
   readonly timeoutMs?: number;
-  /** The first index to look at. 0 when left out, so what is already there counts. */
+  /** The first index that counts. Default: 0, so existing entries count. */
   readonly since?: number;
   /** Ends the wait early: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** A list that only grows, and on which one can wait for an entry. */
+/** A list that only grows, with a wait for an entry. */
 export class Journal<T> {
   readonly #what: string;
   readonly #entries: T[] = [];
   readonly #waiters = new Set<() => void>();
 
-  /** `what` names an entry in the message of a wait that failed. */
+  /** @param what names an entry in the message of a failed wait */
   constructor(what: string) {
     this.#what = what;
   }
@@ -135,21 +138,23 @@ export class Journal<T> {
     for (const wake of this.#waiters) wake();
   }
 
-  /** The index of the first entry at or after `since` that matches. Rejects with a WaitError that shows the last ones. */
+  /**
+   * The index of the first entry at or after `since` that matches. Rejects with a WaitError that shows the last ones.
+   */
   indexOf(predicate: (entry: T) => boolean, options: FindOptions = {}): Promise<number> {
     const { timeoutMs = 10_000, since = 0, signal } = options;
     return new Promise((resolve, reject) => {
       let next = since;
       const settle = (): void => {
         clearTimeout(timer);
-        this.#waiters.delete(look);
+        this.#waiters.delete(search);
         signal?.removeEventListener('abort', abort);
       };
       const fail = (error: unknown): void => {
         settle();
         reject(error);
       };
-      const look = (): void => {
+      const search = (): void => {
         try {
           for (; next < this.#entries.length; next++) {
             if (!predicate(this.#entries[next] as T)) continue;
@@ -162,14 +167,14 @@ export class Journal<T> {
       };
       const abort = (): void => fail(signal?.reason);
       const timer = setTimeout(() => {
-        const seen = this.#entries.slice(since);
-        const tail = seen.slice(-10).map(entry => `\n  ${show(entry)}`);
-        const counted = `${seen.length} seen, the last:${tail.join('')}`;
+        const arrived = this.#entries.slice(since);
+        const tail = arrived.slice(-10).map(entry => `\n  ${show(entry)}`);
+        const counted = `${arrived.length} so far, the last:${tail.join('')}`;
         fail(new WaitError(`no such ${this.#what} within ${timeoutMs} ms; ${counted}`));
       }, timeoutMs);
-      this.#waiters.add(look);
+      this.#waiters.add(search);
       signal?.addEventListener('abort', abort, { once: true });
-      look();
+      search();
     });
   }
 

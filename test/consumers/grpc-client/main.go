@@ -1,5 +1,5 @@
-// A client of a gRPC service that finds its instances with etcd's own resolver and asks them in turn. For each line on
-// standard input it asks the health service of one, and prints who answered what.
+// A client of a gRPC service that finds the instances with etcd's own resolver and asks them in turn. For each line on
+// standard input it calls the health service of one instance, and prints the address and the answer.
 //
 // usage: grpc-client ETCD TARGET
 package main
