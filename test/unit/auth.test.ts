@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock, type Clock } from '../../src/clock.ts';
-import { DeniedError, MemberError } from '../../src/etcd/errors.ts';
+import { DeniedError, RequestError } from '../../src/etcd/errors.ts';
 import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
 
 const user = { name: 'app', password: { text: 'secret' } };
@@ -66,7 +66,7 @@ describe('a token', () => {
     const { questions, ask } = asked();
     const first = ask('a');
     await turn();
-    questions[0]?.reject(new MemberError('connection lost'));
+    questions[0]?.reject(new RequestError('connection lost'));
     await assert.rejects(first, /connection lost/);
     void ask('a');
     await turn();

@@ -1,15 +1,15 @@
 /**
- * Would etcd take our record? Each endpoint by itself, then the cluster behind them, then what would be written. A
- * rehearsed write is all that is asked, so nothing is left behind.
+ * Would etcd take our record? Each endpoint by itself, then the cluster behind them, then what would be written. The
+ * write has a condition that is always false, so nothing is left behind.
  */
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
-import type { MemberStatus } from '../../etcd/member.ts';
+import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
 import { messageOf } from '../../errors.ts';
-import { connector } from '../../wiring/etcd.ts';
+import { sharedConnections } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
 import type { ServicePlace } from './container.ts';
@@ -66,11 +66,11 @@ async function examineMember(
 ): Promise<Report> {
   let status: MemberStatus | undefined;
   try {
-    const member = await connector(config)(endpoint);
+    const inspector: Inspector = await sharedConnections(config)(endpoint);
     try {
-      status = await member.status(limit);
+      status = await inspector.status(limit);
       const startedAt = systemClock.now();
-      const observed = await member.rehearse(records, limit);
+      const observed = await inspector.checkWrite(records, limit);
       const tookMs = Math.round(systemClock.now() - startedAt);
       const finding = well(
         'etcd',
@@ -78,7 +78,7 @@ async function examineMember(
       );
       return { endpoint, finding, status, observed };
     } finally {
-      member.close();
+      inspector.close();
     }
   } catch (error) {
     const message = messageOf(error);
