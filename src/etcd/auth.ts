@@ -79,21 +79,22 @@ async function readPassword({ password }: User): Promise<string> {
   }
 }
 
-export interface Pacing {
+/** What the connections of a process share to authenticate. */
+export interface Authentication {
   readonly clock: Clock;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly tokens: TokenKeeper;
-  /** Resolves with how long etcd took to answer a request that costs it nothing, in ms. */
-  readonly ping: () => Promise<number>;
 }
 
 /**
  * Waits until etcd answers promptly enough for a password check. Resolves with a token that became known meanwhile, or
  * undefined when the check may start.
+ * @param ping resolves with how long etcd took to answer a request that costs it nothing, in ms
  */
 export async function awaitPasswordCheck(
-  { clock, random, tokens, ping }: Pacing,
+  ping: () => Promise<number>,
+  { clock, random, tokens }: Authentication,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   for (let attempt = 1; ; attempt++) {

@@ -6,7 +6,7 @@ import type { Interceptor } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import { awaitPasswordCheck, isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
+import { awaitPasswordCheck, isTokenRefused, withToken, type Authentication } from './auth.ts';
 import {
   DeniedError,
   EtcdError,
@@ -29,15 +29,11 @@ export interface CallOptions {
   readonly interceptors: Interceptor[];
 }
 
-export interface CallerOptions {
+export interface CallerOptions extends Authentication {
   readonly client: Etcd3;
   readonly endpoint: string;
   /** Whether the connection is up. */
   readonly isReady: () => boolean;
-  readonly clock: Clock;
-  /** Returns a number in [0, 1). */
-  readonly random: () => number;
-  readonly tokens: TokenKeeper;
 }
 
 export class Caller {
@@ -144,10 +140,9 @@ export class Caller {
     const { signal } = this.#closed;
     const what = `authenticate as ${name}`;
     try {
-      const ping = (): Promise<number> => this.#ping();
       // The first answer on a new connection includes the time to connect.
-      if (!isReady()) await ping();
-      const known = await awaitPasswordCheck({ ...this.#options, ping }, signal);
+      if (!isReady()) await this.#ping();
+      const known = await awaitPasswordCheck(() => this.#ping(), this.#options, signal);
       if (known !== undefined) return known;
       signal.throwIfAborted();
       this.#isAuthenticating = true;

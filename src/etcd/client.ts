@@ -1,15 +1,13 @@
 /**
- * A client of one member of etcd: the requests behind etcd/ports.ts, over one connection. A client that failed is
- * closed and made anew, because a channel that has lost its peer can stay deaf (grpc-node #2785, #3019).
+ * A client of one member of etcd: the requests of etcd/ports.ts, over one connection.
  */
 import { Channel, connectivityState, type ClientOptions } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
-import type { Clock } from '../clock.ts';
 import type { LeaseId, Observed, ServiceRecord, Stored } from '../core/lease/writes.ts';
 import type { TlsFiles } from '../core/settings/security.ts';
 import { problemOf } from '../errors.ts';
-import type { TokenKeeper } from './auth.ts';
+import type { Authentication } from './auth.ts';
 import { Caller, type CallOptions } from './call.ts';
 import { LeaseGoneError, RequestError } from './errors.ts';
 import type { EtcdClient, ListedKey, Renewal } from './ports.ts';
@@ -31,13 +29,8 @@ const channelOptions = {
 /** The keys in a page of a list: gRPC takes no answer of more than 4 MiB. */
 const pageKeys = 1000;
 
-/** What the connections to all members share. */
-export interface Access {
-  readonly clock: Clock;
-  /** Returns a number in [0, 1). */
-  readonly random: () => number;
+export interface Access extends Authentication {
   readonly tls: TlsFiles;
-  readonly tokens: TokenKeeper;
 }
 
 /**
@@ -45,7 +38,10 @@ export interface Access {
  * first request.
  * @throws RequestError when a certificate cannot be used
  */
-export async function connectClient(endpoint: string, { tls, ...access }: Access): Promise<EtcdClient> {
+export async function connectClient(
+  endpoint: string,
+  { tls, ...authentication }: Access,
+): Promise<EtcdClient> {
   const credentials = await readTls(tls).catch((cause: unknown) => {
     throw new RequestError(problemOf(cause), { cause });
   });
@@ -57,7 +53,7 @@ export async function connectClient(endpoint: string, { tls, ...access }: Access
     // The session decides when and where to retry.
     faultHandling: { host: () => noop, global: noop },
   });
-  const caller = new Caller({ ...access, client, endpoint, isReady: channel.isReady });
+  const caller = new Caller({ ...authentication, client, endpoint, isReady: channel.isReady });
 
   const keepAlive = async (id: LeaseId, options: CallOptions): Promise<void> => {
     const stream = await client.leaseClient.leaseKeepAlive(options);

@@ -1,6 +1,6 @@
 /**
- * What the parts of dockreg ask of one member of etcd, each through a narrow port. Every request ends within its limit,
- * none is repeated, and every failure is one of etcd/errors.ts, or the signal's reason when the signal aborts.
+ * The narrow ports to one member of etcd, one for each kind of user. Every request ends within its limit, none is
+ * repeated, and every failure is one of etcd/errors.ts, or the signal's reason when the signal aborts.
  */
 import type { LeaseId, Observed, ServiceRecord, Write } from '../core/lease/writes.ts';
 

@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import type { SessionEvent } from '../core/lease/events.ts';
+import type { LeaseEvent, SessionEvent } from '../core/lease/events.ts';
 import {
   afterFailure,
   afterSuccess,
@@ -15,6 +15,7 @@ import {
   requestLimitMs,
   retryNow,
   startFailover,
+  type Failover,
 } from '../core/lease/failover.ts';
 import {
   advance,
@@ -27,14 +28,13 @@ import {
   type LeaseRules,
 } from '../core/lease/lease.ts';
 import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
-import type { Outage } from '../core/retry.ts';
 import { messageOf } from '../errors.ts';
 import { Wakeup } from '../retry.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, UnansweredError } from './errors.ts';
 import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
-  /** Keeps these records in etcd, for an app whose last check began at `checkedAt` (monotonic ms). Never waits. */
+  /** Keeps these records in etcd; the last check of the app began at `checkedAt` (monotonic ms). Never waits. */
   publish(records: readonly ServiceRecord[], checkedAt: number): void;
   /** Removes everything, now. A request that is under way is abandoned. */
   withdraw(reason: string): void;
@@ -43,13 +43,7 @@ export interface Session {
   close(withinMs: number): Promise<boolean>;
 }
 
-export interface SessionView {
-  readonly lease: Lease;
-  /** Null while requests succeed. */
-  readonly outage: Outage | null;
-  /** How many requests have failed since the start. */
-  readonly failures: number;
-}
+export type SessionView = Pick<Failover, 'outage' | 'failures'> & { readonly lease: Lease };
 
 export interface SessionOptions {
   readonly endpoints: readonly string[];
@@ -70,7 +64,7 @@ export function openSession(options: SessionOptions): Session {
   let lease = noLease;
   let desired: DesiredState = { kind: 'nothing', reason: 'nothing to register yet' };
   let failover = startFailover(options.endpoints, random);
-  /** The connection to the endpoint in use. A new one is made after a failure. */
+  /** The connection to the endpoint in use. */
   let store: LeaseStore | null = null;
   /** Aborts the request under way. */
   let request = new AbortController();
@@ -78,7 +72,13 @@ export function openSession(options: SessionOptions): Session {
   const closed = new AbortController();
   const wakeup = new Wakeup();
 
-  const apply = (answer: LeaseAnswer): ReturnType<typeof advance>['events'] => {
+  // No channel is used again after a failure: one that has lost its peer can stay deaf (grpc-node #2785, #3019).
+  const disconnect = (): void => {
+    store?.close();
+    store = null;
+  };
+
+  const apply = (answer: LeaseAnswer): readonly LeaseEvent[] => {
     const advanced = advance(lease, answer, desired, rules);
     lease = advanced.lease;
     return advanced.events;
@@ -114,13 +114,14 @@ export function openSession(options: SessionOptions): Session {
     }
   };
 
-  /** Some refusals are answers. */
+  /** Returns the answer that an error is, or throws it. */
   const answerIn = (error: unknown): LeaseAnswer => {
     if (error instanceof LeaseExistsError) return { kind: 'exists' };
     if (error instanceof LeaseGoneError) return { kind: 'gone', at: clock.now(), cause: messageOf(error) };
     throw error;
   };
 
+  /** Sends one request and records what comes of it. */
   const perform = async (step: LeaseRequest): Promise<void> => {
     request = new AbortController();
     const { signal } = request;
@@ -154,14 +155,9 @@ export function openSession(options: SessionOptions): Session {
     }
   };
 
-  // A channel that has lost its peer can stay deaf (grpc-node #2785, #3019), so no channel is used again after a failure.
-  const disconnect = (): void => {
-    store?.close();
-    store = null;
-  };
-
   const run = async (): Promise<void> => {
     while (!closed.signal.aborted) {
+      // What follows reads everything that earlier wake-ups were about.
       wakeup.reset();
       const now = clock.now();
       const step = nextStep(lease, desired, now, rules);

@@ -1,4 +1,4 @@
-/** The life of the lease as data: what is done next in each state, and what each answer changes. */
+/** The life of the lease as data: the next step in each state, and what each answer changes and reports. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -19,12 +19,12 @@ const records = [{ key, value: 'running' }];
 const wanted = (checkedAt: number): DesiredState => ({ kind: 'records', records, checkedAt });
 const nothing: DesiredState = { kind: 'nothing', reason: 'app down' };
 const stored = (lease: string, value = 'running'): Stored => ({ value, lease, modRevision: '7' });
-const seeing = (entry?: Stored): Observed => new Map(entry ? [[key, entry]] : []);
+const holding = (entry?: Stored): Observed => new Map(entry ? [[key, entry]] : []);
 const held = (more: Partial<HeldLease> = {}): HeldLease => ({
   kind: 'held',
   id: '5',
   acknowledgedAt: 100_000,
-  observed: seeing(stored('5')),
+  observed: holding(stored('5')),
   ownership: 'holding',
   contest: { times: 0, yieldUntil: -Infinity },
   ...more,
@@ -47,63 +47,63 @@ describe('the next step', () => {
   const cases: [name: string, lease: Lease, desired: DesiredState, now: number, step: string][] = [
     ['nothing wanted, nothing there', noLease, nothing, 0, 'idle'],
     ['wanted', noLease, wanted(100_000), 100_001, 'grant null'],
-    ['wanted for an app that was asked too long ago', noLease, wanted(100_000), 110_000, 'check'],
+    ['wanted for an app that was checked too long ago', noLease, wanted(100_000), 110_000, 'check'],
     ['a loss after the last check', { kind: 'none', notBefore: 100_000 }, wanted(100_000), 100_001, 'check'],
     ['a check since the loss', { kind: 'none', notBefore: 100_000 }, wanted(100_001), 100_002, 'grant null'],
     ['a grant without an answer is repeated with its id', granting, wanted(100_000), 103_000, 'grant 5'],
     ['a grant without an answer, no longer wanted', granting, nothing, 103_000, 'revoke 5'],
-    ['granted', held({ observed: seeing(), ownership: 'claiming' }), wanted(100_000), 100_001, 'write'],
-    ['granted, but the last check is old', held({ observed: seeing() }), wanted(90_000), 100_001, 'check'],
+    ['granted', held({ observed: holding(), ownership: 'claiming' }), wanted(100_000), 100_001, 'write'],
+    ['granted, but the last check is old', held({ observed: holding() }), wanted(90_000), 100_001, 'check'],
     ['held', held(), wanted(100_000), 100_001, 'idle'],
     ['held, a new check, too soon', held(), wanted(101_000), 101_001, 'idle'],
     ['held, a new check, in time', held(), wanted(105_000), 105_001, 'renew'],
     ['held, time is up but no new check', held(), wanted(99_000), 105_000, 'idle'],
-    ['held, deleted by somebody', held({ observed: seeing() }), wanted(105_000), 105_001, 'write'],
+    ['held, deleted by others', held({ observed: holding() }), wanted(105_000), 105_001, 'write'],
     [
       'held, overwritten without a lease',
-      held({ observed: seeing(stored('0')) }),
+      held({ observed: holding(stored('0')) }),
       wanted(105_000),
       105_001,
       'write',
     ],
     [
       'held, overwritten with another value',
-      held({ observed: seeing(stored('9', 'x')) }),
+      held({ observed: holding(stored('9', 'x')) }),
       wanted(105_000),
       105_001,
       'write',
     ],
     [
       'held, the same value under a living lease',
-      held({ observed: seeing(stored('9')) }),
+      held({ observed: holding(stored('9')) }),
       wanted(100_000),
       100_001,
       'idle',
     ],
     [
       'a fresh lease, the key of a predecessor',
-      held({ observed: seeing(stored('9')), ownership: 'claiming' }),
+      held({ observed: holding(stored('9')), ownership: 'claiming' }),
       wanted(100_000),
       100_001,
       'write',
     ],
     [
       'another value, taken back a moment ago',
-      held({ observed: seeing(stored('9', 'x')), contest: { times: 1, yieldUntil: 108_000 } }),
+      held({ observed: holding(stored('9', 'x')), contest: { times: 1, yieldUntil: 108_000 } }),
       wanted(101_000),
       101_001,
       'idle',
     ],
     [
       'a write that has failed for two renewals',
-      held({ observed: seeing() }),
+      held({ observed: holding() }),
       wanted(107_000),
       108_000,
       'renew',
     ],
     [
       'a write that has failed for two renewals, but no new check',
-      held({ observed: seeing() }),
+      held({ observed: holding() }),
       wanted(99_000),
       108_000,
       'write',
@@ -125,16 +125,16 @@ describe('the next step', () => {
     });
   }
 
-  it('expects a key as it was seen, so that a late or repeated write changes nothing', () => {
+  it('expects a key as it was read, so that a late or repeated write changes nothing', () => {
     const step = nextStep(
-      held({ observed: seeing(stored('0')), ownership: 'claiming' }),
+      held({ observed: holding(stored('0')), ownership: 'claiming' }),
       wanted(100_000),
       100_001,
       rules,
     );
     assert.deepEqual(step.kind === 'write' && step.write.expect, [{ key, modRevision: '7' }]);
     const first = nextStep(
-      held({ observed: seeing(), ownership: 'claiming' }),
+      held({ observed: holding(), ownership: 'claiming' }),
       wanted(100_000),
       100_001,
       rules,
@@ -175,20 +175,20 @@ describe('an answer', () => {
     assert.deepEqual(after(granting, { kind: 'exists' }), held({ ...fresh, acknowledgedAt: 100_000 }));
   });
 
-  it('written: our record stands under our lease', () => {
-    const claiming = held({ observed: seeing(), ownership: 'claiming' });
+  it('written: our record is under our lease', () => {
+    const claiming = held({ observed: holding(), ownership: 'claiming' });
     const lease = after(claiming, { kind: 'written', write, modRevision: '8', at: 1 });
-    assert.deepEqual(lease, held({ observed: seeing({ value: 'running', lease: '5', modRevision: '8' }) }));
+    assert.deepEqual(lease, held({ observed: holding({ value: 'running', lease: '5', modRevision: '8' }) }));
   });
 
-  it('refused: what stands there replaces what was expected, and nothing else', () => {
+  it('refused: what etcd holds replaces what was expected, and nothing else', () => {
     const before = held({
       observed: new Map([
         ['/other', stored('5')],
         [key, stored('5')],
       ]),
     });
-    const lease = after(before, { kind: 'refused', write, observed: seeing(stored('9')) });
+    const lease = after(before, { kind: 'refused', write, observed: holding(stored('9')) });
     assert.deepEqual(lease.kind === 'held' && [...lease.observed], [
       ['/other', stored('5')],
       [key, stored('9')],
@@ -219,7 +219,7 @@ describe('an answer', () => {
     const waits: number[] = [];
     let now = 100_000;
     for (let round = 0; round < 8; round++) {
-      lease = after(lease, { kind: 'renewed', observed: seeing(stored('9', 'x')), at: now }, wanted(now));
+      lease = after(lease, { kind: 'renewed', observed: holding(stored('9', 'x')), at: now }, wanted(now));
       const step = nextStep(lease, wanted(now), now, rules);
       assert.equal(step.kind, 'write');
       if (step.kind !== 'write') return;
@@ -234,7 +234,7 @@ describe('an answer', () => {
   it('forgets a contest that is over, and no other', () => {
     const before = held({ contest: { times: 3, yieldUntil: 90_000 } });
     const contestAfter = (entry: Stored, at: number): unknown => {
-      const lease = after(before, { kind: 'renewed', observed: seeing(entry), at }, wanted(at));
+      const lease = after(before, { kind: 'renewed', observed: holding(entry), at }, wanted(at));
       return lease.kind === 'held' && lease.contest;
     };
     assert.deepEqual(contestAfter(stored('5'), 105_000), { times: 0, yieldUntil: -Infinity });
@@ -247,10 +247,10 @@ describe('an answer', () => {
     const late: LeaseAnswer[] = [
       { kind: 'granted', at: 1 },
       { kind: 'exists' },
-      { kind: 'renewed', observed: seeing(), at: 1 },
+      { kind: 'renewed', observed: holding(), at: 1 },
       { kind: 'kept', at: 1 },
       { kind: 'written', write, modRevision: '8', at: 1 },
-      { kind: 'refused', write, observed: seeing() },
+      { kind: 'refused', write, observed: holding() },
     ];
     for (const answer of late)
       assert.deepEqual(advance(revoking, answer, nothing, rules), { lease: revoking, events: [] });
@@ -264,31 +264,31 @@ describe('the events of an answer', () => {
   const old = '/service/10.1.0.101:49000';
   const renewed = (entry: Stored): LeaseAnswer => ({
     kind: 'renewed',
-    observed: seeing(entry),
+    observed: holding(entry),
     at: 105_000,
   });
   const gone: LeaseAnswer = { kind: 'gone', at: 105_000, cause: 'not found' };
   const revoking: Lease = { kind: 'revoking', id: '5', reason: 'drained' };
-  const claiming = held({ observed: seeing(), ownership: 'claiming' });
+  const claiming = held({ observed: holding(), ownership: 'claiming' });
   const cases: [name: string, lease: Lease, answer: LeaseAnswer, events: LeaseEvent[]][] = [
     ['granted', { kind: 'granting', id: '5', askedAt: 0 }, { kind: 'granted', at: 1 }, []],
     ['the first write', claiming, written(), [{ kind: 'registered', keys: [key], lease: '5' }]],
     [
       'the first write, over the key of a predecessor',
-      held({ ownership: 'claiming', observed: seeing(stored('9')) }),
+      held({ ownership: 'claiming', observed: holding(stored('9')) }),
       written({ removes: [old] }),
       [{ kind: 'registered', keys: [key], lease: '5' }],
     ],
     ['a new value', held(), written(), [{ kind: 'updated', keys: [key] }]],
     ['another key', held(), written({ removes: [old] }), [{ kind: 'moved', keys: [key], removed: [old] }]],
-    ['a deleted key', held({ observed: seeing() }), written(), [{ kind: 'restored', keys: [key] }]],
+    ['a deleted key', held({ observed: holding() }), written(), [{ kind: 'restored', keys: [key] }]],
     [
       'an overwritten key',
-      held({ observed: seeing(stored('0')) }),
+      held({ observed: holding(stored('0')) }),
       written(),
       [{ kind: 'restored', keys: [key] }],
     ],
-    ['a write that was refused', held(), { kind: 'refused', write, observed: seeing() }, []],
+    ['a write that was refused', held(), { kind: 'refused', write, observed: holding() }, []],
     ['a renewal, all is well', held(), renewed(stored('5')), []],
     [
       'a renewal, the key is under another lease',
@@ -296,7 +296,7 @@ describe('the events of an answer', () => {
       renewed(stored('9')),
       [{ kind: 'contested', keys: [key] }],
     ],
-    ['a renewal, it still is', held({ observed: seeing(stored('9')) }), renewed(stored('9')), []],
+    ['a renewal, it still is', held({ observed: holding(stored('9')) }), renewed(stored('9')), []],
     ['a renewal, it is under no lease', held(), renewed(stored('0')), []],
     ['a renewal without a read', held(), { kind: 'kept', at: 105_000 }, []],
     ['the lease is gone', held(), gone, [{ kind: 'lost', lease: '5', cause: 'not found' }]],

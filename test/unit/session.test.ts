@@ -231,6 +231,21 @@ describe('withdrawing', () => {
     assert.notEqual(leaseId(), first);
   });
 
+  it('a second time changes nothing: the revocation under way goes on', async () => {
+    await register();
+    treat('silent', 'revoke');
+    session.withdraw('HTTP 500');
+    await clock.advance(100);
+    session.withdraw('drained');
+    await settle();
+    assert.equal(etcd.takeCalls(), 'revoke');
+    await clock.advance(500);
+    assert.equal(session.snapshot().failures, 1);
+    session.withdraw('drained');
+    await settle();
+    assert.equal(etcd.takeCalls(), '', 'and the wait for the next attempt is not shortened');
+  });
+
   it('gives a revocation little time at first', async () => {
     await register();
     treat('silent');

@@ -44,7 +44,7 @@ export interface HeldLease {
 export type DesiredState =
   /** No records, and why. */
   | { readonly kind: 'nothing'; readonly reason: string }
-  /** These records, for an app whose last check began at `checkedAt` (monotonic ms). */
+  /** These records; the last check of the app began at `checkedAt` (monotonic ms). */
   | { readonly kind: 'records'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number };
 
 export interface LeaseRules {
