@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock, type Clock } from '../../src/clock.ts';
 import { DeniedError, RequestError } from '../../src/etcd/errors.ts';
-import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
-import { settle } from '../support/fake-clock.ts';
+import { awaitPasswordCheck, createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
+import { FakeClock, settle } from '../support/fake-clock.ts';
 
 const user = { name: 'app', password: { text: 'secret' } };
 
@@ -106,5 +106,43 @@ describe('a token', () => {
   it('is not requested without a user', async () => {
     const tokens = createTokenKeeper(undefined, systemClock);
     assert.equal(await tokens.current('a', () => assert.fail('asked')), undefined);
+  });
+});
+
+/** Waits for a password check, with these answer times of etcd; a token becomes known after so many ms. */
+async function waitForCheck(
+  answersMs: readonly number[],
+  tokenAfterMs = Infinity,
+): Promise<{ readonly waitedMs: number; readonly token: string | undefined; readonly pings: number }> {
+  const clock = new FakeClock(0);
+  const known = (): string | undefined => (clock.now() >= tokenAfterMs ? 't' : undefined);
+  let pings = 0;
+  const ping = (): Promise<number> => {
+    pings += 1;
+    return Promise.resolve(answersMs[pings - 1] ?? 0);
+  };
+  const tokens = { ...createTokenKeeper(user, clock), known };
+  const waiting = awaitPasswordCheck(
+    ping,
+    { clock, random: () => 0, tokens },
+    new AbortController().signal,
+  ).then(token => ({ waitedMs: clock.now(), token, pings }));
+  await clock.advance(60_000);
+  return waiting;
+}
+
+describe('a password check', () => {
+  it('starts at once when etcd answers promptly', async () => {
+    assert.deepEqual(await waitForCheck([100]), { waitedMs: 0, token: undefined, pings: 1 });
+  });
+
+  it('waits ever longer while etcd is slow, and measures again each time', async () => {
+    const waited = await waitForCheck([5000, 5000, 5000, 50]);
+    assert.deepEqual(waited, { waitedMs: 3500, token: undefined, pings: 4 });
+  });
+
+  it('is not needed when a token became known meanwhile', async () => {
+    const waited = await waitForCheck([5000, 5000, 5000, 50], 1000);
+    assert.deepEqual(waited, { waitedMs: 1500, token: 't', pings: 2 });
   });
 });

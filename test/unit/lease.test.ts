@@ -95,6 +95,13 @@ describe('the next step', () => {
       'idle',
     ],
     [
+      'a new value for our own key, while a contested one is left alone',
+      held({ observed: holding(stored('5', 'x')), contest: { times: 1, yieldUntil: 108_000 } }),
+      wanted(101_000),
+      101_001,
+      'write',
+    ],
+    [
       'a write that has failed for two renewals',
       held({ observed: holding() }),
       wanted(107_000),
