@@ -2,7 +2,6 @@
  * One row of `dockreg ls`: an instance, and what etcd itself knows of its key.
  */
 import type { ListedInstance } from '../../core/layouts/listing.ts';
-import type { ListedKey, TimeToLive } from '../../etcd/ports.ts';
 
 export interface Row extends ListedInstance {
   /** What is left of the lease. Null for a key without a lease, which stays for ever; undefined when not asked for. */
@@ -12,21 +11,6 @@ export interface Row extends ListedInstance {
   readonly createRevision: number;
   /** How long `--watch` has shown it; null when it was there before. */
   readonly ageSeconds: number | null;
-}
-
-export function rowOf(
-  instance: ListedInstance,
-  { createRevision }: ListedKey,
-  ttl: TimeToLive | null | undefined,
-  ageSeconds: number | null,
-): Row {
-  return {
-    ...instance,
-    ttlSeconds: ttl && ttl.leftSeconds,
-    grantedSeconds: ttl && ttl.grantedSeconds,
-    createRevision: Number(createRevision),
-    ageSeconds,
-  };
 }
 
 /** Two lists of rows with the same fingerprint differ only in the seconds that pass. */

@@ -7,7 +7,7 @@ import { prefixOf, readInstance, type ListedInstance } from '../../core/layouts/
 import { problemOf, UnavailableError } from '../../errors.ts';
 import { RequestError } from '../../etcd/errors.ts';
 import type { KeyReader, ListedKey, TimeToLive } from '../../etcd/ports.ts';
-import { compareRows, rowOf, type Row } from './row.ts';
+import { compareRows, type Row } from './row.ts';
 
 /** Only the leader knows how much time a lease has left, so this is not asked at each read. */
 const leasePollMs = 5000;
@@ -58,11 +58,19 @@ export function createViewer({ config, connect, clock, readsLeases }: ViewerOpti
       return known === undefined && before !== null ? now : (known ?? null);
     };
     appearedAt = new Map(pairs.map(({ key }) => [idOf(key), appearanceOf(idOf(key))]));
-    return pairs.map(({ instance, key }) => {
+    const rows: Row[] = [];
+    for (const { instance, key } of pairs) {
       const since = appearanceOf(idOf(key));
-      const ageSeconds = since === null ? null : Math.round((now - since) / 1000);
-      return rowOf(instance, key, readsLeases ? (ttls.get(key.lease) ?? null) : undefined, ageSeconds);
-    });
+      const ttl = readsLeases ? (ttls.get(key.lease) ?? null) : undefined;
+      rows.push({
+        ...instance,
+        ttlSeconds: ttl && ttl.leftSeconds,
+        grantedSeconds: ttl && ttl.grantedSeconds,
+        createRevision: Number(key.createRevision),
+        ageSeconds: since === null ? null : Math.round((now - since) / 1000),
+      });
+    }
+    return rows;
   };
 
   return {

@@ -47,8 +47,7 @@ const nextEndpointMs = 50;
 /** The most that a request may take, in ms. */
 const requestMs = 3000;
 /** The same for a revocation, by the failures before it: a silent member costs little time at first. */
-const revokeMs = [500, 1000] as const;
-const laterRevokeMs = 2000;
+const revokeMs = [500, 1000, 2000] as const;
 
 /** Returns the state at the start. @param random returns numbers in [0, 1) */
 export function startFailover(endpoints: readonly string[], random: () => number): Failover {
@@ -71,7 +70,7 @@ export function endpointOf({ endpoints, at }: Failover): string {
 
 /** Returns the most that a request may take now, in ms. */
 export function requestLimitMs(request: LeaseRequest['kind'], { outage }: Failover): number {
-  return request === 'revoke' ? (revokeMs[outage?.attempts ?? 0] ?? laterRevokeMs) : requestMs;
+  return request === 'revoke' ? (revokeMs[outage?.attempts ?? 0] ?? revokeMs[2]) : requestMs;
 }
 
 /** The desired state has changed, so the next request need not wait. */
