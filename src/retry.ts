@@ -26,6 +26,16 @@ export class Wakeup {
     if (this.signal.aborted) this.#controller = new AbortController();
   }
 
+  /** Resolves at the next wake-up. */
+  async wait(): Promise<void> {
+    const { signal } = this;
+    if (!signal.aborted)
+      await new Promise<void>(resolve => {
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    this.reset();
+  }
+
   /** Resolves after `ms`, or at the next wake-up. */
   async sleep(clock: Clock, ms: number): Promise<void> {
     await clock.sleep(ms, this.signal);

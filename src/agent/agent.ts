@@ -6,12 +6,13 @@ import { timerEarlyMs, type Clock } from '../clock.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { watchRole } from '../core/settings/check.ts';
 import type { Health, Verdict } from '../core/registration/health.ts';
+import type { SessionEvent } from '../core/lease/events.ts';
 import { noteFailure, type Outage } from '../core/retry.ts';
 import { speedUp, nextSchedule, startSchedule } from '../core/registration/schedule.ts';
 import { initialRegistration, register, type RegistrationEvent } from '../core/registration/registration.ts';
 import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/registration/status.ts';
 import type { WatchNews } from '../core/watch/watch.ts';
-import type { Session, SessionEvent } from '../etcd/session.ts';
+import type { Session } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import { createAddressLoop, type AddressSource } from './address-loop.ts';
 import type { Log } from '../log.ts';
@@ -33,7 +34,7 @@ export interface AgentOptions {
   readonly openWatch: () => Promise<AppWatch | null>;
   /** Nobody counts unless it is asked for. */
   readonly observe: ((event: AgentEvent) => void) | undefined;
-  readonly openSession: (hooks: { emit: (event: SessionEvent) => void; askForCheck: () => void }) => Session;
+  readonly openSession: (hooks: { emit: (event: SessionEvent) => void; requestCheck: () => void }) => Session;
 }
 
 /** What those who count are told. */
@@ -100,7 +101,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
       observe?.({ kind: 'told', event: event.kind });
       logSessionEvent(log, event);
     },
-    askForCheck,
+    requestCheck: askForCheck,
   });
 
   const dispatch = (event: RegistrationEvent): void => {
@@ -117,7 +118,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
           session.publish(action.records, action.checkedAt);
           break;
         case 'withdraw':
-          session.withdraw();
+          session.withdraw(action.reason);
           break;
         case 'tell':
           log[action.level](`app ${action.message}`);

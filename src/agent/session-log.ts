@@ -2,7 +2,7 @@
  * What the session tells, as lines of the log.
  */
 import { formatLease } from '../core/lease/writes.ts';
-import type { SessionEvent } from '../etcd/session.ts';
+import type { SessionEvent } from '../core/lease/events.ts';
 import type { Log } from '../log.ts';
 
 export function logSessionEvent(log: Log, event: SessionEvent): void {

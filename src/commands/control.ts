@@ -5,7 +5,7 @@ import { systemClock } from '../clock.ts';
 import { requestControl } from '../admin/control-client.ts';
 import type { ServiceStatus } from '../core/registration/status.ts';
 import { UnavailableError } from '../errors.ts';
-import { alignColumns, formatAge } from './ls/table.ts';
+import { alignColumns, formatAge } from './table.ts';
 
 export interface ControlOptions {
   readonly word: 'drain' | 'resume' | 'status';

@@ -13,7 +13,7 @@ import { withFields, type Fields, type Log } from '../log.ts';
 import { agentOptions, tellUnreadLabels } from '../wiring/agent-options.ts';
 import { checkAuthorities, checkCertificates } from '../wiring/certificates.ts';
 import { createDocker, type DockerAccess } from '../wiring/docker.ts';
-import { connector } from '../wiring/etcd.ts';
+import { sharedConnections } from '../wiring/etcd.ts';
 
 /** What people and their scripts tell a program that runs. */
 export interface DrainOrders {
@@ -43,7 +43,7 @@ export async function run(
     alone,
     docker,
     endpoints: config.endpoints,
-    connect: connector(config),
+    connect: sharedConnections(config),
     metrics,
     seeLabels: 'services' in config ? tellUnreadLabels(log) : () => undefined,
   };

@@ -1,36 +1,40 @@
 /**
- * The few ways in which a request to etcd goes wrong, told apart by what must be done about each.
+ * The ways in which a request to etcd goes wrong, by what must be done about each.
  */
-import { ProblemError } from '../errors.ts';
+import { ProblemError, type Problem } from '../errors.ts';
 
-/** The lease that was named does not exist (any more). */
-export class LeaseGoneError extends Error {
+export class EtcdError extends ProblemError {
+  override readonly name: string = 'EtcdError';
+}
+
+/** The lease does not exist, or no longer. */
+export class LeaseGoneError extends EtcdError {
   override readonly name = 'LeaseGoneError';
 }
 
-/** A lease with the id that we chose exists: an earlier try of the same request got through. */
-export class LeaseExistsError extends Error {
+/** A lease with the id that we chose exists: an earlier attempt of the same request succeeded. */
+export class LeaseExistsError extends EtcdError {
   override readonly name = 'LeaseExistsError';
 }
 
-/** etcd answered and refused us: a wrong password, a missing permission. */
-export class DeniedError extends ProblemError {
+/** The request failed. It may succeed later, or at another member. */
+export class RequestError extends EtcdError {
+  override readonly name: string = 'RequestError';
+}
+
+/** etcd answered and refused: a wrong password, a missing permission. */
+export class DeniedError extends RequestError {
   override readonly name = 'DeniedError';
 }
 
-/** No answer, or one that another member or a later try may better. */
-export class MemberError extends Error {
-  override readonly name: string = 'MemberError';
-}
-
-/** No answer in time, and nothing that says why. */
-export class UnansweredError extends MemberError {
+/** No answer came in time, and nothing says why. */
+export class UnansweredError extends RequestError {
   override readonly name = 'UnansweredError';
-  /** The member itself was heard of meanwhile: it is there, and slow. */
+  /** The member shows signs of life meanwhile: it is slow, not away. */
   readonly isAlive: boolean;
 
-  constructor(message: string, isAlive: boolean, options?: ErrorOptions) {
-    super(message, options);
+  constructor(problem: string | Problem, isAlive: boolean, options?: ErrorOptions) {
+    super(problem, options);
     this.isAlive = isAlive;
   }
 }

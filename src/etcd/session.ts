@@ -1,327 +1,218 @@
 /**
- * Our session with etcd: one loop that brings etcd to what is wanted, one request at a time, member after member, for
- * ever. What to do next and what an answer means is decided in core/lease.ts; here is only the doing.
+ * Our session with etcd: one loop that brings etcd to the desired state with one request at a time, for ever.
+ * core/lease decides which request comes next, what an answer means and which endpoint is asked; this file sends and
+ * waits.
  *
  * Withdrawing revokes the lease instead of deleting keys: a put that is still under way then fails by itself.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { denied, outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
-import { shuffle } from '../core/lease/failover.ts';
+import type { LeaseEvent, SessionEvent } from '../core/lease/events.ts';
+import {
+  afterFailure,
+  afterSuccess,
+  endpointOf,
+  requestLimitMs,
+  retryNow,
+  startFailover,
+  type Failover,
+} from '../core/lease/failover.ts';
 import {
   advance,
   nextStep,
   noLease,
+  type DesiredState,
   type Lease,
   type LeaseAnswer,
+  type LeaseRequest,
   type LeaseRules,
-  type LeaseStep,
-  type DesiredState,
 } from '../core/lease/lease.ts';
-import { contestedKeys, isUpdate, type LeaseId, type ServiceRecord } from '../core/lease/writes.ts';
+import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
-import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
-import type { CallLimit, EtcdClient } from './member.ts';
+import { Wakeup } from '../retry.ts';
+import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, UnansweredError } from './errors.ts';
+import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
-  /** Keep these records for an app whose last check began at `checkedAt`. Called after each check; never waits. */
+  /** Keeps these records in etcd; the last check of the app began at `checkedAt` (monotonic ms). Never waits. */
   publish(records: readonly ServiceRecord[], checkedAt: number): void;
-  /** Remove everything, now. What is under way is abandoned. */
-  withdraw(): void;
-  /** What is known now. */
+  /** Removes everything, now. A request that is under way is abandoned. */
+  withdraw(reason: string): void;
   snapshot(): SessionView;
   /** Withdraws, tries for at most `withinMs`, and ends. Resolves with whether etcd confirmed that nothing is left. */
   close(withinMs: number): Promise<boolean>;
 }
 
-export interface SessionView {
-  readonly lease: Lease;
-  /** Since when requests fail; null while they do not. */
-  readonly outage: Outage | null;
-  /** How many have failed since the start. */
-  readonly failures: number;
-}
-
-/** What the session tells of itself; each is a transition, never a tick. */
-export type SessionEvent =
-  | {
-      readonly kind: 'registered';
-      readonly keys: readonly string[];
-      readonly lease: LeaseId;
-      readonly endpoint: string;
-    }
-  | { readonly kind: 'restored'; readonly keys: readonly string[]; readonly endpoint: string }
-  /** The keys stood; what they say has changed. */
-  | { readonly kind: 'updated'; readonly keys: readonly string[]; readonly endpoint: string }
-  | {
-      readonly kind: 'moved';
-      readonly keys: readonly string[];
-      readonly removed: readonly string[];
-      readonly endpoint: string;
-    }
-  | { readonly kind: 'withdrawn'; readonly endpoint: string; readonly lease: LeaseId }
-  | { readonly kind: 'lost'; readonly lease: LeaseId; readonly endpoint: string; readonly cause: string }
-  | { readonly kind: 'contested'; readonly keys: readonly string[]; readonly endpoint: string }
-  /** Requests fail; told when it begins, for each new cause, and now and then. `tries` and `forMs` count from the first. */
-  | {
-      readonly kind: 'failing';
-      readonly endpoint: string;
-      readonly cause: string;
-      readonly tries: number;
-      readonly forMs: number;
-    }
-  | { readonly kind: 'recovered'; readonly endpoint: string; readonly tries: number; readonly forMs: number }
-  /** Nobody has acknowledged the lease for a TTL: whether our records still stand is not known. */
-  | { readonly kind: 'uncertain'; readonly lease: LeaseId; readonly forMs: number };
+export type SessionView = Pick<Failover, 'outage' | 'failures'> & { readonly lease: Lease };
 
 export interface SessionOptions {
   readonly endpoints: readonly string[];
-  readonly connect: (endpoint: string) => Promise<EtcdClient>;
+  readonly connect: (endpoint: string) => Promise<LeaseStore>;
   readonly ttlSeconds: number;
   readonly rules: LeaseRules;
   readonly clock: Clock;
-  /** A number in [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly emit: (event: SessionEvent) => void;
   /** Asks for a check of the app, now. */
-  readonly askForCheck: () => void;
+  readonly requestCheck: () => void;
 }
 
-/** The most that a request may take, in ms. A revocation starts with little and goes on, so that a silent member costs little. */
-const callMs = 3000;
-const revokeMs = [500, 1000, 2000] as const;
-/** The wait before a member that was not tried in this round. */
-const nextMemberMs = 50;
-
 export function openSession(options: SessionOptions): Session {
-  const { clock, rules, emit } = options;
-  const endpoints = shuffle(options.endpoints, options.random);
-  let lease: Lease = noLease;
-  let desired: DesiredState = { kind: 'nothing' };
-  let outage: Outage | null = null;
-  let failures = 0;
-  /** What failed last in the outage. */
-  let failing: LeaseStep['kind'] | null = null;
-  let uncertain = false;
-  let at = 0;
-  let member: EtcdClient | null = null;
-  /** Ends the wait for something to do. */
-  let wake: (() => void) | null = null;
-  /** Ends the wait for the next try. */
-  let hurry = new AbortController();
-  /** Ends a request that is no longer wanted. */
+  const { clock, random, emit } = options;
+  const rules = { ...options.rules, ttlMs: options.ttlSeconds * 1000 };
+  let lease = noLease;
+  let desired: DesiredState = { kind: 'nothing', reason: 'nothing to register yet' };
+  let failover = startFailover(options.endpoints, random);
+  /** The connection to the endpoint in use. */
+  let store: LeaseStore | null = null;
+  /** Aborts the request under way. */
   let request = new AbortController();
-  let closing = false;
+  let isClosing = false;
   const closed = new AbortController();
+  const wakeup = new Wakeup();
 
-  const endpoint = (): string => endpoints[at] ?? '';
-  const apply = (answer: LeaseAnswer): void => {
-    lease = advance(lease, answer, desired, rules);
+  // No channel is used again after a failure: one that has lost its peer can stay deaf (grpc-node #2785, #3019).
+  const disconnect = (): void => {
+    store?.close();
+    store = null;
   };
 
-  const perform = async (
-    step: Exclude<LeaseStep, { kind: 'idle' | 'check' }>,
-    limit: CallLimit,
-  ): Promise<void> => {
-    member ??= await options.connect(endpoint());
-    const sentAt = clock.now();
+  const apply = (answer: LeaseAnswer): readonly LeaseEvent[] => {
+    const advanced = advance(lease, answer, desired, rules);
+    lease = advanced.lease;
+    return advanced.events;
+  };
+
+  const send = async (step: LeaseRequest, limit: CallLimit): Promise<LeaseAnswer> => {
+    store ??= await options.connect(endpointOf(failover));
+    const at = clock.now();
     switch (step.kind) {
       case 'grant': {
         const id = step.id ?? chooseLeaseId();
-        if (step.id === null) apply({ kind: 'asked', id, at: sentAt });
-        const askedAt = lease.kind === 'granting' ? lease.askedAt : sentAt;
-        try {
-          await member.grant(id, options.ttlSeconds, limit);
-          return apply({ kind: 'granted', id, at: sentAt });
-        } catch (error) {
-          if (error instanceof LeaseExistsError) return apply({ kind: 'granted', id, at: askedAt });
-          throw error;
-        }
+        if (step.id === null) apply({ kind: 'granting', id, at });
+        await store.grant(id, options.ttlSeconds, limit);
+        return { kind: 'granted', at };
       }
       case 'write': {
-        const before = lease;
-        const answer = await member.write(step.id, step.write, limit);
-        if (!answer.done) return apply({ kind: 'refused', write: step.write, observed: answer.observed });
-        apply({ kind: 'written', write: step.write, modRevision: answer.modRevision, at: clock.now() });
-        const keys = step.write.puts.map(({ key }) => key);
-        if (before.kind === 'held' && before.ownership === 'claiming') {
-          emit({ kind: 'registered', keys, lease: step.id, endpoint: endpoint() });
-        } else if (step.write.removes.length > 0) {
-          emit({ kind: 'moved', keys, removed: step.write.removes, endpoint: endpoint() });
-        } else if (before.kind === 'held' && isUpdate(step.write, before.observed, step.id)) {
-          emit({ kind: 'updated', keys, endpoint: endpoint() });
-        } else {
-          emit({ kind: 'restored', keys, endpoint: endpoint() });
-        }
-        return;
+        const { write } = step;
+        const answer = await store.write(step.id, write, limit);
+        return answer.done
+          ? { kind: 'written', write, modRevision: answer.modRevision, at: clock.now() }
+          : { kind: 'refused', write, observed: answer.observed };
       }
       case 'renew': {
-        const renewal = await member.renew(step.id, step.keys, limit);
-        if (renewal.observed === null) {
-          apply({ kind: 'kept', at: sentAt });
-          throw renewal.error;
-        }
-        const { observed } = renewal;
-        const contested = desired.kind === 'records' ? contestedKeys(desired.records, observed, step.id) : [];
-        const before =
-          lease.kind === 'held' && desired.kind === 'records'
-            ? contestedKeys(desired.records, lease.observed, step.id)
-            : [];
-        apply({ kind: 'renewed', observed, at: sentAt });
-        if (contested.length > 0 && before.length === 0)
-          emit({ kind: 'contested', keys: contested, endpoint: endpoint() });
-        return;
+        const renewal = await store.renew(step.id, step.keys, limit);
+        if (renewal.observed !== null) return { kind: 'renewed', observed: renewal.observed, at };
+        apply({ kind: 'kept', at });
+        throw renewal.error;
       }
-      case 'revoke': {
-        apply({ kind: 'revoking', id: step.id });
-        await member.revoke(step.id, limit).catch((error: unknown) => {
-          if (!(error instanceof LeaseGoneError)) throw error;
-        });
-        apply({ kind: 'revoked' });
-        emit({ kind: 'withdrawn', endpoint: endpoint(), lease: step.id });
-        return;
-      }
+      case 'revoke':
+        apply({ ...step, kind: 'revoking' });
+        await store.revoke(step.id, limit);
+        return { kind: 'revoked' };
     }
   };
 
-  const succeeded = (): void => {
-    if (outage)
-      emit({
-        kind: 'recovered',
-        endpoint: endpoint(),
-        tries: outage.attempts,
-        forMs: clock.now() - outage.since,
-      });
-    outage = null;
-    failing = null;
-    uncertain = false;
+  /** Returns the answer that an error is, or throws it. */
+  const answerIn = (error: unknown): LeaseAnswer => {
+    if (error instanceof LeaseExistsError) return { kind: 'exists' };
+    if (error instanceof LeaseGoneError) return { kind: 'gone', at: clock.now(), cause: messageOf(error) };
+    throw error;
   };
 
-  /** Takes note of a failure and says how long to wait before the next try. */
-  const failed = (error: unknown): number => {
-    const cause = messageOf(error);
-    const noted = noteFailure(outage, cause, clock.now());
-    outage = noted.outage;
-    failures += 1;
-    const { attempts: tries } = outage;
-    if (noted.report)
-      emit({ kind: 'failing', endpoint: endpoint(), cause, tries, forMs: clock.now() - outage.since });
-    const isRoundOver = tries % endpoints.length === 0;
-    // To connect anew would only add to the work of one that has more than it can do.
-    const stay = isRoundOver && error instanceof UnansweredError && error.isAlive;
-    if (!stay) {
-      member?.close();
-      member = null;
-      at = (at + 1) % endpoints.length;
-    }
-    if (!isRoundOver) return nextMemberMs;
-    const isDenied = error instanceof DeniedError;
-    const wait = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, options.random());
-    // A lease asks for no rights to be kept alive.
-    return isDenied && lease.kind === 'held' ? Math.min(wait, rules.renewGapMs) : wait;
-  };
-
-  const noteUncertainty = (): void => {
-    const forMs = lease.kind === 'held' ? clock.now() - lease.acknowledgedAt : 0;
-    const wasUncertain = uncertain;
-    uncertain = forMs >= options.ttlSeconds * 1000;
-    if (wasUncertain || !uncertain || lease.kind !== 'held') return;
-    emit({ kind: 'uncertain', lease: lease.id, forMs });
-  };
-
-  const turn = async (step: Exclude<LeaseStep, { kind: 'idle' | 'check' }>): Promise<void> => {
+  /** Sends one request and records what comes of it. */
+  const perform = async (step: LeaseRequest): Promise<void> => {
     request = new AbortController();
     const { signal } = request;
-    const limitMs =
-      step.kind === 'revoke' ? (revokeMs[Math.min(outage?.attempts ?? 0, 2)] ?? callMs) : callMs;
     try {
-      await perform(step, { ms: limitMs, signal });
-      // A lease that was renewed between two tries to write does not make the writing succeed.
-      const isBetween =
-        step.kind === 'renew' &&
-        failing === 'write' &&
-        nextStep(lease, desired, clock.now(), rules).kind === 'write';
-      if (!isBetween) succeeded();
+      const ms = requestLimitMs(step.kind, failover);
+      const events = apply(await send(step, { ms, signal }).catch(answerIn));
+      const success = afterSuccess(failover, step.kind, lease, desired, clock.now(), rules);
+      failover = success.failover;
+      success.events.forEach(emit);
+      for (const event of events) emit({ ...event, endpoint: endpointOf(failover) });
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof LeaseGoneError) {
-        succeeded();
-        apply({ kind: 'lost', at: clock.now() });
-        emit({
-          kind: 'lost',
-          lease: 'id' in step && step.id ? step.id : '',
-          endpoint: endpoint(),
+      if (!(error instanceof RequestError)) throw error;
+      const failure = afterFailure(
+        failover,
+        {
+          request: step.kind,
           cause: messageOf(error),
-        });
-        return;
-      }
-      if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
-      failing = step.kind;
-      const pause = failed(error);
-      noteUncertainty();
-      hurry = new AbortController();
-      await clock.sleep(closing ? nextMemberMs : pause, hurry.signal);
+          isDenied: error instanceof DeniedError,
+          isAlive: error instanceof UnansweredError && error.isAlive,
+          lease,
+          now: clock.now(),
+          isClosing,
+        },
+        rules,
+        random,
+      );
+      failover = failure.failover;
+      if (failure.reconnects) disconnect();
+      failure.events.forEach(emit);
     }
   };
 
   const run = async (): Promise<void> => {
     while (!closed.signal.aborted) {
-      const step = nextStep(lease, desired, clock.now(), rules);
-      if (step.kind !== 'idle' && step.kind !== 'check') {
-        await turn(step);
-        continue;
+      // What follows reads everything that earlier wake-ups were about.
+      wakeup.reset();
+      const now = clock.now();
+      const step = nextStep(lease, desired, now, rules);
+      if (now < failover.retryAt) {
+        await wakeup.sleep(clock, failover.retryAt - now);
+      } else if (step.kind === 'idle' || step.kind === 'check') {
+        if (isClosing) break;
+        if (step.kind === 'check') options.requestCheck();
+        await wakeup.wait();
+      } else {
+        await perform(step);
       }
-      if (closing) break;
-      const woken = new Promise<void>(resolve => {
-        wake = resolve;
-      });
-      if (step.kind === 'check') options.askForCheck();
-      await woken;
     }
-    member?.close();
-    member = null;
+    disconnect();
   };
 
   const running = run();
 
-  return {
+  const session: Session = {
     publish(records, checkedAt) {
-      const news = desired.kind === 'nothing';
+      // A retry that waits keeps its turn, unless there was nothing to write before.
+      if (desired.kind === 'nothing') failover = retryNow(failover);
       desired = { kind: 'records', records, checkedAt };
-      wake?.();
-      // A try that waits for its turn keeps its turn: checks go on at their own pace while etcd is away.
-      if (news) hurry.abort();
+      wakeup.wake();
     },
-    withdraw() {
+    withdraw(reason) {
       if (desired.kind === 'nothing') return;
-      desired = { kind: 'nothing' };
+      desired = { kind: 'nothing', reason };
       request.abort(new Error('no longer wanted'));
-      wake?.();
-      hurry.abort();
+      failover = retryNow(failover);
+      wakeup.wake();
     },
-    snapshot: () => ({ lease, outage, failures }),
+    snapshot: () => ({ lease, outage: failover.outage, failures: failover.failures }),
     async close(withinMs) {
-      this.withdraw();
-      closing = true;
-      wake?.();
-      hurry.abort();
+      session.withdraw('stopping');
+      isClosing = true;
+      failover = retryNow(failover);
+      wakeup.wake();
       const limit = new AbortController();
-      const gone = await Promise.race([
+      const isGone = await Promise.race([
         running.then(() => true),
         clock.sleep(withinMs, limit.signal).then(() => false),
       ]);
       limit.abort();
       closed.abort();
-      wake?.();
-      hurry.abort();
       request.abort(new Error('closed'));
+      wakeup.wake();
       await running;
-      return gone;
+      return isGone;
     },
   };
+  return session;
 }
 
-/** A random positive id of 63 bits, in decimal. Zero means "choose one for me" to etcd. */
+/** Returns a random positive id of 63 bits, in decimal. For etcd zero means "choose one for me". */
 function chooseLeaseId(): LeaseId {
   const id = randomBytes(8).readBigUInt64BE() >> 1n;
   return id === 0n ? chooseLeaseId() : id.toString();

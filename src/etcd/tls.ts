@@ -7,7 +7,7 @@ import { readPem } from '../tls/pem.ts';
 
 export type TlsCredentials = NonNullable<IOptions['credentials']>;
 
-/** What gRPC needs of the files, or undefined when none is named. @throws PemFileError */
+/** Reads the files for gRPC. Resolves with undefined when no file is named. @throws PemFileError */
 export async function readTls({ ca, cert, key }: TlsFiles): Promise<TlsCredentials | undefined> {
   if (ca === undefined && cert === undefined) return undefined;
   const pem = await readPem(
@@ -17,7 +17,7 @@ export async function readTls({ ca, cert, key }: TlsFiles): Promise<TlsCredentia
       : { cert: { setting: '--etcd-cert', path: cert }, key: { setting: '--etcd-key', path: key } },
   );
   return {
-    // The package's type asks for an authority; gRPC takes none for those that Node knows.
+    // The package's type requires an authority. Without one gRPC trusts those that Node knows.
     rootCertificate: pem.ca as Buffer,
     ...(pem.own && { certChain: pem.own.cert, privateKey: pem.own.key }),
   };

@@ -10,7 +10,7 @@ import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Address } from '../core/address/ip.ts';
 import { watchRole } from '../core/settings/check.ts';
 import type { Self } from '../docker/self.ts';
-import type { EtcdClient } from '../etcd/member.ts';
+import type { LeaseStore } from '../etcd/ports.ts';
 import { openSession } from '../etcd/session.ts';
 import { formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -28,7 +28,7 @@ export interface Shared {
   readonly log: Log;
   readonly endpoints: readonly string[];
   readonly docker: DockerAccess;
-  readonly connect: (endpoint: string) => Promise<EtcdClient>;
+  readonly connect: (endpoint: string) => Promise<LeaseStore>;
   readonly metrics: Metrics | undefined;
   readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
 }

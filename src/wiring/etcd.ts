@@ -1,19 +1,21 @@
 /**
- * Makes clients of etcd's members. The clients of a process share one token, and those of one endpoint share a
- * connection until one of them closes it: a later user gets a new connection, and the others keep the old one.
+ * Makes clients of etcd's members. All clients of a process share one token. Those of one endpoint share a connection
+ * until one of them closes it: a later user gets a new connection, and the others keep the old one.
  */
 import { systemClock } from '../clock.ts';
 import type { SharedConfig } from '../core/settings/process.ts';
-import type { Access, EtcdClient } from '../etcd/member.ts';
+import type { Access } from '../etcd/client.ts';
+import type { EtcdClient } from '../etcd/ports.ts';
 
-export function connector({
-  security,
-}: Pick<SharedConfig, 'security'>): (endpoint: string) => Promise<EtcdClient> {
+/** Resolves with a client of the member at `endpoint`. @throws RequestError when a certificate cannot be used */
+export type Connect = (endpoint: string) => Promise<EtcdClient>;
+
+export function sharedConnections({ security }: Pick<SharedConfig, 'security'>): Connect {
   let access: Access | undefined;
-  const shared = new Map<string, { readonly opened: Promise<EtcdClient>; users: number }>();
-  const open = async (endpoint: string): Promise<EtcdClient> => {
+  const connections = new Map<string, { readonly opened: Promise<EtcdClient>; users: number }>();
+  const open: Connect = async endpoint => {
     const [{ connectClient }, { createTokenKeeper }] = await Promise.all([
-      import('../etcd/member.ts'),
+      import('../etcd/client.ts'),
       import('../etcd/auth.ts'),
     ]);
     access ??= {
@@ -25,21 +27,22 @@ export function connector({
     return connectClient(endpoint, access);
   };
   return async endpoint => {
-    const connection = shared.get(endpoint) ?? { opened: open(endpoint), users: 0 };
-    shared.set(endpoint, connection);
+    const connection = connections.get(endpoint) ?? { opened: open(endpoint), users: 0 };
+    connections.set(endpoint, connection);
     connection.users += 1;
+    /** Returns whether nobody uses the connection any more. */
     const leave = (): boolean => {
-      if (shared.get(endpoint) === connection) shared.delete(endpoint);
+      if (connections.get(endpoint) === connection) connections.delete(endpoint);
       connection.users -= 1;
       return connection.users === 0;
     };
-    const member = await connection.opened.catch((error: unknown) => {
+    const client = await connection.opened.catch((error: unknown) => {
       leave();
       throw error;
     });
     const close = (): void => {
-      if (leave()) member.close();
+      if (leave()) client.close();
     };
-    return { ...member, close };
+    return { ...client, close };
   };
 }

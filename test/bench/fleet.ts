@@ -1,17 +1,17 @@
 /**
- * The instances of the scale bench, spread over processes of test/bench/sessions.ts, and who of them is away from etcd.
+ * The instances of the scale bench, spread over processes of test/bench/sessions.ts, and which of them are away from etcd.
  */
 import { fileURLToPath } from 'node:url';
 import { Child, cleanEnvironment } from '../support/children.ts';
 import type { Load, News } from './sessions.ts';
 
-/** One process serves so many sessions, at most, without being late itself. */
+/** The most sessions that one process serves without being late itself. */
 const sessionsPerProcess = 2500;
 const entry = fileURLToPath(new URL('sessions.js', import.meta.url));
 
 export class Fleet {
   readonly processes: readonly Child[];
-  /** What failed, and how often it was told, since `forget`. */
+  /** The causes of failures since `forget`, each with its count. */
   readonly causes = new Map<string, number>();
   readonly #away = new Set<number>();
   readonly #everAway = new Set<number>();
@@ -40,7 +40,7 @@ export class Fleet {
     return new Fleet(processes);
   }
 
-  /** How many had a failure since `forget`. */
+  /** How many instances had a failure since `forget`. */
   get everAway(): number {
     return this.#everAway.size;
   }
@@ -49,12 +49,12 @@ export class Fleet {
     return this.#away.size;
   }
 
-  /** When those that had a failure since `forget` were back, each for the last time, in `performance.now()` ms; sorted. */
+  /** When the instances with a failure since `forget` came back last, in `performance.now()` ms; sorted. */
   get backAt(): readonly number[] {
     return [...this.#backAt.values()].toSorted((a, b) => a - b);
   }
 
-  /** What was before is no part of what follows. */
+  /** Starts a new measurement. */
   forget(): void {
     this.causes.clear();
     this.#everAway.clear();

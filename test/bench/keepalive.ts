@@ -1,7 +1,7 @@
 /**
  * What it costs etcd to keep leases alive: a stream for each renewal, as the session does it, against one long stream
- * for all renewals. Prints etcd's CPU time, memory and proposals side by side, and how soon each notices that a member
- * has gone silent. usage: node build/test/bench/keepalive.js [instances] [seconds]
+ * for all renewals. Prints etcd's CPU time, memory and proposals side by side, and how soon each way notices a member
+ * that went silent. usage: node build/test/bench/keepalive.js [instances] [seconds]
  */
 import { setMaxListeners } from 'node:events';
 import { noop } from 'cockatiel';
@@ -103,7 +103,7 @@ function keepRenewing(renew: Renew, signal: AbortSignal): { readonly done: Promi
   return { done: loop() };
 }
 
-/** From a member's silence to the renewal that fails, in ms, when the renewal is due at once. */
+/** Returns the time from a member's silence to the failure of a renewal that is due at once, in ms. */
 async function timeToNotice(etcd: EtcdCluster, way: Way): Promise<number> {
   const proxy = await startProxy(etcd.members[0]!.port);
   const client = connect(`http://127.0.0.1:${proxy.port}`);

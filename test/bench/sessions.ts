@@ -1,17 +1,17 @@
 /**
- * A part of the instances of the scale bench (test/bench/scale.ts), in a process of their own: real sessions, each with
- * a connection and a lease of its own; the checks are played, each instance at a phase of its own. What happens to a
- * session is told to the parent.
+ * A part of the instances of the scale bench (test/bench/scale.ts), in a process of its own: real sessions, each with
+ * its own connection and lease, and simulated checks, each instance at a phase of its own. The parent hears what happens
+ * to a session.
  */
 import { setMaxListeners } from 'node:events';
 import { systemClock as clock } from '../../src/clock.ts';
 import type { Security } from '../../src/core/settings/security.ts';
-import { connectClient } from '../../src/etcd/member.ts';
+import { connectClient } from '../../src/etcd/client.ts';
 import { openSession, type Session } from '../../src/etcd/session.ts';
 import { createTokenKeeper } from '../../src/etcd/auth.ts';
 import { pause } from '../support/wait.ts';
 
-/** What the parent gives as the first argument, in JSON. */
+/** The first argument, in JSON. */
 export interface Load {
   readonly endpoints: readonly string[];
   readonly security: Security;
@@ -21,11 +21,11 @@ export interface Load {
   readonly total: number;
   readonly intervalMs: number;
   readonly ttlSeconds: number;
-  /** The containers of a fleet do not start in the same millisecond; all of them start within so long. */
+  /** The time within which all instances start: the containers of a fleet do not start in the same millisecond. */
   readonly startWithinMs: number;
 }
 
-/** A message to the parent. `back`: written, or answered again after a failure. `away`: a request failed, or the lease is lost. */
+/** A message to the parent. `back`: registered, or etcd answers again. `away`: a request failed, or the lease is lost. */
 export interface News {
   readonly kind: 'away' | 'back';
   readonly instance: number;
@@ -49,12 +49,12 @@ function openInstance(instance: number): Session {
       if (event.kind === 'failing' || event.kind === 'lost') send({ kind: 'away', cause: event.cause });
       if (event.kind === 'recovered' || event.kind === 'registered') send({ kind: 'back' });
     },
-    // The played checks go on at their own pace.
-    askForCheck: () => undefined,
+    // The simulated checks keep their own rhythm.
+    requestCheck: () => undefined,
   });
 }
 
-/** Plays the checks of a healthy app. */
+/** Simulates the checks of a healthy app. */
 async function keepPassing(instance: number, signal: AbortSignal): Promise<void> {
   const key = `/service/10.${instance >> 16}.${(instance >> 8) & 255}.${instance & 255}:8000`;
   const session = openInstance(instance);
@@ -65,7 +65,7 @@ async function keepPassing(instance: number, signal: AbortSignal): Promise<void>
   }
 }
 
-// It ends with its parent, by its signal: nothing of etcd is left then that would have to be tidied up.
+// The parent ends this process by a signal, and etcd with it, so there is nothing to clean up.
 const stop = new AbortController();
 setMaxListeners(0, stop.signal);
 for (let index = 0; index < load.count; index++) void keepPassing(load.first + index, stop.signal);

@@ -1,6 +1,6 @@
 /**
- * Shows that the checker can fail: another program that does the job badly, and copies of the compiled program in which
- * one changed line breaks one rule. The program itself contains nothing for it.
+ * What shows that the checker can fail: another program that does the job badly, and copies of the compiled program in
+ * which one line was changed so that one rule is broken. The program itself knows nothing of it.
  */
 import { rmSync } from 'node:fs';
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { atProcessEnd } from '../support/children.ts';
 
 interface Change {
-  /** The rule that it breaks, in words. */
+  /** What breaks, for people. */
   readonly breaks: string;
-  /** A compiled file, relative to the folder of the sources. */
+  /** A compiled file, from the folder of the sources. */
   readonly file: string;
-  /** Occurs in the file exactly once. */
+  /** Stands in it exactly once. */
   readonly line: string;
   readonly instead: string;
 }
@@ -22,36 +22,38 @@ export const changes: Readonly<Record<string, Change>> = {
   'stay-asleep': {
     breaks: 'the check that comes while etcd is away does not wake the session',
     file: 'etcd/session.js',
-    line: 'wake?.();\n            // A try',
-    instead: 'if (news || !outage) wake?.();\n            // A try',
+    line: "desired = { kind: 'records', records, checkedAt };\n            wakeup.wake();",
+    instead:
+      "const isNews = desired.kind === 'nothing'; desired = { kind: 'records', records, checkedAt };\n            if (isNews || !failover.outage) wakeup.wake();",
   },
   'trust-old-check': {
-    breaks: 'a lease is granted and used for an app whose last check was before the loss of the old lease',
+    breaks:
+      'a lease is granted, and written under, for an app that was not checked since the last one was lost',
     file: 'core/lease/lease.js',
     line: 'if (desired.checkedAt <= notBefore)',
     instead: 'if (desired.checkedAt < 0)',
   },
   'leave-to-lease': {
-    breaks: 'a failed app is not withdrawn; its lease expires',
+    breaks: 'an app that fails is not withdrawn, its lease runs out',
     file: 'core/lease/lease.js',
-    line: "lease.kind === 'none' ? { kind: 'idle' } : { kind: 'revoke', id: lease.id };",
-    instead: "{ kind: 'idle' };",
+    line: ": { kind: 'revoke', id: lease.id, reason: desired.reason };",
+    instead: ": { kind: 'idle' };",
   },
   'look-away': {
-    breaks: 'changes of the key by other clients are not noticed',
+    breaks: 'what others did to the key is not noticed',
     file: 'core/lease/lease.js',
-    line: 'acknowledgedAt: at,\n        observed,',
-    instead: 'acknowledgedAt: at,',
+    line: 'lease: { ...lease, acknowledgedAt: at, observed, contest',
+    instead: 'lease: { ...lease, acknowledgedAt: at, contest',
   },
   'one-member': {
-    breaks: 'a member that does not answer is asked again for ever',
-    file: 'etcd/session.js',
-    line: 'at = (at + 1) % endpoints.length;',
-    instead: '',
+    breaks: 'a member that does not answer is asked for ever',
+    file: 'core/lease/failover.js',
+    line: 'at: reconnects ? (at + 1) % endpoints.length : at,',
+    instead: 'at,',
   },
   'delete-by-name': {
-    breaks: 'the key is deleted even if another lease owns it',
-    file: 'etcd/member.js',
+    breaks: 'the key is deleted, whatever lease it is under',
+    file: 'etcd/client.js',
     line: 'await client.leaseClient.leaseRevoke({ ID: id }, options);',
     instead:
       'await client.leaseClient.leaseRevoke({ ID: id }, options); await client.delete().key(`/service/${process.env.DOCKREG_ADVERTISE}`);',
@@ -63,15 +65,15 @@ export const sabotages = ['stock-lease', ...Object.keys(changes)];
 /** The compiled sources, beside the compiled tests. */
 export const compiledSources = join(import.meta.dirname, '../../src');
 
-/** The script to run instead of the program. `remove` deletes the files that were made for it. */
+/** The script to run instead of the program. `remove` takes away what was made for it. */
 export async function prepareSabotage(
   name: string,
 ): Promise<{ readonly entry: string; readonly remove: () => void }> {
   if (name === 'stock-lease')
     return { entry: join(import.meta.dirname, 'stock-lease.js'), remove: () => undefined };
   const change = changes[name];
-  if (change === undefined) throw new Error(`no sabotage ${name}; there are ${sabotages.join(', ')}`);
-  // Beside the original, so that the copy finds the same packages.
+  if (change === undefined) throw new Error(`no sabotage ${name}: one of ${sabotages.join(', ')}`);
+  // Beside the original, so that it finds the same packages.
   const folder = await mkdtemp(`${compiledSources}-`);
   const erase = (): void => rmSync(folder, { recursive: true, force: true });
   const forget = atProcessEnd(erase);
@@ -85,10 +87,10 @@ export async function prepareSabotage(
   return { entry: join(folder, 'main.js'), remove };
 }
 
-/** Throws when the line does not occur exactly once. */
+/** Throws when the line does not stand there exactly once. */
 export function applyChange(source: string, { file, line, instead }: Change): string {
   const [before, after, ...more] = source.split(line);
   if (after === undefined || more.length > 0)
-    throw new Error(`${file} contains ${more.length > 0 ? 'more than once' : 'no longer'}: ${line}`);
+    throw new Error(`${file} has ${more.length > 0 ? 'several times' : 'no longer'}: ${line}`);
   return `${before}${instead}${after}`;
 }

@@ -241,14 +241,14 @@ describe('dockreg ls', () => {
     await etcd.ctl(['put', key, '{"host":"10.1.0.9","port":80,"weight":2}']);
     await watching.waitForLine('"weight":2,');
     await etcd.members[0]!.kill();
-    await eventually('a message about it', () => watching.stderr.includes('; trying on'));
+    await eventually('a message about it', () => watching.stderr.includes('; retrying'));
     assert.equal(watching.lines.length, 2, 'no line while nothing is known of etcd');
     await etcd.members[0]!.start();
     await watching.waitForLine('"weight":2,', 10_000, 2);
     await etcd.ctl(['del', key]);
     await watching.waitForLine('[]');
     await watching.stop();
-    watching.assertClean(/^dockreg: etcd: list: .*; trying on$/);
+    watching.assertClean(/^dockreg: etcd: list: .*; retrying$/);
   });
 
   it('--watch ends when its reader has gone', async () => {

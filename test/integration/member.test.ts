@@ -1,12 +1,11 @@
 /**
- * One member of a real etcd, as the session asks it: what becomes of password checks, and of a connection whose member
- * is slow.
+ * A client of one member of a real etcd: what becomes of password checks, and of a connection whose member is slow.
  */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { systemClock as clock } from '../../src/clock.ts';
 import { UnansweredError } from '../../src/etcd/errors.ts';
-import { connectClient, type Access } from '../../src/etcd/member.ts';
+import { connectClient, type Access } from '../../src/etcd/client.ts';
 import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
 import { enableAuth, user } from '../support/auth.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
@@ -51,49 +50,49 @@ function passwordChecks(): Promise<number> {
 }
 
 describe('a password check', () => {
-  it('that nobody waits for any more goes on, also when its connection was given up, and is used', async () => {
+  it('whose caller gave up continues, also after its connection was closed, and its token is used', async () => {
     const { endpoint, named, tokens } = await start();
-    const member = await connectClient(endpoint, named);
-    await member.grant('1', 20, { ms: 10_000 });
+    const client = await connectClient(endpoint, named);
+    await client.grant('1', 20, { ms: 10_000 });
     tokens.drop(tokens.known());
     const before = await passwordChecks();
     const unwanted = new AbortController();
-    const grant = member.grant('2', 20, { ms: 30_000, signal: unwanted.signal });
+    const grant = client.grant('2', 20, { ms: 30_000, signal: unwanted.signal });
     await eventually('a password check', async () => (await passwordChecks()) > before, { everyMs: 5 });
     unwanted.abort(new Error('no longer wanted'));
     await assert.rejects(grant, /no longer wanted/);
-    member.close();
+    client.close();
     assert.equal(tokens.known(), undefined);
     await eventually('the token', () => tokens.known() !== undefined, { timeoutMs: 30_000 });
     assert.equal(await passwordChecks(), before + 1);
   });
 
-  it('waits while etcd is slow to answer, which is no reason to give the connection up', async () => {
+  it('waits while etcd is slow to answer, and the connection is kept', async () => {
     const { endpoint, named } = await start();
     await proxy!.set({ delayMs: 200 });
     const before = await passwordChecks();
-    const member = await connectClient(endpoint, named);
+    const client = await connectClient(endpoint, named);
     const elapsed = stopwatch();
-    await assert.rejects(member.grant('1', 20, { ms: 2000 }), {
+    await assert.rejects(client.grant('1', 20, { ms: 2000 }), {
       name: 'UnansweredError',
       message: 'authenticate: no answer in time',
       isAlive: true,
     });
-    await member.grant('1', 20, { ms: 60_000 });
-    // Answers in 400 ms are prompt enough for the fourth try, after waits of 0.5, 1 and 2 s at least.
+    await client.grant('1', 20, { ms: 60_000 });
+    // Answers in 400 ms are prompt enough for the fourth attempt, after waits of 0.5, 1 and 2 s at least.
     assert.ok(elapsed() > 3500, `${elapsed()} ms`);
     assert.equal(await passwordChecks(), before + 1);
-    member.close();
+    client.close();
   });
 });
 
 describe('a member that does not answer in time', () => {
-  it('is alive when its connection came up meanwhile, and not when nothing more is heard', async () => {
+  it('is alive when its connection came up meanwhile, and not when it stays silent', async () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
-    const member = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
+    const client = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
     const unanswered = async (id: string): Promise<UnansweredError> => {
-      const error: unknown = await member.grant(id, 20, { ms: 1500 }).catch((reason: unknown) => reason);
+      const error: unknown = await client.grant(id, 20, { ms: 1500 }).catch((reason: unknown) => reason);
       assert.ok(error instanceof UnansweredError, String(error));
       return error;
     };
@@ -104,17 +103,17 @@ describe('a member that does not answer in time', () => {
     await unanswered('2');
     const silent = await unanswered('3');
     assert.deepEqual([silent.message, silent.isAlive], ['grant: no answer in time', false]);
-    member.close();
+    client.close();
   });
 
-  it('leaves no connection behind that comes up after it was given up', async () => {
+  it('leaves no connection behind that comes up after the client was closed', async () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('refuse');
     for (let time = 0; time < 5; time++) {
-      const member = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
-      await assert.rejects(member.grant('1', 20, { ms: 3000 }), /ECONNREFUSED/);
-      member.close();
+      const client = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
+      await assert.rejects(client.grant('1', 20, { ms: 3000 }), /ECONNREFUSED/);
+      client.close();
     }
     // gRPC's own wait would be a second.
     await pause(300);
@@ -123,15 +122,15 @@ describe('a member that does not answer in time', () => {
     assert.equal(proxy.stats.accepted, 0);
   });
 
-  it('was not reached when there is no connection', async () => {
+  it('was not reached: there is no connection', async () => {
     etcd = await startEtcd();
     proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('silent');
-    const member = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
-    await assert.rejects(member.grant('1', 20, { ms: 300 }), {
+    const client = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
+    await assert.rejects(client.grant('1', 20, { ms: 300 }), {
       message: 'grant: no connection in time',
       isAlive: false,
     });
-    member.close();
+    client.close();
   });
 });

@@ -1,4 +1,4 @@
-/** TLS and authentication against a real etcd: what works, what heals by itself, and what is said when it does not. */
+/** TLS and authentication against a real etcd: what works, what heals by itself, and what the log says otherwise. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -40,7 +40,7 @@ async function dockreg(env: Record<string, string>): Promise<Program> {
   return program;
 }
 
-/** Starts etcd with authentication and a user `app` who has the least rights, as the README says. */
+/** Starts etcd with authentication and a user `app` with the least permissions, as the README says. */
 async function startWithAuth(options: EtcdOptions = {}): Promise<EtcdCluster> {
   const cluster = await startEtcd(options);
   etcd = cluster;
@@ -80,7 +80,7 @@ async function authentications(): Promise<number> {
 
 const app = { DOCKREG_ETCD_USER: 'app', DOCKREG_ETCD_PASSWORD: 'secret' };
 
-describe('a user with the least rights', () => {
+describe('a user with the least permissions', () => {
   it('registers and withdraws, and renewals do not authenticate', async () => {
     await startWithAuth();
     const watcher = await etcd!.watch('/');
@@ -104,7 +104,7 @@ describe('a user with the least rights', () => {
     await program.waitForLine('registered', 30_000);
   });
 
-  it('outlives a restart of etcd, which forgets its tokens', async () => {
+  it('survives a restart of etcd, which forgets its tokens', async () => {
     await startWithAuth();
     const program = await dockreg(app);
     await program.waitForLine('registered');
@@ -116,7 +116,7 @@ describe('a user with the least rights', () => {
     watcher.close();
   });
 
-  it('outlives a change of the auth store and the end of its JWT', async () => {
+  it('survives a change of the auth store and the end of its JWT', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     await writeFile(join(folder, 'pub.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
     await writeFile(join(folder, 'priv.pem'), privateKey.export({ type: 'pkcs1', format: 'pem' }));
@@ -126,8 +126,8 @@ describe('a user with the least rights', () => {
     await program.waitForLine('registered');
     const watcher = await etcd!.watch('/');
     await etcd!.ctl(['user', 'add', 'another:x']);
-    const seen = (await authentications()) + 2;
-    await eventually('new tokens', async () => (await authentications()) >= seen, { timeoutMs: 20_000 });
+    const expected = (await authentications()) + 2;
+    await eventually('new tokens', async () => (await authentications()) >= expected, { timeoutMs: 20_000 });
     await etcd!.ctl(['del', key]);
     await watcher.next(({ type }) => type === 'put', 10_000);
     assert.deepEqual(
@@ -137,7 +137,7 @@ describe('a user with the least rights', () => {
     watcher.close();
   });
 
-  it('is told what is denied when a right is taken away, and heals when it is given back', async () => {
+  it('reads in the log what is denied when a permission is revoked, and recovers when it is granted again', async () => {
     await startWithAuth();
     const program = await dockreg(app);
     await program.waitForLine('registered');
@@ -149,7 +149,7 @@ describe('a user with the least rights', () => {
     await eventually('the key', async () => (await etcd!.keys('/')).has(key));
   });
 
-  it('keeps its key while a right is missing: the lease is kept alive without it', async () => {
+  it('keeps its key while a permission is missing: the lease is kept alive without it', async () => {
     await startWithAuth();
     const program = await dockreg(app);
     await program.waitForLine('registered');
@@ -161,7 +161,7 @@ describe('a user with the least rights', () => {
     assert.equal(program.lines.filter(({ raw }) => raw.includes('lost our lease')).length, 0);
   });
 
-  it('keeps its lease while it may not write, and says so once', async () => {
+  it('keeps its lease while writes are denied, and logs that once', async () => {
     await startWithAuth();
     const program = await dockreg(app);
     await program.waitForLine('registered');
@@ -170,19 +170,19 @@ describe('a user with the least rights', () => {
     await program.waitForLine('permission denied', 20_000);
     // Twice the TTL.
     await web.request(20_000, web.requests.length + 20);
-    const told = program.lines.filter(({ raw }) => raw.includes('msg="etcd'));
-    assert.equal(told.length, 1, told.map(({ raw }) => raw).join('\n'));
+    const lines = program.lines.filter(({ raw }) => raw.includes('msg="etcd'));
+    assert.equal(lines.length, 1, lines.map(({ raw }) => raw).join('\n'));
     await etcd!.ctl(['role', 'grant-permission', 'dockreg', 'readwrite', '--prefix=true', '/service/']);
     await eventually('the key', async () => (await etcd!.keys('/')).has(key), { timeoutMs: 20_000 });
   });
 
-  it('is asked for when there is none', async () => {
+  it('is asked for when none is configured', async () => {
     await startWithAuth();
     const program = await dockreg({});
     await program.waitForLine(/etcd wants a user: --etcd-user/, 20_000);
   });
 
-  it('is not waited for by a stop while etcd is silent', async () => {
+  it('does not delay a stop while etcd is silent', async () => {
     etcd = await startEtcd();
     const proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('silent');
@@ -195,7 +195,7 @@ describe('a user with the least rights', () => {
     proxy.close();
   });
 
-  it('may be named where authentication is not enabled', async () => {
+  it('may be configured where authentication is not enabled', async () => {
     etcd = await startEtcd();
     const program = await dockreg(app);
     await program.waitForLine('registered');
@@ -221,13 +221,13 @@ describe('TLS', () => {
     await program.waitForLine('registered');
   });
 
-  it('and a user at once', async () => {
+  it('works together with a user', async () => {
     await startWithAuth({ tls });
     const program = await dockreg({ DOCKREG_ETCD_CA: tls.ca, ...app });
     await program.waitForLine('registered');
   });
 
-  it('without a client certificate says that one is wanted', async () => {
+  it('without a client certificate logs that etcd requires one', async () => {
     etcd = await startEtcd({ tls, clientCertAuth: true });
     const program = await dockreg({ DOCKREG_ETCD_CA: tls.ca });
     await program.waitForLine(
@@ -236,14 +236,14 @@ describe('TLS', () => {
     );
   });
 
-  it('refuses a server of an unknown authority, and says so', async () => {
+  it('refuses a server of an unknown authority, and logs why', async () => {
     etcd = await startEtcd({ tls });
     const program = await dockreg({});
     await program.waitForLine(/etcd: .*(self.signed certificate|unable to verify|unable to get)/i, 20_000);
     assert.equal((await etcd.keys('/')).size, 0);
   });
 
-  it('refuses a server with another name, and says so', async () => {
+  it('refuses a server with another name, and logs why', async () => {
     await tls.authority.issue('server', { names: ['elsewhere.example'] });
     etcd = await startEtcd({ tls });
     const program = await dockreg({ DOCKREG_ETCD_CA: tls.ca });
@@ -251,7 +251,7 @@ describe('TLS', () => {
     assert.equal((await etcd.keys('/')).size, 0);
   });
 
-  it('takes up certificates of a new authority without a restart', async () => {
+  it('uses certificates of a new authority without a restart', async () => {
     etcd = await startEtcd({ tls, clientCertAuth: true });
     const program = await dockreg(certificates());
     await program.waitForLine('registered');

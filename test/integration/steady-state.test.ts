@@ -1,4 +1,4 @@
-/** What five healthy instances cost etcd in a minute, with the default interval and TTL: no proposal at all. */
+/** What five healthy instances cost etcd in a minute, with the default interval and TTL: not one proposal. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { startApp } from '../support/app.ts';

@@ -1,16 +1,17 @@
-/** The token for a password: who asks for it, when, and what becomes of an answer that comes late. */
+/** The token for a password: when it is requested, and what becomes of an answer that comes late. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock, type Clock } from '../../src/clock.ts';
-import { DeniedError, MemberError } from '../../src/etcd/errors.ts';
-import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
+import { DeniedError, RequestError } from '../../src/etcd/errors.ts';
+import { awaitPasswordCheck, createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
+import { FakeClock, settle } from '../support/fake-clock.ts';
 
 const user = { name: 'app', password: { text: 'secret' } };
 
-/** A keeper, and the questions that it asked, each answered when and as the test wants. */
-function asked(): {
+/** A keeper and its requests for a token, each answered when and as the test wants. */
+function keeper(): {
   readonly tokens: TokenKeeper;
-  readonly questions: {
+  readonly requests: {
     readonly resolve: (token: string) => void;
     readonly reject: (error: Error) => void;
   }[];
@@ -20,93 +21,128 @@ function asked(): {
   const time = { now: 0 };
   const clock: Clock = { ...systemClock, now: () => time.now };
   const tokens = createTokenKeeper(user, clock);
-  const questions: ReturnType<typeof asked>['questions'] = [];
+  const requests: ReturnType<typeof keeper>['requests'] = [];
   const ask = (endpoint: string): Promise<string | undefined> =>
     tokens.current(
       endpoint,
       () =>
         new Promise((resolve, reject) => {
-          questions.push({ resolve, reject });
+          requests.push({ resolve, reject });
         }),
     );
-  return { tokens, questions, ask, time };
+  return { tokens, requests, ask, time };
 }
 
-/** What was called until now has had its turn. */
-const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
-
 describe('a token', () => {
-  it('is asked for once at a member, however many want it and however often', async () => {
-    const { tokens, questions, ask } = asked();
+  it('is requested once at a member, however many callers want it', async () => {
+    const { tokens, requests, ask } = keeper();
     const first = ask('a');
-    await turn();
+    await settle();
     const again = ask('a');
-    await turn();
-    assert.equal(questions.length, 1);
-    questions[0]?.resolve('t');
+    await settle();
+    assert.equal(requests.length, 1);
+    requests[0]?.resolve('t');
     assert.deepEqual(await Promise.all([first, again, ask('a')]), ['t', 't', 't']);
     assert.equal(tokens.known(), 't');
-    assert.equal(questions.length, 1);
+    assert.equal(requests.length, 1);
   });
 
-  it('that comes late, when another member was asked meanwhile, is good for all', async () => {
-    const { questions, ask } = asked();
+  it('that comes late, after another member was asked, is used for all', async () => {
+    const { requests, ask } = keeper();
     const slow = ask('a');
     void ask('b');
-    await turn();
-    assert.equal(questions.length, 2);
-    questions[0]?.resolve('t');
+    await settle();
+    assert.equal(requests.length, 2);
+    requests[0]?.resolve('t');
     await slow;
     assert.equal(await ask('b'), 't');
     assert.equal(await ask('c'), 't');
-    assert.equal(questions.length, 2);
+    assert.equal(requests.length, 2);
   });
 
-  it('is asked for again after a question that failed', async () => {
-    const { questions, ask } = asked();
+  it('is requested again after a failure', async () => {
+    const { requests, ask } = keeper();
     const first = ask('a');
-    await turn();
-    questions[0]?.reject(new MemberError('connection lost'));
+    await settle();
+    requests[0]?.reject(new RequestError('connection lost'));
     await assert.rejects(first, /connection lost/);
     void ask('a');
-    await turn();
-    assert.equal(questions.length, 2);
+    await settle();
+    assert.equal(requests.length, 2);
   });
 
-  it('is not asked for again at once after a refusal, at no member, and then ever more seldom', async () => {
-    const { questions, ask, time } = asked();
+  it('is requested ever more seldom after refusals, at whatever member', async () => {
+    const { requests, ask, time } = keeper();
     for (const waitMs of [1000, 2000, 4000, 8000, 15_000, 15_000]) {
-      const before = questions.length;
-      const question = ask('a');
-      await turn();
-      assert.equal(questions.length, before + 1);
-      questions.at(-1)?.reject(new DeniedError('wrong password'));
-      await assert.rejects(question, /wrong password/);
+      const before = requests.length;
+      const request = ask('a');
+      await settle();
+      assert.equal(requests.length, before + 1);
+      requests.at(-1)?.reject(new DeniedError('wrong password'));
+      await assert.rejects(request, /wrong password/);
       time.now += waitMs - 1;
       await assert.rejects(ask('b'), /wrong password/);
-      assert.equal(questions.length, before + 1);
+      assert.equal(requests.length, before + 1);
       time.now += 1;
     }
   });
 
-  it('that is refused is forgotten, but not the one that came after it', async () => {
-    const { tokens, questions, ask } = asked();
+  it('that is refused is dropped, but not the one that came after it', async () => {
+    const { tokens, requests, ask } = keeper();
     const first = ask('a');
-    await turn();
-    questions[0]?.resolve('old');
+    await settle();
+    requests[0]?.resolve('old');
     await first;
     tokens.drop('old');
     assert.equal(tokens.known(), undefined);
     const second = ask('a');
-    await turn();
-    questions[1]?.resolve('new');
+    await settle();
+    requests[1]?.resolve('new');
     await second;
     tokens.drop('old');
     assert.equal(tokens.known(), 'new');
   });
 
-  it('is not asked for without a user', async () => {
+  it('is not requested without a user', async () => {
     const tokens = createTokenKeeper(undefined, systemClock);
     assert.equal(await tokens.current('a', () => assert.fail('asked')), undefined);
+  });
+});
+
+/** Waits for a password check, with these answer times of etcd; a token becomes known after so many ms. */
+async function waitForCheck(
+  answersMs: readonly number[],
+  tokenAfterMs = Infinity,
+): Promise<{ readonly waitedMs: number; readonly token: string | undefined; readonly pings: number }> {
+  const clock = new FakeClock(0);
+  const known = (): string | undefined => (clock.now() >= tokenAfterMs ? 't' : undefined);
+  let pings = 0;
+  const ping = (): Promise<number> => {
+    pings += 1;
+    return Promise.resolve(answersMs[pings - 1] ?? 0);
+  };
+  const tokens = { ...createTokenKeeper(user, clock), known };
+  const waiting = awaitPasswordCheck(
+    ping,
+    { clock, random: () => 0, tokens },
+    new AbortController().signal,
+  ).then(token => ({ waitedMs: clock.now(), token, pings }));
+  await clock.advance(60_000);
+  return waiting;
+}
+
+describe('a password check', () => {
+  it('starts at once when etcd answers promptly', async () => {
+    assert.deepEqual(await waitForCheck([100]), { waitedMs: 0, token: undefined, pings: 1 });
+  });
+
+  it('waits ever longer while etcd is slow, and measures again each time', async () => {
+    const waited = await waitForCheck([5000, 5000, 5000, 50]);
+    assert.deepEqual(waited, { waitedMs: 3500, token: undefined, pings: 4 });
+  });
+
+  it('is not needed when a token became known meanwhile', async () => {
+    const waited = await waitForCheck([5000, 5000, 5000, 50], 1000);
+    assert.deepEqual(waited, { waitedMs: 1500, token: 't', pings: 2 });
   });
 });

@@ -107,7 +107,13 @@ describe('the status of a service', () => {
     ['a lease that etcd may have dropped', up, held, 118_000, 'uncertain'],
     ['a lease, drained', drained, held, 100_000, 'withdrawing'],
     ['a lease, drained long ago', drained, held, 200_000, 'withdrawing'],
-    ['a lease that is revoked', up, { kind: 'revoking', id: '255' }, 100_000, 'withdrawing'],
+    [
+      'a lease that is revoked',
+      up,
+      { kind: 'revoking', id: '255', reason: 'drained' },
+      100_000,
+      'withdrawing',
+    ],
   ];
   for (const [name, registration, lease, now, expected] of rows) {
     it(`says with ${name}: ${expected}`, () => {

@@ -1,15 +1,16 @@
 /**
  * The steps at etcd: does each endpoint answer and accept our records, is the cluster behind them well, and what would be
- * written? The writes are rehearsed only, so nothing is left behind.
+ * written? Each write has a condition that is always
+ * false, so nothing is left behind.
  */
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
-import { DeniedError, MemberError } from '../../etcd/errors.ts';
-import type { MemberStatus } from '../../etcd/member.ts';
+import { EtcdError } from '../../etcd/errors.ts';
+import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
 import { problemOf, type Result } from '../../errors.ts';
-import { connector } from '../../wiring/etcd.ts';
+import { sharedConnections } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { fault, passed, skipped, type Finding } from './finding.ts';
 import type { ServiceLocation } from './container.ts';
@@ -66,20 +67,20 @@ async function examineMember(
 ): Promise<Report> {
   let status: MemberStatus | undefined;
   try {
-    const member = await connector(config)(endpoint);
+    const inspector: Inspector = await sharedConnections(config)(endpoint);
     try {
-      status = await member.status(callLimit);
+      status = await inspector.status(callLimit);
       const startedAt = systemClock.now();
-      const observed = await member.rehearse(records, callLimit);
+      const observed = await inspector.checkWrite(records, callLimit);
       const tookMs = Math.round(systemClock.now() - startedAt);
       const description = describeMember(config, endpoint, status, records);
       const finding = passed('etcd', `${endpoint}: ${description}, in ${tookMs} ms`);
       return { endpoint, finding, status, observed };
     } finally {
-      member.close();
+      inspector.close();
     }
   } catch (error) {
-    if (!(error instanceof MemberError || error instanceof DeniedError)) throw error;
+    if (!(error instanceof EtcdError)) throw error;
     const problem = problemOf(error);
     const prefix = status ? `etcd ${status.version} answers, but ` : '';
     const message = `${endpoint}: ${prefix}${problem.message}`;

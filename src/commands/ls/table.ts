@@ -1,9 +1,10 @@
 /**
- * Tables for people: that of `dockreg ls`, grouped by service, and what all tables have in common.
+ * The table of `dockreg ls`, grouped by service.
  */
-import type { Row } from './ls.ts';
+import { alignColumns, formatAge } from '../table.ts';
+import type { Row } from './row.ts';
 
-/** With its last line ended. The age stands there only while somebody watches: etcd tells none. */
+/** The age is shown only by `--watch`: etcd itself does not know it. */
 export function formatTable(rows: readonly Row[], watch: boolean): string {
   if (rows.length === 0) return 'no instances\n';
   const head = ['SERVICE', 'ADDRESS', 'HOST', 'TTL LEFT', ...(watch ? ['AGE'] : []), 'REVISION', 'LAYOUT'];
@@ -19,28 +20,7 @@ export function formatTable(rows: readonly Row[], watch: boolean): string {
   return alignColumns([head, ...lines]);
 }
 
-/** Each line as one of text, with its end. */
-export function alignColumns(lines: readonly (readonly string[])[]): string {
-  const [head = []] = lines;
-  const widths = head.map((_, column) => Math.max(...lines.map(line => line[column]?.length ?? 0)));
-  return lines
-    .map(
-      line =>
-        `${line
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
-}
-
-/** Names come from whoever may write to etcd; what steers a terminal is not let through. */
+/** Replaces control characters: anybody who may write to etcd chooses these names, and they must not steer a terminal. */
 function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '\uFFFD');
-}
-
-/** `12s`, `3m`, `2h` */
-export function formatAge(seconds: number): string {
-  if (seconds < 60) return `${seconds}s`;
-  return seconds < 3600 ? `${Math.floor(seconds / 60)}m` : `${Math.floor(seconds / 3600)}h`;
 }

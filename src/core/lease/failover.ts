@@ -1,13 +1,146 @@
 /**
- * The order in which an instance tries the members of etcd. Pure: the caller brings the chance.
+ * Which endpoint of etcd is asked next, and when: a failed request goes to the next endpoint at once, and a round in
+ * which all of them failed is followed by a wait. Pure: the caller passes time and randomness.
  */
+import { backoffMs, denied, noteFailure, outOfReach, type Outage } from '../retry.ts';
+import type { OutageEvent } from './events.ts';
+import { nextStep, type DesiredState, type Lease, type LeaseRequest, type LeaseRules } from './lease.ts';
+
+export interface Failover {
+  /** In the order of this instance. */
+  readonly endpoints: readonly string[];
+  /** The index of the endpoint in use. */
+  readonly at: number;
+  /** No request starts before this moment, in monotonic ms. */
+  readonly retryAt: number;
+  /** Null while requests succeed. */
+  readonly outage: Outage | null;
+  /** How many requests have failed since the start. */
+  readonly failures: number;
+  /** The kind of the request that failed last in the outage. */
+  readonly failed: LeaseRequest['kind'] | null;
+  readonly isUncertain: boolean;
+}
+
+export interface FailoverRules extends LeaseRules {
+  readonly ttlMs: number;
+}
+
+/** A request that failed, and the circumstances. */
+export interface Failure {
+  readonly request: LeaseRequest['kind'];
+  readonly cause: string;
+  /** etcd refused it: a wrong password, a missing permission. */
+  readonly isDenied: boolean;
+  /** No answer came in time, but the member shows signs of life. */
+  readonly isAlive: boolean;
+  readonly lease: Lease;
+  /** In monotonic ms. */
+  readonly now: number;
+  /** The session is about to end, so no wait is long. */
+  readonly isClosing: boolean;
+}
+
+/** The wait before a request to an endpoint that was not tried in this round, in ms. */
+const nextEndpointMs = 50;
+
+/** The most that a request may take, in ms. */
+const requestMs = 3000;
+/** The same for a revocation, by the failures before it: a silent member costs little time at first. */
+const revokeMs = [500, 1000, 2000] as const;
+
+/** Returns the state at the start. @param random returns numbers in [0, 1) */
+export function startFailover(endpoints: readonly string[], random: () => number): Failover {
+  const state = { at: 0, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
+  return { endpoints: shuffle(endpoints, random), ...state };
+}
 
 /**
- * The endpoints in an order of this instance's own, each order as likely as any other: a fleet spreads over all members,
- * and those whose member is lost spread over all that are left, instead of all going to the next in the list.
- * @param random gives numbers in [0, 1)
+ * Returns the endpoints in a random order, each order equally likely. So a fleet spreads over all members, and the
+ * instances of a lost member spread over those that are left, instead of all going to the next in the list.
  */
 export function shuffle(endpoints: readonly string[], random: () => number): readonly string[] {
   const left = [...endpoints];
   return endpoints.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
+}
+
+export function endpointOf({ endpoints, at }: Failover): string {
+  return endpoints[at] ?? '';
+}
+
+/** Returns the most that a request may take now, in ms. */
+export function requestLimitMs(request: LeaseRequest['kind'], { outage }: Failover): number {
+  return request === 'revoke' ? (revokeMs[outage?.attempts ?? 0] ?? revokeMs[2]) : requestMs;
+}
+
+/** The desired state has changed, so the next request need not wait. */
+export function retryNow(before: Failover): Failover {
+  return { ...before, retryAt: -Infinity };
+}
+
+/** etcd answered a request, and the lease is now `lease`. */
+export function afterSuccess(
+  before: Failover,
+  request: LeaseRequest['kind'],
+  lease: Lease,
+  desired: DesiredState,
+  now: number,
+  rules: LeaseRules,
+): { readonly failover: Failover; readonly events: readonly OutageEvent[] } {
+  const { outage, failed } = before;
+  if (outage === null) return { failover: before, events: [] };
+  // A renewal between two failed writes does not make the write succeed.
+  if (request === 'renew' && failed === 'write' && nextStep(lease, desired, now, rules).kind === 'write')
+    return { failover: before, events: [] };
+  const endpoint = endpointOf(before);
+  return {
+    failover: { ...before, outage: null, failed: null, isUncertain: false },
+    events: [{ kind: 'recovered', endpoint, tries: outage.attempts, forMs: now - outage.since }],
+  };
+}
+
+/** A request failed. `reconnects` says whether the connection is to be closed. */
+export function afterFailure(
+  before: Failover,
+  { request, cause, isDenied, isAlive, lease, now, isClosing }: Failure,
+  { renewGapMs, ttlMs }: FailoverRules,
+  random: () => number,
+): {
+  readonly failover: Failover;
+  readonly events: readonly OutageEvent[];
+  readonly reconnects: boolean;
+} {
+  const { endpoints, at } = before;
+  const { outage, report } = noteFailure(before.outage, cause, now);
+  const { attempts: tries, since } = outage;
+  const silentMs = lease.kind === 'held' ? now - lease.acknowledgedAt : 0;
+  const isUncertain = silentMs >= ttlMs;
+  const events: OutageEvent[] = [];
+  if (report)
+    events.push({ kind: 'failing', endpoint: endpointOf(before), cause, tries, forMs: now - since });
+  if (lease.kind === 'held' && isUncertain && !before.isUncertain)
+    events.push({ kind: 'uncertain', lease: lease.id, forMs: silentMs });
+
+  const isRoundOver = tries % endpoints.length === 0;
+  // A new connection would only add to the work of a member that has more than it can do.
+  const reconnects = !(isRoundOver && isAlive);
+  let waitMs = nextEndpointMs;
+  if (isRoundOver && !isClosing) {
+    waitMs = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, random());
+    // Where etcd renews a lease without a permission, a denied write must not delay the renewal.
+    if (isDenied && lease.kind === 'held') waitMs = Math.min(waitMs, renewGapMs);
+  }
+  return {
+    failover: {
+      endpoints,
+      at: reconnects ? (at + 1) % endpoints.length : at,
+      retryAt: now + waitMs,
+      outage,
+      failures: before.failures + 1,
+      failed: request,
+      isUncertain,
+    },
+    events,
+    reconnects,
+  };
 }

@@ -1,12 +1,14 @@
 /**
- * The life of our lease in etcd, as data: what is known of it, what to do next, and what an answer changes.
+ * The life of our lease in etcd as data: what is known of it, which request comes next, and what an answer changes.
  *
- * It keeps true: the server alone says that a lease is gone, until then we keep its id and ask again; nothing is
- * granted or written for an app that was not asked a moment ago; a lease that is to be revoked is never written under
- * again; after a loss the app is checked before anything is written.
+ * It keeps true: only the server says that a lease is gone, and until then its id is kept and asked for again; a lease
+ * is granted and written under only for an app that was checked a moment ago; nothing is written under a lease that is
+ * to be revoked; after a loss the app is checked before anything is written.
  */
+import type { LeaseEvent } from './events.ts';
 import {
   contestedKeys,
+  isUpdate,
   planWrite,
   recordsUnder,
   type Ownership,
@@ -18,74 +20,92 @@ import {
 } from './writes.ts';
 
 export type Lease =
-  /** None. The next is asked for only on behalf of a check that began after `notBefore` (monotonic ms). */
+  /** None. The next one needs a check that began after `notBefore` (monotonic ms). */
   | { readonly kind: 'none'; readonly notBefore: number }
-  /** Asked for with an id of our own choice, so that a repeated request cannot leave a second lease behind. */
+  /** Requested with an id of our own choice, so that a repeated request cannot leave a second lease behind. */
   | { readonly kind: 'granting'; readonly id: LeaseId; readonly askedAt: number }
   | HeldLease
   /** To be revoked; whether it still exists is not known. */
-  | { readonly kind: 'revoking'; readonly id: LeaseId };
+  | { readonly kind: 'revoking'; readonly id: LeaseId; readonly reason: string };
 
 export interface HeldLease {
   readonly kind: 'held';
   readonly id: LeaseId;
-  /** When the last request that the server acknowledged was sent, in monotonic ms: it lives a TTL from there at least. */
+  /** When the last request that the server acknowledged was sent, in monotonic ms. The lease lives a TTL from then on. */
   readonly acknowledgedAt: number;
-  /** What stands under the keys that we wrote or want. */
+  /** What etcd holds under the keys that we wrote or want. */
   readonly observed: Observed;
-  /** `take` until our records were written once. */
+  /** `claiming` until our records were written once. */
   readonly ownership: 'claiming' | 'holding';
-  /** How often we took a key back from a living lease of somebody else, and until when we leave it to him now. */
+  /** How often we took a key back from a living lease of another owner, and until when we leave it there now. */
   readonly contest: { readonly times: number; readonly yieldUntil: number };
 }
 
 export type DesiredState =
-  | { readonly kind: 'nothing' }
-  /** These records, for an app whose last check began at `checkedAt` (monotonic ms). */
+  /** No records, and why. */
+  | { readonly kind: 'nothing'; readonly reason: string }
+  /** These records; the last check of the app began at `checkedAt` (monotonic ms). */
   | { readonly kind: 'records'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number };
 
 export interface LeaseRules {
-  /** No renewal sooner than this after the last one, in milliseconds. */
+  /** The shortest time between two renewals, in ms. */
   readonly renewGapMs: number;
-  /** A check that began longer ago than this, in milliseconds, says nothing about the app any more. */
+  /** How long a check counts from its start, in ms. */
   readonly freshForMs: number;
 }
+
+export type LeaseRequest =
+  /** Without an id the caller chooses one. */
+  | { readonly kind: 'grant'; readonly id: LeaseId | null }
+  | { readonly kind: 'write'; readonly id: LeaseId; readonly write: Write }
+  /** Keep the lease alive and read these keys. */
+  | { readonly kind: 'renew'; readonly id: LeaseId; readonly keys: readonly string[] }
+  | { readonly kind: 'revoke'; readonly id: LeaseId; readonly reason: string };
 
 export type LeaseStep =
   /** Nothing to do until something changes. */
   | { readonly kind: 'idle' }
-  /** Nothing may be done before the app was checked again. */
+  /** Nothing to do before the app is checked again. */
   | { readonly kind: 'check' }
-  | { readonly kind: 'grant'; readonly id: LeaseId | null }
-  | { readonly kind: 'write'; readonly id: LeaseId; readonly write: Write }
-  /** Keep the lease alive and look at these keys. */
-  | { readonly kind: 'renew'; readonly id: LeaseId; readonly keys: readonly string[] }
-  | { readonly kind: 'revoke'; readonly id: LeaseId };
+  | LeaseRequest;
 
+/** An answer of etcd, or a request that is about to be sent: from then on etcd may have done it. Moments are monotonic ms. */
 export type LeaseAnswer =
-  | { readonly kind: 'asked'; readonly id: LeaseId; readonly at: number }
-  /** The lease exists since `at` or later. */
-  | { readonly kind: 'granted'; readonly id: LeaseId; readonly at: number }
+  | { readonly kind: 'granting'; readonly id: LeaseId; readonly at: number }
+  /** The request that was sent at `at` succeeded. */
+  | { readonly kind: 'granted'; readonly at: number }
+  /** A lease with our id exists: an earlier request was done. */
+  | { readonly kind: 'exists' }
   | { readonly kind: 'written'; readonly write: Write; readonly modRevision: string; readonly at: number }
-  /** Somebody changed a key since we looked; nothing was written. */
+  /** A key has changed since we read it; nothing was written. */
   | { readonly kind: 'refused'; readonly write: Write; readonly observed: Observed }
   | { readonly kind: 'renewed'; readonly observed: Observed; readonly at: number }
-  /** The lease was kept alive; what stands under the keys could not be seen. */
+  /** The lease was kept alive; the keys could not be read. */
   | { readonly kind: 'kept'; readonly at: number }
-  /** The server says that the lease does not exist. */
-  | { readonly kind: 'lost'; readonly at: number }
-  | { readonly kind: 'revoking'; readonly id: LeaseId }
-  | { readonly kind: 'revoked' };
+  | { readonly kind: 'revoking'; readonly id: LeaseId; readonly reason: string }
+  | { readonly kind: 'revoked' }
+  /** The lease does not exist. */
+  | { readonly kind: 'gone'; readonly at: number; readonly cause: string };
+
+export interface Advanced {
+  readonly lease: Lease;
+  readonly events: readonly LeaseEvent[];
+}
 
 export const noLease: Lease = { kind: 'none', notBefore: -Infinity };
+
+const noContest = { times: 0, yieldUntil: -Infinity };
 
 /** A contested key is taken back after one renewal, then two, four, … at most this many. */
 const longestYield = 64;
 
+/** Returns what to do next. */
 export function nextStep(lease: Lease, desired: DesiredState, now: number, rules: LeaseRules): LeaseStep {
-  if (lease.kind === 'revoking') return { kind: 'revoke', id: lease.id };
+  if (lease.kind === 'revoking') return { kind: 'revoke', id: lease.id, reason: lease.reason };
   if (desired.kind === 'nothing')
-    return lease.kind === 'none' ? { kind: 'idle' } : { kind: 'revoke', id: lease.id };
+    return lease.kind === 'none'
+      ? { kind: 'idle' }
+      : { kind: 'revoke', id: lease.id, reason: desired.reason };
 
   const notBefore = Math.max(now - rules.freshForMs, lease.kind === 'none' ? lease.notBefore : -Infinity);
   if (desired.checkedAt <= notBefore) return { kind: 'check' };
@@ -93,7 +113,7 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
 
   const write = planWrite(desired.records, lease.observed, lease.id, ownershipOf(lease, now));
   const sinceRenewal = desired.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
-  // A write that fails and fails must not cost the lease.
+  // A write that keeps failing must not cost the lease.
   if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
   if (sinceRenewal < rules.renewGapMs) return { kind: 'idle' };
   const wanted = recordsUnder(lease.id, desired.records).map(({ key }) => key);
@@ -101,48 +121,65 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
   return { kind: 'renew', id: lease.id, keys: [...keys] };
 }
 
-/** What an answer of etcd makes of the lease. An answer that no longer fits the state changes nothing. */
-export function advance(lease: Lease, answer: LeaseAnswer, desired: DesiredState, rules: LeaseRules): Lease {
+/** Returns the lease after an answer, and what that means. An answer that does not fit the state changes nothing. */
+export function advance(
+  lease: Lease,
+  answer: LeaseAnswer,
+  desired: DesiredState,
+  rules: LeaseRules,
+): Advanced {
   switch (answer.kind) {
-    case 'asked':
-      return { kind: 'granting', id: answer.id, askedAt: answer.at };
+    case 'granting':
+      return { lease: { kind: 'granting', id: answer.id, askedAt: answer.at }, events: [] };
     case 'granted':
-      return {
-        kind: 'held',
-        id: answer.id,
-        acknowledgedAt: answer.at,
-        observed: new Map(),
-        ownership: 'claiming',
-        contest: { times: 0, yieldUntil: -Infinity },
-      };
+    case 'exists': {
+      if (lease.kind !== 'granting') break;
+      const acknowledgedAt = answer.kind === 'granted' ? answer.at : lease.askedAt;
+      const observed: Observed = new Map();
+      const held = { acknowledgedAt, observed, ownership: 'claiming', contest: noContest } as const;
+      return { lease: { kind: 'held', id: lease.id, ...held }, events: [] };
+    }
     case 'written':
-      return lease.kind === 'held'
-        ? afterWrite(lease, answer.write, answer.modRevision, answer.at, rules)
-        : lease;
+      if (lease.kind !== 'held') break;
+      return { lease: afterWrite(lease, answer, rules), events: [writeEvent(lease, answer.write)] };
     case 'refused':
-      return lease.kind === 'held' ? afterRefusal(lease, answer.write, answer.observed) : lease;
+      if (lease.kind !== 'held') break;
+      return { lease: afterRefusal(lease, answer.write, answer.observed), events: [] };
     case 'renewed':
-      return lease.kind === 'held' ? afterRenewal(lease, answer.observed, answer.at, desired) : lease;
+      if (lease.kind !== 'held') break;
+      return afterRenewal(lease, answer.observed, answer.at, desired);
     case 'kept':
-      return lease.kind === 'held' ? { ...lease, acknowledgedAt: answer.at } : lease;
-    case 'lost':
-      return { kind: 'none', notBefore: answer.at };
+      if (lease.kind !== 'held') break;
+      return { lease: { ...lease, acknowledgedAt: answer.at }, events: [] };
     case 'revoking':
-      return { kind: 'revoking', id: answer.id };
+      return { lease: { kind: 'revoking', id: answer.id, reason: answer.reason }, events: [] };
     case 'revoked':
-      return noLease;
+    case 'gone':
+      if (lease.kind === 'revoking')
+        return { lease: noLease, events: [{ kind: 'withdrawn', lease: lease.id, reason: lease.reason }] };
+      if (lease.kind === 'none' || answer.kind === 'revoked') break;
+      return {
+        lease: { kind: 'none', notBefore: answer.at },
+        events: [{ kind: 'lost', lease: lease.id, cause: answer.cause }],
+      };
   }
+  return { lease, events: [] };
 }
 
 function ownershipOf({ ownership, contest }: HeldLease, now: number): Ownership {
   return ownership === 'holding' && now < contest.yieldUntil ? 'yielding' : ownership;
 }
 
+function writeEvent(lease: HeldLease, write: Write): LeaseEvent {
+  const keys = write.puts.map(({ key }) => key);
+  if (lease.ownership === 'claiming') return { kind: 'registered', keys, lease: lease.id };
+  if (write.removes.length > 0) return { kind: 'moved', keys, removed: write.removes };
+  return { kind: isUpdate(write, lease.observed, lease.id) ? 'updated' : 'restored', keys };
+}
+
 function afterWrite(
   lease: HeldLease,
-  write: Write,
-  modRevision: string,
-  at: number,
+  { write, modRevision, at }: Extract<LeaseAnswer, { kind: 'written' }>,
   rules: LeaseRules,
 ): HeldLease {
   const observed = new Map<string, Stored>(lease.observed);
@@ -156,20 +193,20 @@ function afterWrite(
   return { ...lease, observed, contest: { times, yieldUntil: at + yieldMs } };
 }
 
-function afterRefusal(lease: HeldLease, write: Write, looked: Observed): HeldLease {
+function afterRefusal(lease: HeldLease, write: Write, current: Observed): HeldLease {
   const observed = new Map(lease.observed);
   for (const { key } of write.expect) observed.delete(key);
-  for (const [key, stored] of looked) observed.set(key, stored);
+  for (const [key, stored] of current) observed.set(key, stored);
   return { ...lease, observed };
 }
 
-function afterRenewal(lease: HeldLease, observed: Observed, at: number, desired: DesiredState): HeldLease {
-  const quiet = desired.kind === 'records' && contestedKeys(desired.records, observed, lease.id).length === 0;
-  const over = quiet && at > lease.contest.yieldUntil;
+function afterRenewal(lease: HeldLease, observed: Observed, at: number, desired: DesiredState): Advanced {
+  const records = desired.kind === 'records' ? desired.records : [];
+  const keys = contestedKeys(records, observed, lease.id);
+  const isNew = keys.length > 0 && contestedKeys(records, lease.observed, lease.id).length === 0;
+  const isOver = desired.kind === 'records' && keys.length === 0 && at > lease.contest.yieldUntil;
   return {
-    ...lease,
-    acknowledgedAt: at,
-    observed,
-    contest: over ? { times: 0, yieldUntil: -Infinity } : lease.contest,
+    lease: { ...lease, acknowledgedAt: at, observed, contest: isOver ? noContest : lease.contest },
+    events: isNew ? [{ kind: 'contested', keys }] : [],
   };
 }

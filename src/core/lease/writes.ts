@@ -1,12 +1,12 @@
 /**
- * From what stands under our keys in etcd to the one transaction that makes it right. Every write is conditional on
- * what was seen, so a late or repeated request changes nothing; only keys under our own lease are ever removed.
+ * From what etcd holds under our keys to the one transaction that corrects it. Every write is conditional on what was
+ * read, so a late or repeated request changes nothing; only keys under our own lease are ever removed.
  */
 
 /** A lease's id in decimal: 63 bits do not fit a number. */
 export type LeaseId = string;
 
-/** As etcdctl prints it: 16 hexadecimal digits. */
+/** Returns the id as etcdctl prints it: 16 hexadecimal digits. */
 export function formatLease(lease: LeaseId): string {
   return BigInt(lease || '0')
     .toString(16)
@@ -17,11 +17,11 @@ export function formatLease(lease: LeaseId): string {
 export interface ServiceRecord {
   readonly key: string;
   readonly value: string;
-  /** The key goes on with the id of the lease that it hangs on. */
+  /** The id of the lease is appended to the key. */
   readonly underLease?: boolean;
 }
 
-/** The records as they stand under this lease. */
+/** Returns the records as they are written under this lease. */
 export function recordsUnder(lease: LeaseId, records: readonly ServiceRecord[]): ServiceRecord[] {
   return records.map(({ key, value, underLease }) => ({ key: underLease ? `${key}${lease}` : key, value }));
 }
@@ -29,31 +29,31 @@ export function recordsUnder(lease: LeaseId, records: readonly ServiceRecord[]):
 /** What etcd holds under one key. */
 export interface Stored {
   readonly value: string;
-  /** The lease that the key hangs on; '0' is none. */
+  /** '0' is none. */
   readonly lease: LeaseId;
   readonly modRevision: string;
 }
 
-/** Keys that are not in the map are not in etcd, as far as we know. */
+/** What etcd holds, as far as we know. A key that is not in the map is not in etcd. */
 export type Observed = ReadonlyMap<string, Stored>;
 
 export interface Write {
-  /** Each key must still have this mod revision ('0': it must not exist), or nothing of the write is done. */
+  /** Each key must still have this mod revision ('0': it must not exist), or nothing is written. */
   readonly expect: readonly { readonly key: string; readonly modRevision: string }[];
   readonly puts: readonly ServiceRecord[];
   readonly removes: readonly string[];
 }
 
-/** How to meet a key of ours that stands under a lease of somebody else. */
+/** How to treat a key of ours that another lease holds. */
 export type Ownership =
-  /** We come new to the address (a fresh lease): whoever held it before is our predecessor. */
+  /** Our lease is fresh: the key is of our predecessor, so it is taken. */
   | 'claiming'
-  /** We hold the address; somebody wrote over it. The same value under a living lease is left: the app is found. */
+  /** The key was overwritten. Under a living lease the same value is left: clients find the app. */
   | 'holding'
-  /** As `keep`, and another value under a living lease is left too: we took it back a moment ago. */
+  /** As `holding`, and another value under a living lease is left too: we took the key back a moment ago. */
   | 'yielding';
 
-/** The write that brings the wanted records about and removes ours that are no longer wanted; null if all is right. */
+/** Returns the write that puts the wanted records and removes ours that are no longer wanted; null if all is right. */
 export function planWrite(
   wanted: readonly ServiceRecord[],
   observed: Observed,
@@ -61,7 +61,7 @@ export function planWrite(
   ownership: Ownership,
 ): Write | null {
   const records = recordsUnder(lease, wanted);
-  const puts = records.filter(record => !stands(record, observed.get(record.key), lease, ownership));
+  const puts = records.filter(record => !isRight(record, observed.get(record.key), lease, ownership));
   const keys = new Set(records.map(({ key }) => key));
   const removes = [...observed]
     .filter(([key, stored]) => stored.lease === lease && !keys.has(key))
@@ -74,7 +74,7 @@ export function planWrite(
   return { expect, puts, removes };
 }
 
-/** The wanted keys that stand under a lease of somebody else. */
+/** Returns the wanted keys that another living lease holds. */
 export function contestedKeys(
   wanted: readonly ServiceRecord[],
   observed: Observed,
@@ -85,12 +85,12 @@ export function contestedKeys(
     .filter(key => ![undefined, '0', lease].includes(observed.get(key)?.lease));
 }
 
-/** Whether a write only brings new values to keys that stand under our lease, as we ourselves want them now. */
+/** Whether a write only gives new values to keys under our lease: nobody interfered, we want other values now. */
 export function isUpdate({ puts, removes }: Write, observed: Observed, lease: LeaseId): boolean {
   return removes.length === 0 && puts.every(({ key }) => observed.get(key)?.lease === lease);
 }
 
-function stands(
+function isRight(
   record: ServiceRecord,
   stored: Stored | undefined,
   lease: LeaseId,

@@ -1,0 +1,187 @@
+/**
+ * How every request to one member of etcd is made: with a deadline, with a token where there is a user, and with each
+ * failure as one of etcd/errors.ts.
+ */
+import type { Interceptor } from '@grpc/grpc-js';
+import type { Etcd3 } from 'etcd3';
+import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import { awaitPasswordCheck, isTokenRefused, withToken, type Authentication } from './auth.ts';
+import {
+  DeniedError,
+  EtcdError,
+  LeaseExistsError,
+  LeaseGoneError,
+  RequestError,
+  UnansweredError,
+} from './errors.ts';
+import type { CallLimit } from './ports.ts';
+
+/** When gRPC ends a call that was given up, as a multiple of its limit. The limit itself is ours: it includes connecting. */
+const abandonAfter = 4;
+/** The limit of a password check, in ms. It is slow by design, and slower when many come at once. */
+const authenticateMs = 60_000;
+/** The limit of a request that costs etcd nothing, in ms. */
+const pingMs = 3000;
+
+export interface CallOptions {
+  readonly deadline: number;
+  readonly interceptors: Interceptor[];
+}
+
+export interface CallerOptions extends Authentication {
+  readonly client: Etcd3;
+  readonly endpoint: string;
+  /** Whether the connection is up. */
+  readonly isReady: () => boolean;
+}
+
+export class Caller {
+  readonly #options: CallerOptions;
+  /** Counts only while this process runs. */
+  readonly #ownTime: Clock;
+  readonly #closed = new AbortController();
+  /** When the member answered last, in monotonic ms. */
+  #heardAt = -Infinity;
+  #isAuthenticating = false;
+  #isClosing = false;
+
+  constructor(options: CallerOptions) {
+    this.#options = options;
+    this.#ownTime = ownTime(options.clock);
+  }
+
+  /**
+   * Makes one request. A token that etcd refuses is replaced once.
+   * @param token whether the first attempt gets a token, or makes do with the one that is known
+   */
+  async call<T>(
+    what: string,
+    limit: CallLimit,
+    request: (options: CallOptions) => Promise<T>,
+    token: 'required' | 'known' = 'required',
+  ): Promise<T> {
+    const { tokens, clock } = this.#options;
+    for (let attempt = token === 'known' ? 0 : 1; ; attempt++) {
+      const used = attempt === 0 ? tokens.known() : await this.#token(limit);
+      const start = (): Promise<T> =>
+        request({ deadline: this.#deadline(limit.ms), interceptors: [withToken(used)] });
+      try {
+        const answer = await this.#within(what, limit, start);
+        this.#heardAt = clock.now();
+        return answer;
+      } catch (error) {
+        if (limit.signal?.aborted || !tokens.isUsed || attempt === 2 || !isTokenRefused(error)) throw error;
+        tokens.drop(used);
+      }
+    }
+  }
+
+  /** Closes the connection. A password check that is under way is waited for, unless the member went silent. */
+  close(): void {
+    this.#isClosing = true;
+    if (!this.#isAuthenticating || this.#options.clock.now() - this.#heardAt > 2 * pingMs) this.#disconnect();
+  }
+
+  #disconnect(): void {
+    this.#options.client.close();
+    this.#closed.abort(new RequestError('the connection was closed'));
+  }
+
+  #deadline(ms: number): number {
+    return this.#options.clock.wall() + abandonAfter * ms;
+  }
+
+  /** Waits for `start` as long as the limit allows, and translates its error. */
+  async #within<T>(what: string, limit: CallLimit, start: () => Promise<T>): Promise<T> {
+    const { clock, isReady } = this.#options;
+    const sentAt = clock.now();
+    const wasReady = isReady();
+    try {
+      return await within(this.#ownTime, limit.ms, what, start(), limit.signal);
+    } catch (cause) {
+      limit.signal?.throwIfAborted();
+      if (!(cause instanceof TimeLimitError)) throw translate(what, cause);
+      // A connection that came up is a sign of life too.
+      const isAlive = this.#heardAt >= sentAt || (isReady() && !wasReady);
+      const missing = isReady() ? 'answer' : 'connection';
+      throw new UnansweredError(`${what}: no ${missing} in time`, isAlive, { cause });
+    }
+  }
+
+  /** Resolves with the token, or undefined without a user. A caller may time out; the password check continues. */
+  async #token(limit: CallLimit): Promise<string | undefined> {
+    const { tokens, endpoint } = this.#options;
+    const known = tokens.known();
+    if (!tokens.isUsed || known !== undefined) return known;
+    // The check may take long; whether the member is there must be known in time.
+    void this.#ping();
+    return this.#within('authenticate', limit, () =>
+      tokens.current(endpoint, (name, password) => this.#authenticate(name, password)),
+    );
+  }
+
+  /** Sends a request that costs etcd nothing and needs no token. Resolves with the time until it ended, in ms. */
+  async #ping(): Promise<number> {
+    const { client, clock } = this.#options;
+    const sentAt = clock.now();
+    try {
+      const work = client.maintenance.status({ deadline: this.#deadline(pingMs) });
+      await within(this.#ownTime, pingMs, 'status', work, this.#closed.signal);
+      this.#heardAt = clock.now();
+    } catch {
+      if (this.#closed.signal.aborted) return 0;
+    }
+    return clock.now() - sentAt;
+  }
+
+  async #authenticate(name: string, password: string): Promise<string> {
+    const { client, isReady } = this.#options;
+    const { signal } = this.#closed;
+    const what = `authenticate as ${name}`;
+    try {
+      // The first answer on a new connection includes the time to connect.
+      if (!isReady()) await this.#ping();
+      const known = await awaitPasswordCheck(() => this.#ping(), this.#options, signal);
+      if (known !== undefined) return known;
+      signal.throwIfAborted();
+      this.#isAuthenticating = true;
+      const work = client.auth.authenticate({ name, password }, { deadline: this.#deadline(authenticateMs) });
+      return (await within(this.#ownTime, authenticateMs, what, work, signal)).token;
+    } catch (error) {
+      // Then no token is needed, until etcd says otherwise.
+      if (/authentication is not enabled/.test(messageOf(error))) return '';
+      throw translate(what, error);
+    } finally {
+      this.#isAuthenticating = false;
+      if (this.#isClosing) this.#disconnect();
+    }
+  }
+}
+
+/** What a person must do about a refusal, by its text. */
+const hints: readonly [pattern: RegExp, hint: string][] = [
+  [/authentication failed/, 'check --etcd-user and its password'],
+  [/user name is empty|invalid auth token/, 'etcd wants a user: --etcd-user'],
+  [/permission denied/, 'give the role of the user readwrite on the prefix of the keys'],
+];
+
+function translate(what: string, cause: unknown): Error {
+  if (cause instanceof EtcdError) return cause;
+  const message = `${what}: ${simplify(messageOf(cause))}`;
+  if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
+  if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
+  const [, hint] = hints.find(([pattern]) => pattern.test(message)) ?? [];
+  if (hint === undefined) return new RequestError(message, { cause });
+  return new DeniedError({ message, hint }, { cause });
+}
+
+/** Removes what gRPC adds, such as times: without it the same failure always reads the same. */
+function simplify(message: string): string {
+  return message
+    .replace(/^\d+ [A-Z_]+: /, '')
+    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/\.? Resolution note:.*$/, '')
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, '')
+    .replace(/^Deadline exceeded after .*$/, 'no answer in time');
+}

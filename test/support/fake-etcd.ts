@@ -1,0 +1,157 @@
+/**
+ * An etcd in memory behind the port that a session uses, on a fake clock. It keeps leases and keys as etcd does, and each
+ * endpoint answers, refuses or stays silent as the test says. What is not here: the network, gRPC, tokens and real time.
+ */
+import type { LeaseId, Observed, Stored, Write } from '../../src/core/lease/writes.ts';
+import {
+  DeniedError,
+  LeaseExistsError,
+  LeaseGoneError,
+  RequestError,
+  UnansweredError,
+} from '../../src/etcd/errors.ts';
+import type { CallLimit, LeaseStore, Renewal, WriteAnswer } from '../../src/etcd/ports.ts';
+import type { FakeClock } from './fake-clock.ts';
+
+export type RequestKind = 'grant' | 'renew' | 'write' | 'revoke';
+
+/** What an endpoint does with a request. */
+export type Mode =
+  | 'up'
+  /** Refuses the connection at once. */
+  | 'down'
+  /** Never answers, and shows no sign of life, or one. */
+  | 'silent'
+  | 'slow'
+  /** Does what is asked, but the answer is lost. */
+  | 'answer lost'
+  /** Lacks a permission: refuses everything but renewals and revocations, and the renewal cannot read the keys. */
+  | 'denied'
+  /** Throws an error that nobody expects. */
+  | 'broken';
+
+export interface Call {
+  readonly kind: RequestKind;
+  readonly endpoint: string;
+  /** When it came, in ms since the start. */
+  readonly at: number;
+  readonly limitMs: number;
+}
+
+export class FakeEtcd {
+  readonly #clock: FakeClock;
+  readonly #startedAt: number;
+  readonly leases = new Set<LeaseId>();
+  readonly keys = new Map<string, Stored>();
+  readonly calls: Call[] = [];
+  /** Connections that were made and not closed. */
+  open = 0;
+  connections = 0;
+  /** Decides what becomes of a request. */
+  mode: (call: Call) => Mode = () => 'up';
+  /** Runs before a write is done. */
+  beforeWrite: () => void = () => undefined;
+  #revision = 1;
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+    this.#startedAt = clock.now();
+  }
+
+  /** What came since the last time, such as `grant write`. */
+  takeCalls(): string {
+    return this.calls
+      .splice(0)
+      .map(({ kind }) => kind)
+      .join(' ');
+  }
+
+  /** A write by somebody else; '0' is no lease. */
+  put(key: string, value: string, lease: LeaseId = '0'): void {
+    this.#revision += 1;
+    this.keys.set(key, { value, lease, modRevision: String(this.#revision) });
+  }
+
+  /** Deletes the lease and its keys. */
+  drop(lease: LeaseId): void {
+    this.leases.delete(lease);
+    for (const [key, stored] of this.keys) if (stored.lease === lease) this.keys.delete(key);
+  }
+
+  connect = (endpoint: string): Promise<LeaseStore> => {
+    this.open += 1;
+    this.connections += 1;
+    const request = <T>(kind: RequestKind, limit: CallLimit, answer: (mode: Mode) => T): Promise<T> =>
+      this.#request(
+        { kind, endpoint, at: this.#clock.now() - this.#startedAt, limitMs: limit.ms },
+        limit,
+        answer,
+      );
+    return Promise.resolve({
+      grant: (id, _ttl, limit) =>
+        request('grant', limit, () => {
+          if (this.leases.has(id)) throw new LeaseExistsError('lease already exists');
+          this.leases.add(id);
+        }),
+      renew: (id, keys, limit) => request('renew', limit, mode => this.#renew(id, keys, mode)),
+      write: (id, write, limit) => request('write', limit, () => this.#write(id, write)),
+      revoke: (id, limit) =>
+        request('revoke', limit, () => {
+          this.#mustExist(id);
+          this.drop(id);
+        }),
+      close: () => {
+        this.open -= 1;
+      },
+    });
+  };
+
+  async #request<T>(call: Call, { ms, signal }: CallLimit, answer: (mode: Mode) => T): Promise<T> {
+    this.calls.push(call);
+    const mode = this.mode(call);
+    if (mode === 'broken') throw new TypeError('a bug');
+    if (mode === 'down') throw new RequestError(`${call.kind}: connect ECONNREFUSED`);
+    if (mode === 'denied' && (call.kind === 'grant' || call.kind === 'write')) throw denied(call.kind);
+    if (mode === 'silent' || mode === 'slow' || mode === 'answer lost') {
+      if (mode === 'answer lost') answer(mode);
+      await this.#clock.sleep(ms, signal);
+      signal?.throwIfAborted();
+      throw new UnansweredError(`${call.kind}: no answer in time`, mode === 'slow');
+    }
+    signal?.throwIfAborted();
+    return answer(mode);
+  }
+
+  #renew(id: LeaseId, keys: readonly string[], mode: Mode): Renewal {
+    this.#mustExist(id);
+    return mode === 'denied'
+      ? { observed: null, error: denied('read the keys') }
+      : { observed: this.#read(keys) };
+  }
+
+  #write(id: LeaseId, { expect, puts, removes }: Write): WriteAnswer {
+    this.beforeWrite();
+    this.#mustExist(id);
+    const isExpected = expect.every(
+      ({ key, modRevision }) => (this.keys.get(key)?.modRevision ?? '0') === modRevision,
+    );
+    if (!isExpected) return { done: false, observed: this.#read(expect.map(({ key }) => key)) };
+    this.#revision += 1;
+    const modRevision = String(this.#revision);
+    for (const { key, value } of puts) this.keys.set(key, { value, lease: id, modRevision });
+    for (const key of removes) this.keys.delete(key);
+    return { done: true, modRevision };
+  }
+
+  #read(keys: readonly string[]): Observed {
+    return new Map([...this.keys].filter(([key]) => keys.includes(key)));
+  }
+
+  #mustExist(id: LeaseId): void {
+    if (!this.leases.has(id)) throw new LeaseGoneError('requested lease not found');
+  }
+}
+
+function denied(what: string): DeniedError {
+  return new DeniedError({ message: `${what}: permission denied`, hint: 'ask for it' });
+}
