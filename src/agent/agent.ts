@@ -10,7 +10,7 @@ import { noteFailure, type Outage } from '../core/retry.ts';
 import { speedUp, nextSchedule, startSchedule } from '../core/registration/schedule.ts';
 import { initialRegistration, register, type RegistrationEvent } from '../core/registration/registration.ts';
 import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/registration/status.ts';
-import type { WatchNews } from '../core/watch/watch.ts';
+import type { WatchEvent } from '../core/watch/watch.ts';
 import type { Session, SessionEvent } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import { createAddressLoop, type AddressSource } from './address-loop.ts';
@@ -171,7 +171,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     addressLoop.noteNetwork();
   };
 
-  const onWatchEvent = (news: WatchNews): void => {
+  const onWatchEvent = (news: WatchEvent): void => {
     logWatchEvent(log, news);
     switch (news.kind) {
       case 'app-gone':

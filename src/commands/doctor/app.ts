@@ -4,9 +4,8 @@
 import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
-import { formatAddress, type Address } from '../../core/address/ip.ts';
+import { formatAddress, isLoopback, type Address } from '../../core/address/ip.ts';
 import { formatCheck } from '../../core/settings/check.ts';
-import { isLoopback } from '../../core/watch/proc-net.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
