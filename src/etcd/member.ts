@@ -12,6 +12,7 @@ import { passwordCheckWaitMs } from '../core/lease/password-check.ts';
 import type { LeaseId, Observed, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
 import type { TlsFiles } from '../core/settings/security.ts';
 import { messageOf } from '../errors.ts';
+import { tlsMessage } from '../tls/hints.ts';
 import { DeniedError, LeaseExistsError, LeaseGoneError, MemberError, UnansweredError } from './errors.ts';
 import { readTls } from './tls.ts';
 import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
@@ -404,7 +405,7 @@ function observedIn(ranges: readonly IRangeResponse[]): Observed {
 function translate(what: string, cause: unknown): Error {
   if (cause instanceof LeaseGoneError || cause instanceof DeniedError || cause instanceof MemberError)
     return cause;
-  const message = `${what}: ${plain(messageOf(cause))}`;
+  const message = `${what}: ${plain(tlsMessage(cause))}`;
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
   const hint = hintFor(message);

@@ -9,6 +9,7 @@ import type { RecordsAnswer } from '../../core/layouts/layouts.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import type { MemberStatus } from '../../etcd/member.ts';
 import { messageOf } from '../../errors.ts';
+import { tlsHint, type TlsHints } from '../../tls/hints.ts';
 import { connector } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
@@ -152,7 +153,19 @@ const noAnswer = /in time|within/;
 const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
-/** By what gRPC, OpenSSL and etcd say. Who was answered and refused has his way out in the message. */
+const renewCertificate = 'renew the certificate, or set the clock';
+const notTls = 'it does not speak TLS there: write http:// in --etcd';
+const tlsHints: TlsHints = {
+  'unknown-authority': 'name the authority of its certificate in --etcd-ca',
+  'wrong-name': 'name it in --etcd as its certificate does',
+  expired: renewCertificate,
+  'not-yet-valid': renewCertificate,
+  'certificate-refused': 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key',
+  'not-tls': notTls,
+  'handshake-closed': notTls,
+};
+
+/** By messages of gRPC and etcd. A refusal by etcd has its own hint. */
 const hints: readonly [pattern: RegExp, hint: string][] = [
   [
     /ECONNREFUSED/,
@@ -162,11 +175,6 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
     /ENOTFOUND|EAI_AGAIN|name resolution/i,
     'correct the name in --etcd, or the name server of this container',
   ],
-  [/altnames/, 'name it in --etcd as its certificate does'],
-  [/has expired|not yet valid/, 'renew the certificate, or set the clock'],
-  [/self.signed|unable to (?:verify|get)/, 'name the authority of its certificate in --etcd-ca'],
-  [/alert/, 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key'],
-  [/wrong version number|before secure TLS/, 'it does not speak TLS there: write http:// in --etcd'],
   [/cannot be read|usable PEM/, 'name a file that is in this container and that we may read'],
   [/space exceeded/, outOfSpace],
   [/no leader|request timed out|context deadline/, noMajority],
@@ -181,5 +189,5 @@ function hintFor(message: string, endpoint: string, isReached: boolean): string 
       ? 'does it speak TLS there? If not, write http:// in --etcd'
       : 'does it speak TLS? Then write https:// in --etcd';
   }
-  return hints.find(([pattern]) => pattern.test(message))?.[1];
+  return tlsHint(message, tlsHints) ?? hints.find(([pattern]) => pattern.test(message))?.[1];
 }
