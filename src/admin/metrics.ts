@@ -41,7 +41,7 @@ export function createMetrics(version: string, startedAt: number): Metrics {
 
   const checks = new Counter({
     name: 'dockreg_checks_total',
-    help: 'Checks of the app by verdict, and by how far a failed one came. Unknown is a fault of dockreg itself.',
+    help: 'Checks of the app by verdict, and by how far a failed one came. Unknown is a fault of dockreg itself; impossible, of the configuration.',
     labelNames: ['service', 'verdict', 'reason'],
     registers,
   });

@@ -5,13 +5,14 @@
 import { timerEarlyMs, type Clock } from '../clock.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { watchRole } from '../core/settings/check.ts';
-import type { Health, Verdict } from '../core/registration/health.ts';
+import { isConclusive, type Health, type Verdict } from '../core/registration/health.ts';
 import type { SessionEvent } from '../core/lease/events.ts';
 import { noteFailure, type Outage } from '../core/retry.ts';
 import { speedUp, nextSchedule, startSchedule } from '../core/registration/schedule.ts';
 import { initialRegistration, register, type RegistrationEvent } from '../core/registration/registration.ts';
 import { detailOf, statusOf, type ServiceFacts, type ServiceStatus } from '../core/registration/status.ts';
-import type { WatchNews } from '../core/watch/watch.ts';
+import type { WatchEvent } from '../core/watch/watch.ts';
+import { SetupError } from '../errors.ts';
 import type { Session } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import { createAddressLoop, type AddressSource } from './address-loop.ts';
@@ -57,7 +58,7 @@ export interface Agent {
   /**
    * Resolves when nothing of ours is left in etcd, after `stop` has aborted, with the moment since which that is so, in
    * monotonic ms; -Infinity if there never was anything.
-   * It rejects with a SetupError when the first look at the address says that there is none, and the service is alone.
+   * It rejects with a SetupError when the service is alone and it has no address at the start, or an impossible check.
    */
   readonly ended: Promise<number>;
   /** Keeps the service out of etcd, whatever its health, until it is resumed. */
@@ -155,24 +156,26 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     const lastCheck = await check();
     if (ending.aborted) return;
     const { verdict, startedAt, tookMs } = lastCheck;
-    const why = verdict.kind === 'unknown' ? picture.why : detailOf(verdict);
+    if (verdict.kind === 'impossible' && options.alone) throw new SetupError(verdict.problem);
+    const why = isConclusive(verdict) ? detailOf(verdict) : picture.why;
     picture = { ...picture, lastCheck, why };
     observe?.({ kind: 'checked', verdict, tookMs });
     dispatch({ kind: 'checked', verdict, startedAt });
-    if (verdict.kind === 'unknown') {
-      const noted = noteFailure(uncheckedOutage, verdict.reason, clock.now());
-      uncheckedOutage = noted.outage;
-      if (noted.report) log.warn(`app could not be checked: ${verdict.reason}`);
-    } else {
+    if (isConclusive(verdict)) {
       uncheckedOutage = null;
       if (sharesPort) watch?.checked(verdict.kind === 'pass');
+    } else {
+      const cause = detailOf(verdict);
+      const noted = noteFailure(uncheckedOutage, cause, clock.now());
+      uncheckedOutage = noted.outage;
+      if (noted.report) log.warn(`app could not be checked: ${cause}`);
     }
     const outcome = { verdict: verdict.kind, health: registration.health, startedAt };
     schedule = nextSchedule(schedule, outcome, clock.now(), config.intervalMs, random());
     addressLoop.noteNetwork();
   };
 
-  const onWatchEvent = (news: WatchNews): void => {
+  const onWatchEvent = (news: WatchEvent): void => {
     logWatchEvent(log, news);
     switch (news.kind) {
       case 'app-gone':

@@ -2,10 +2,10 @@
  * What the app watch sees, as lines of the log. What only leads to a check is not told: the check tells.
  */
 import { formatAddress } from '../core/address/ip.ts';
-import { describeOwner, type Survey, type WatchNews } from '../core/watch/watch.ts';
+import { describeOwner, type Survey, type WatchEvent } from '../core/watch/watch.ts';
 import type { Log } from '../log.ts';
 
-export function logWatchEvent(log: Log, news: WatchNews): void {
+export function logWatchEvent(log: Log, news: WatchEvent): void {
   switch (news.kind) {
     case 'watching':
       return log.info(`app is watched: ${describeSight(news.survey)}`);

@@ -7,7 +7,8 @@ import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
 import type { Binding, ContainerHealth, ContainerView, IngressPort } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/engine.ts';
-import { messageOf, UnavailableError } from '../errors.ts';
+import { messageOf, UnavailableError, type Problem } from '../errors.ts';
+import { tlsHint, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { PemFileError } from '../tls/pem.ts';
 
 /** Each method rejects with an UnavailableError when there is no usable answer. */
@@ -165,42 +166,38 @@ function getService(docker: Docker, id: string, abortSignal: AbortSignal): Promi
 
 const notDocker = 'the answer is not of a Docker API: is this the right socket?';
 
-function explain(endpoint: EngineEndpoint, error: unknown): string {
-  const at = formatEngineEndpoint(endpoint);
+/** What went wrong, with what to do about it where that is known. */
+function explain(endpoint: EngineEndpoint, error: unknown): Problem {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (endpoint.kind === 'unix' && code === 'ENOENT') {
-    return `no Docker socket at ${endpoint.path}; mount it with -v /var/run/docker.sock:${endpoint.path}, name it with --docker, or do without it: --advertise IP:PORT`;
+    return {
+      message: `no Docker socket at ${endpoint.path}`,
+      hint: `mount it with -v /var/run/docker.sock:${endpoint.path}, name it with --docker, or do without it: --advertise IP:PORT`,
+    };
   }
   if (endpoint.kind === 'unix' && code === 'EACCES') {
-    return `may not open the Docker socket ${endpoint.path}; run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT`;
+    return {
+      message: `may not open the Docker socket ${endpoint.path}`,
+      hint: "run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT",
+    };
   }
-  const message = `Docker at ${at}: ${plain(messageOf(error))}`;
-  const hint = endpoint.kind === 'tcp' ? tlsHint(endpoint.certificates, code, message) : undefined;
-  return hint ? `${message}; ${hint}` : message;
+  const message = `Docker at ${formatEngineEndpoint(endpoint)}: ${tlsMessage(error)}`;
+  const hint = endpoint.kind === 'tcp' ? tlsHint(error, tlsHints(endpoint.certificates)) : undefined;
+  return { message, ...(hint !== undefined && { hint }) };
 }
 
-/** What to do about a connection on which the two sides could not agree; undefined when it is none of that. */
-function tlsHint(certificates: string | undefined, code: unknown, message: string): string | undefined {
-  if (certificates === undefined) {
-    return /HTTPS server/.test(message)
-      ? 'it speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH'
-      : undefined;
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'name it in --docker as its certificate does';
-  if (/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/.test(String(code)))
-    return 'renew its certificate, or set the clock';
-  if (/ALERT/.test(String(code)))
-    return `it refuses us; cert.pem and key.pem in ${certificates} must be of an authority that it knows`;
-  if (/CERT|SIGNATURE/.test(String(code)))
-    return `its certificate is not of the authority in ${certificates}/ca.pem`;
-  if (/wrong version number|packet length too long/i.test(message))
-    return 'it does not speak TLS there; use its TLS port, or unset DOCKER_TLS_VERIFY';
-  return undefined;
-}
-
-/** OpenSSL wraps what happened in numbers and file names. */
-function plain(message: string): string {
-  return message.replace(/[\dA-F]+:error:[\dA-F]+:SSL routines:[^:]*:([^:]*):.*$/, '$1');
+function tlsHints(certificates: string | undefined): TlsHints {
+  if (certificates === undefined)
+    return { 'tls-expected': 'it speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH' };
+  const renew = 'renew its certificate, or set the clock';
+  return {
+    'unknown-authority': `its certificate is not of the authority in ${certificates}/ca.pem`,
+    'wrong-name': 'name it in --docker as its certificate does',
+    expired: renew,
+    'not-yet-valid': renew,
+    'certificate-refused': `it refuses us; cert.pem and key.pem in ${certificates} must be of an authority that it knows`,
+    'not-tls': 'it does not speak TLS there; use its TLS port, or unset DOCKER_TLS_VERIFY',
+  };
 }
 
 function isUnknown(error: unknown): boolean {

@@ -6,6 +6,7 @@ import type { Interceptor } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
+import { tlsMessage } from '../tls/hints.ts';
 import { awaitPasswordCheck, isTokenRefused, withToken, type Authentication } from './auth.ts';
 import {
   DeniedError,
@@ -168,7 +169,7 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
 
 function translate(what: string, cause: unknown): Error {
   if (cause instanceof EtcdError) return cause;
-  const message = `${what}: ${simplify(messageOf(cause))}`;
+  const message = `${what}: ${simplify(tlsMessage(cause))}`;
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
   const [, hint] = hints.find(([pattern]) => pattern.test(message)) ?? [];

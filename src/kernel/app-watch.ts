@@ -1,8 +1,8 @@
 /**
- * The app watch, as it looks: at the kernel's tables of sockets, at the process that holds the app's listening socket,
- * and by a connect at the port. What to look at next and what a look means is decided in core/watch.ts.
+ * The app watch at the kernel: it reads the tables of sockets and the process that owns the app's listening socket, and
+ * it connects to the port. core/watch/watch.ts decides what to read next and what a reading means.
  *
- * It opens no connection to an app that is thought to listen, except to make sure that it does not any more.
+ * It opens no connection to an app that is believed to listen, except to make sure that nothing listens any more.
  */
 import { connect } from 'node:net';
 import { timerEarlyMs, type Clock } from '../clock.ts';
@@ -16,39 +16,39 @@ import {
   observe,
   startWatch,
   type Observation,
-  type WatchNews,
+  type WatchEvent,
 } from '../core/watch/watch.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
 import { readSockets } from './sockets.ts';
 
 export interface AppWatch {
-  /** Waits until a look is due, or until that moment (monotonic ms), or until the signal aborts. */
+  /** Resolves when a reading is due, at `until` (monotonic ms), or when the signal aborts. */
   wait(until: number, signal: AbortSignal): Promise<void>;
-  /** Looks if a look is due, and as often as it takes to understand what is seen. */
-  poll(): Promise<readonly WatchNews[]>;
-  /** A check of the app was made. */
+  /** Makes the reading that is due, and more where one is not enough to understand a change. */
+  poll(): Promise<readonly WatchEvent[]>;
+  /** Reports the outcome of a check of the app. */
   checked(passed: boolean): void;
   close(): void;
 }
 
 export interface AppWatchOptions {
-  /** Where the checks connect to. */
+  /** The address and port that the checks connect to. */
   readonly host: string;
   readonly port: number;
   readonly clock: Clock;
 }
 
-/** Who does not refuse a connect for so long, in ms, listens: its queue of connections is full. */
+/** A connect that is not refused within this time, in ms, means that something listens with a full queue. */
 const connectMs = 250;
-/** A look at what is gone is a connect, a survey, and both again where the survey found nobody. */
-const mostSteps = 4;
+/** What is gone takes a connect and a survey to understand, and both again where the survey found no owner. */
+const mostReadings = 4;
 
 export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
   let watch = startWatch(clock.now());
   let dueAt = clock.now();
   let holder: Holder | null = null;
-  /** What a glance saw, and nobody was told yet. */
-  let pending: readonly WatchNews[] | null = null;
+  /** Events of a steady tick that the next poll returns. */
+  let pending: readonly WatchEvent[] | null = null;
 
   const readOnce = async (): Promise<Observation> => {
     const startedAt = clock.now();
@@ -56,7 +56,7 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
       case 'connect':
         return tryConnect(clock, host, port);
       case 'owner':
-        return holder?.poll() ?? { kind: 'left', how: 'is out of sight' };
+        return holder?.poll() ?? { kind: 'released', how: 'is out of sight' };
       case 'table': {
         const { sockets } = readSockets(host, port, knownSocket(watch));
         return { kind: 'table', sockets, tookMs: clock.now() - startedAt };
@@ -64,27 +64,27 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
       case 'survey': {
         holder?.close();
         const table = readSockets(host, port);
-        // Both tables were read; the looks that follow read one.
+        // This read both tables; the readings that follow read one.
         const tookMs = (clock.now() - startedAt) / 2;
-        const found = survey(table);
-        holder = found.owner && openHolder(found.owner, table.sockets?.[0]);
-        if (found.owner === null || holder !== null) return { kind: 'surveyed', survey: found, tookMs };
-        const withoutOwner = { ...found, owner: null, hidden: 'its process is ending' };
+        const result = survey(table);
+        holder = result.owner && openHolder(result.owner, table.sockets?.[0]);
+        if (result.owner === null || holder !== null) return { kind: 'surveyed', survey: result, tookMs };
+        const withoutOwner = { ...result, owner: null, hidden: 'its process is ending' };
         return { kind: 'surveyed', survey: withoutOwner, tookMs };
       }
     }
   };
 
-  const apply = (observation: Observation): readonly WatchNews[] => {
+  const apply = (observation: Observation): readonly WatchEvent[] => {
     const now = clock.now();
-    const { watch: after, news } = observe(watch, observation, now);
+    const { watch: after, events } = observe(watch, observation, now);
     watch = after;
     dueAt = now + readingGapMs(watch, now);
-    return news;
+    return events;
   };
 
-  /** The steady tick: the owner, and nothing else. False when there is more to do than that. */
-  const glance = (until: number): boolean => {
+  /** The steady tick: reads the owner and nothing else. Returns false when more must be done. */
+  const tick = (until: number): boolean => {
     const now = clock.now();
     if (holder === null || nextReading(watch, now) !== 'owner') {
       dueAt = now;
@@ -100,21 +100,21 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
   return {
     wait(until, signal) {
       const now = clock.now();
-      const calm = pending === null && nextReading(watch, now) === 'owner' && now + pollMs < until;
-      if (calm) return clock.repeat(pollMs, () => glance(until), signal);
+      const steady = pending === null && nextReading(watch, now) === 'owner' && now + pollMs < until;
+      if (steady) return clock.repeat(pollMs, () => tick(until), signal);
       return clock.sleep(Math.max(0, Math.min(until, dueAt) - now), signal);
     },
     async poll() {
       if (pending === null && clock.now() < dueAt - timerEarlyMs) return [];
-      let news = pending ?? apply(await readOnce());
+      let events = pending ?? apply(await readOnce());
       pending = null;
-      // Whatever is new is told first: who it is that listens can wait, the check cannot.
-      for (let step = 1; step < mostSteps && news.length === 0 && isUnsettled(watch); step++) {
+      // An event is returned at once: the check that it leads to cannot wait, the search for the owner can.
+      for (let count = 1; count < mostReadings && events.length === 0 && isUnsettled(watch); count++) {
         const observation = await readOnce();
-        news = apply(observation);
-        if (observation.kind === 'unasked') break;
+        events = apply(observation);
+        if (observation.kind === 'inconclusive') break;
       }
-      return news;
+      return events;
     },
     checked(passed) {
       apply({ kind: 'checked', passed });
@@ -126,7 +126,7 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
   };
 }
 
-/** A connect that is given up at once: accepted, refused, or neither for a reason of our own. */
+/** A connect that is closed at once: accepted, refused, or neither for a reason of our own machine. */
 async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
   const done = new AbortController();
   const socket = connect({ host, port });
@@ -135,7 +135,7 @@ async function tryConnect(clock: Clock, host: string, port: number): Promise<Obs
       new Promise<Observation>(resolve => {
         socket.once('connect', () => resolve({ kind: 'accepted' }));
         socket.on('error', (error: NodeJS.ErrnoException) =>
-          resolve({ kind: error.code === 'ECONNREFUSED' ? 'refused' : 'unasked' }),
+          resolve({ kind: error.code === 'ECONNREFUSED' ? 'refused' : 'inconclusive' }),
         );
       }),
       clock.sleep(connectMs, done.signal).then((): Observation => ({ kind: 'accepted' })),

@@ -1,7 +1,7 @@
 /**
- * The process that holds a listening socket: found through the open files of all processes that we can see, once, and
- * then looked at through two kept-open files of /proc, which costs microseconds. They mean the process and not its
- * number, so a successor with the same number is never taken for it.
+ * Finds the process that holds a listening socket, by a search through the open files of all processes that we may
+ * read. After that it polls the process through two files of /proc that stay open, which costs microseconds. They refer
+ * to the process itself, so a successor with the same pid is never mistaken for it.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import type { ListeningSocket } from '../core/watch/proc-net.ts';
@@ -10,122 +10,120 @@ import { messageOf } from '../errors.ts';
 import type { SocketTable } from './sockets.ts';
 
 export interface Holder {
+  /** Whether the process runs, is stopped, or does not hold the socket any more. */
   poll(): Observation;
   close(): void;
 }
 
-/** No search looks at more open files than this: about 80 ms. */
+/** A search ends after this many open files, which takes about 80 ms. */
 const mostLinks = 20_000;
 
-const runs: Observation = { kind: 'runs' };
+const running: Observation = { kind: 'running' };
 const stopped: Observation = { kind: 'stopped' };
-const gone: Observation = { kind: 'left', how: 'is gone' };
-const closed: Observation = { kind: 'left', how: 'has closed its socket' };
+const gone: Observation = { kind: 'released', how: 'is gone' };
+const closed: Observation = { kind: 'released', how: 'has closed its socket' };
 
-/** Who holds the socket that the checks reach, or why that is not to be seen. */
+/** Finds the owner of the socket that the checks reach, or says why it is not visible. */
 export function survey({ sockets, problem }: SocketTable): Survey {
-  if (sockets === null) return { sockets, owner: null, hidden: problem };
-  const [socket] = sockets;
-  if (socket === undefined)
-    return { sockets, owner: null, hidden: 'no socket of our network namespace listens there' };
-  let found: { holders: number[]; unreadable: number[] };
+  const [socket] = sockets ?? [];
+  const ownerless = (hidden: string): Survey => ({ sockets, owner: null, hidden });
+  if (sockets === null) return ownerless(problem);
+  if (socket === undefined) return ownerless('no socket of our network namespace listens there');
   try {
-    found = search(socket.inode);
+    const { holders, unreadable } = search(socket.inode);
+    const holder = eldest(holders);
+    if (holder) return { sockets, owner: { ...holder, certain: true }, hidden: '' };
+    const user = `user ${socket.uid}`;
+    const likely = onlyProcessOf(socket.uid, unreadable);
+    if (likely)
+      return { sockets, owner: { ...likely, certain: false }, hidden: `its files are those of ${user}` };
+    return ownerless(`no process that we may look into holds the socket of ${user}`);
   } catch (error) {
-    return { sockets, owner: null, hidden: messageOf(error) };
+    return ownerless(messageOf(error));
   }
-  const { holders, unreadable } = found;
-  const holder = eldest(holders);
-  if (holder) return { sockets, owner: { ...holder, certain: true }, hidden: '' };
-  const user = `user ${socket.uid}`;
-  const likely = onlyProcessOf(socket.uid, unreadable);
-  if (likely)
-    return { sockets, owner: { ...likely, certain: false }, hidden: `its files are those of ${user}` };
-  return { sockets, owner: null, hidden: `no process that we may look into holds the socket of ${user}` };
 }
 
-/** Keeps an eye on the owner of the socket; null when it is gone already. */
+/** Opens the files of /proc for the owner of the socket; null when it is gone already. */
 export function openHolder({ pid, certain }: Owner, socket: ListeningSocket | undefined): Holder | null {
   let stat: number | null = null;
-  let grip: Grip | null = null;
   try {
     stat = openSync(`/proc/${pid}/stat`, 'r');
-    grip = certain && socket ? openGrip(pid, socket.inode) : null;
-    return watchOver(stat, grip);
+    return holderOf(stat, certain && socket ? openDescriptor(pid, socket.inode) : null);
   } catch {
     if (stat !== null) closeSync(stat);
     return null;
   }
 }
 
-/** What is to be seen of the process's hold on its socket. */
-interface Grip {
-  holds(): boolean;
-  close(): void;
-}
-
-function watchOver(stat: number, grip: Grip | null): Holder {
+function holderOf(stat: number, descriptor: Descriptor | null): Holder {
   const page = Buffer.allocUnsafe(256);
-  let turn = false;
-  let state = runs;
+  let isDescriptorTurn = false;
+  let state = running;
   return {
     poll() {
-      // In turns: the end of the process shows in both, and each costs.
-      turn = !turn && grip !== null;
-      if (turn && grip?.holds()) return state;
+      // By turns: both files show the end of the process, and each read costs.
+      isDescriptorTurn = !isDescriptorTurn && descriptor !== null;
+      if (isDescriptorTurn && descriptor?.holds()) return state;
       let bytes: number;
       try {
         bytes = readSync(stat, page, 0, page.length, 0);
       } catch {
         return gone;
       }
-      // The name before the state stands in brackets and may have brackets of its own.
+      // The name before the state is in parentheses, and may contain parentheses.
       const letter = page[page.lastIndexOf(0x29 /* ) */, bytes - 1) + 2] ?? 0;
-      // A tracer's stop (t) is left out: a traced process flickers, and the regular checks see one that hangs.
+      // A tracer's stop (t) does not count: the state of a traced process flickers, and a check notices a hang.
       if (letter === 0x5a /* Z */ || letter === 0x58 /* X */) return gone;
-      if (turn) return closed;
-      state = letter === 0x54 /* T */ ? stopped : runs;
+      if (isDescriptorTurn) return closed;
+      state = letter === 0x54 /* T */ ? stopped : running;
       return state;
     },
     close() {
       closeSync(stat);
-      grip?.close();
+      descriptor?.close();
     },
   };
 }
 
-/** @throws when the process does not hold the socket, or may not be looked into */
-function openGrip(pid: number, inode: string): Grip {
+/** The process's file descriptor of the socket. */
+interface Descriptor {
+  /** Whether it still refers to the socket. */
+  holds(): boolean;
+  close(): void;
+}
+
+/** @throws when the process does not hold the socket, or we may not read its files */
+function openDescriptor(pid: number, inode: string): Descriptor {
   const links = readdirSync(`/proc/${pid}/fd`);
   const number = links.find(name => pointsTo(`/proc/${pid}/fd/${name}`, socketLink(inode)));
   if (number === undefined) throw new Error(`process ${pid} does not hold socket ${inode}`);
   const file = openSync(`/proc/${pid}/fdinfo/${number}`, 'r');
   const page = Buffer.allocUnsafe(256);
   const wanted = Buffer.from(`ino:\t${inode}\n`);
-  const shown = (): boolean => {
+  const showsInode = (): boolean => {
     const bytes = readSync(file, page, 0, page.length, 0);
     const at = page.indexOf(wanted);
     return at >= 0 && at + wanted.length <= bytes;
   };
   let isShown = false;
   try {
-    isShown = shown();
+    isShown = showsInode();
   } finally {
     if (!isShown) closeSync(file);
   }
-  if (isShown) return { holds: orHidden(shown), close: () => closeSync(file) };
-  // Before Linux 5.14 the inode does not stand there, and the link has to be read, which costs several times as much.
+  if (isShown) return { holds: unlessGone(showsInode), close: () => closeSync(file) };
+  // Before Linux 5.14 fdinfo does not contain the inode. Reading the link costs several times as much.
   const path = `/proc/${pid}/fd/${number}`;
-  return { holds: orHidden(() => readlinkSync(path) === socketLink(inode)), close: () => undefined };
+  return { holds: unlessGone(() => readlinkSync(path) === socketLink(inode)), close: () => undefined };
 }
 
-/** A process that took the rights of another user hides what it holds, which does not mean that it let it go. */
-function orHidden(question: () => boolean): () => boolean {
+/** A process that changes its user may hide its files from us; it still holds the socket. */
+function unlessGone(holds: () => boolean): () => boolean {
   return () => {
     try {
-      return question();
+      return holds();
     } catch (error) {
-      return !isGone(error);
+      return !hasCode(error, 'ENOENT', 'ESRCH');
     }
   };
 }
@@ -137,7 +135,10 @@ interface Process {
   readonly uid: number;
 }
 
-/** @throws when the processes cannot be listed */
+/**
+ * Which processes hold the socket, and which we may not read.
+ * @throws when the processes cannot be listed
+ */
 function search(inode: string): { holders: number[]; unreadable: number[] } {
   const wanted = socketLink(inode);
   const holders: number[] = [];
@@ -160,13 +161,13 @@ function search(inode: string): { holders: number[]; unreadable: number[] } {
   return { holders, unreadable };
 }
 
-/** The holder that the others come from: workers may be replaced while it lives. */
+/** The holder that is the ancestor of the others: workers may be replaced while it lives. */
 function eldest(pids: readonly number[]): Process | undefined {
   const processes = pids.map(describe).filter(each => each !== null);
   return processes.find(({ parent }) => !pids.includes(parent)) ?? processes[0];
 }
 
-/** The one process of that user, or the one that all its others come from. Our own ancestors do not count. */
+/** The only process of that user, or the ancestor of all its others. Our own ancestors do not count. */
 function onlyProcessOf(uid: number, pids: readonly number[]): Process | undefined {
   const ancestors = new Set<number>();
   for (let pid = process.ppid; pid > 0 && !ancestors.has(pid); pid = describe(pid)?.parent ?? 0)
@@ -176,12 +177,12 @@ function onlyProcessOf(uid: number, pids: readonly number[]): Process | undefine
   return roots.length === 1 ? (roots[0] ?? undefined) : undefined;
 }
 
-/** From /proc/<pid>/status, which everybody may read; null when the process is gone. */
+/** From /proc/<pid>/status, which every user may read; null when the process is gone. */
 function describe(pid: number): Process | null {
   try {
     const text = readFileSync(`/proc/${pid}/status`, 'latin1');
     const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(text)?.[1] ?? '';
-    // Real, effective, saved and file system user: sockets belong to the last.
+    // Real, effective, saved and file system user: a socket belongs to the last.
     const uid = Number(field('Uid').split(/\s+/)[3]);
     return { pid, name: field('Name'), parent: Number(field('PPid')), uid };
   } catch {
@@ -189,7 +190,10 @@ function describe(pid: number): Process | null {
   }
 }
 
-/** @throws when we may not look; a file that was closed meanwhile points nowhere */
+/**
+ * Whether the link has this target; false for a file that was closed meanwhile.
+ * @throws when we may not read it
+ */
 function pointsTo(path: string, wanted: string): boolean {
   try {
     return readlinkSync(path) === wanted;
@@ -203,12 +207,10 @@ function socketLink(inode: string): string {
   return `socket:[${inode}]`;
 }
 
-function isGone(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ESRCH';
+function isDenied(error: unknown): boolean {
+  return hasCode(error, 'EACCES', 'EPERM');
 }
 
-function isDenied(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EACCES' || code === 'EPERM';
+function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

@@ -1,28 +1,30 @@
 /**
- * Reads who listens on a port from /proc/net/tcp and /proc/net/tcp6 of our own network namespace.
+ * Reads which sockets listen on a port from /proc/net/tcp and /proc/net/tcp6 of our own network namespace.
  *
- * A read costs the kernel a walk through all connections of the machine, up to milliseconds, so callers do it seldom.
+ * For each read the kernel walks through all connections of the machine, which takes up to milliseconds, so callers
+ * read seldom.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
+import { isIPv6 } from '../core/address/ip.ts';
 import { byReach, readTable, type ListeningSocket } from '../core/watch/proc-net.ts';
 import { messageOf } from '../errors.ts';
 
 export interface SocketTable {
-  /** That which a connect to the host reaches first; null when the kernel does not show them. */
+  /** The socket that a connect to the host reaches comes first; null when the kernel does not show the sockets. */
   readonly sockets: readonly ListeningSocket[] | null;
-  /** Why it does not, or the empty string. */
+  /** Why the kernel does not show them, or the empty string. */
   readonly problem: string;
 }
 
 const tables = { four: '/proc/net/tcp', six: '/proc/net/tcp6' } as const;
 
-/** The kernel gives a page at a time. */
+/** The kernel returns one page per read. */
 const pageBytes = 4096;
 
-/** The sockets that listen on the port. Given one that is known, only the table in which it stands is read. */
+/** The sockets that listen on the port. With a known socket, only the table that contains it is read. */
 export function readSockets(host: string, port: number, known?: ListeningSocket): SocketTable {
   const both = [tables.four, tables.six];
-  const chosen = known ? [known.ip.includes(':') ? tables.six : tables.four] : both;
+  const chosen = known ? [isIPv6(known.ip) ? tables.six : tables.four] : both;
   const sockets: ListeningSocket[] = [];
   const problems: string[] = [];
   for (const path of chosen) {

@@ -1,31 +1,27 @@
 /**
- * The check by a command, as CMD-SHELL of Docker's HEALTHCHECK: `/bin/sh -c`, and 0 is the only good exit code. The
- * command and all that it starts (unless that makes a session of its own) end with the check.
+ * The check by a command, as CMD-SHELL of Docker's HEALTHCHECK: `/bin/sh -c`, which passes with exit code 0. The command
+ * and all that it starts end with the check, except a process that starts its own session.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import type { ExecCheck } from '../core/settings/check.ts';
 import { messageOf } from '../errors.ts';
-import { attempt, fail, pass, unknown, type ProbeLimits, type Probe } from './probe.ts';
+import { abandoned, attempt, fail, pass, unknown, type Probe, type ProbeOptions } from './probe.ts';
 
-/** How much is kept of the end of each output, in bytes, and how much of it is told, in characters. */
+/** How much of the end of each output is kept, in bytes, and how much of it is reported, in characters. */
 const most = { kept: 4096, reported: 200 } as const;
-/** Who outlives the command may hold its output open; so long is waited for the last words, in ms. */
-const lastWordsMs = 100;
+/** A process that outlives the command may hold its output open. The output is read for this long after it, in ms. */
+const lastOutputMs = 100;
 
-export function execProbe(
-  { command }: ExecCheck,
-  env: Readonly<Record<string, string | undefined>>,
-  limits: ProbeLimits,
-): Probe {
-  /** The process of the last check: one that even a SIGKILL does not end must not get company. */
+export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe {
+  /** The end of the last command. One that even SIGKILL does not end must not run beside another. */
   let last: Promise<unknown> = Promise.resolve();
-  return attempt(limits, `exec:${command.slice(0, most.reported)}`, async signal => {
+  return attempt(options, `exec:${command.slice(0, most.reported)}`, async signal => {
     await last;
-    if (signal.aborted) return unknown('the check was abandoned');
-    // A group of its own, so that all of it can be killed.
+    if (signal.aborted) return abandoned;
+    // Detached, it has its own process group, and the whole group can be killed.
     const child = spawn('/bin/sh', ['-c', command], {
-      env,
+      env: options.env,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -34,7 +30,7 @@ export function execProbe(
       child.once('exit', (code, by) => resolve({ code, by }));
     }).finally(() => killGroup(child));
     last = ended;
-    // A process that could not be started has no outputs.
+    // A process that did not start has no outputs.
     const outputs = child.pid === undefined ? [] : [child.stdout, child.stderr].map(keepEnd);
     const end = (): void => {
       if (child.exitCode === null && child.signalCode === null) killGroup(child);
@@ -45,12 +41,12 @@ export function execProbe(
     if ('error' in ending) return unknown(`cannot start /bin/sh: ${messageOf(ending.error)}`);
     await Promise.race([
       Promise.all(outputs.map(({ closed }) => closed)),
-      limits.clock.sleep(lastWordsMs, signal),
+      options.clock.sleep(lastOutputMs, signal),
     ]);
     const line = outputs.map(({ text }) => lastLine(text())).find(text => text !== '') ?? '';
     const how = ending.by === null ? `exit ${ending.code}` : `ended by ${ending.by}`;
-    const reported = line === '' ? how : `${how}: ${line}`;
-    return ending.code === 0 ? pass(reported) : fail(reported);
+    const outcome = line === '' ? how : `${how}: ${line}`;
+    return ending.code === 0 ? pass(outcome) : fail(outcome);
   });
 }
 
@@ -58,13 +54,13 @@ type Ending =
   | { readonly code: number | null; readonly by: NodeJS.Signals | null }
   | { readonly error: Error };
 
-/** Ends what is left of the command. */
+/** Ends what is left of the command's process group. */
 function killGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Nothing is left, which is the usual case, or only what has become another user's.
+    // Usually nothing is left (ESRCH), or only processes that changed their user (EPERM).
   }
 }
 
@@ -74,7 +70,7 @@ interface Output {
   text(): string;
 }
 
-/** Reads all that comes, so that nobody waits to write, and keeps the end of it. */
+/** Reads all output, so that the command never blocks on a write, and keeps the end of it. */
 function keepEnd(stream: Readable): Output {
   let end = Buffer.alloc(0);
   stream.on('data', (part: Buffer) => {

@@ -1,38 +1,36 @@
 /**
- * Whether an answer shows what it should. A regular expression can take exponential time on an answer that somebody
- * chose well, so it gets a little time and no more.
+ * Matches an answer against what a check expects. A regular expression can take exponential time on a crafted answer, so
+ * its time is limited.
  */
 import { createContext, Script } from 'node:vm';
 import type { Expectation } from '../core/settings/check.ts';
+import { ProblemError } from '../errors.ts';
 
+/** @throws PatternLimitError */
 export type Matcher = (answer: Buffer) => boolean;
 
-/** A regular expression gave no answer in its time. */
-export class PatternLimitError extends Error {
+/** A regular expression took too long. */
+export class PatternLimitError extends ProblemError {
   override readonly name = 'PatternLimitError';
 }
 
-/** For which nothing else of the program runs, in milliseconds. */
+/** The most time for one match, in ms. Nothing else of the program runs meanwhile. */
 const mostMs = 100;
 
-/** The matcher throws a PatternLimitError. */
 export function matcher({ text, wanted }: Expectation): Matcher {
   if (!(wanted instanceof RegExp)) {
     const bytes = Buffer.from(wanted);
     return answer => answer.includes(bytes);
   }
   const script = new Script('pattern.test(text)');
-  const context: { pattern: RegExp; text: string } = { pattern: wanted, text: '' };
-  createContext(context);
+  const context = createContext({ pattern: wanted, text: '' });
   return answer => {
-    context.text = answer.toString();
+    context['text'] = answer.toString();
     try {
-      return script.runInContext(context, { timeout: mostMs }) as boolean;
+      return script.runInContext(context, { timeout: mostMs }) === true;
     } catch (cause) {
-      throw new PatternLimitError(
-        `${text} took more than ${mostMs} ms on an answer of ${answer.length} bytes; write a simpler one`,
-        { cause },
-      );
+      const message = `${text} took more than ${mostMs} ms on an answer of ${answer.length} bytes`;
+      throw new PatternLimitError({ message, hint: 'write a simpler one' }, { cause });
     }
   };
 }

@@ -1,36 +1,31 @@
 /**
- * The check by the standard health protocol of gRPC: one call of grpc.health.v1.Health/Check on a connection of its own.
- * It is made on node:http2: grpc-js keeps a connection whose handshake hangs until the other side closes it, also after
- * the client was closed, and does not bound what a session may take of the memory.
+ * The check by the standard health protocol of gRPC: one call of grpc.health.v1.Health/Check on its own connection, over
+ * node:http2. grpc-js does not close a connection whose handshake hangs, even when its client is closed, and it does not
+ * limit the memory of a session.
  *
  * Sources: health-checking.md and PROTOCOL-HTTP2.md in https://github.com/grpc/grpc/tree/master/doc, and health.proto.
  */
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
-import type { GrpcCheck } from '../core/settings/check.ts';
+import { createConnection } from 'node:net';
+import protobuf from 'protobufjs/minimal.js';
 import type { Verdict } from '../core/registration/health.ts';
-import { dial, formatTarget, type ProbeTarget } from './place.ts';
-import { attempt, fail, pass, type ProbeLimits, type Probe } from './probe.ts';
+import type { GrpcCheck } from '../core/settings/check.ts';
+import { attempt, fail, pass, type Probe, type ProbeOptions } from './probe.ts';
+import { authorityOf, formatTarget, targetOf } from './target.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
-export interface GrpcQuestion {
-  readonly check: GrpcCheck;
-  readonly target: ProbeTarget;
-  readonly userAgent: string;
-}
-
-/** The answer has one field of two bytes. */
+/** An answer has one field of two bytes. */
 const mostAnswerBytes = 1024;
-/** The least that Node lets one set. */
+/** The lowest limit that Node accepts. */
 const mostSessionMiB = 1;
 
-export function grpcProbe({ check, target, userAgent }: GrpcQuestion, limits: ProbeLimits): Probe {
-  const { service, tls } = check;
+export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: ProbeOptions): Probe {
+  const target = targetOf(socketPath, options);
   const where = formatTarget(target);
   const subject = service === '' ? 'the server' : `service ${service}`;
-  const authority = tls?.serverName ?? ('path' in target ? 'localhost' : where);
-  return attempt(limits, `${subject} at ${where}`, async signal => {
-    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : dial(target);
-    const session = connect(`${tls ? 'https' : 'http'}://${authority}`, {
+  return attempt(options, `${subject} at ${where}`, async signal => {
+    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(target);
+    const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authorityOf(target)}`, {
       createConnection: () => socket,
       maxSessionMemory: mostSessionMiB,
       settings: { enablePush: false },
@@ -41,16 +36,16 @@ export function grpcProbe({ check, target, userAgent }: GrpcQuestion, limits: Pr
     };
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    const answer = call(session, service, userAgent);
+    const reply = call(session, service, options.userAgent);
     return explainTls(
       where,
-      answer.then(reply => judge(subject, reply)),
+      reply.then(answer => judge(subject, answer)),
     );
   });
 }
 
 interface Reply {
-  /** The head and the trailers as one: an answer without a message has them as one too. */
+  /** Header and trailers together; an answer without a message has both in one block. */
   readonly fields: IncomingHttpHeaders;
   readonly body: Buffer;
 }
@@ -73,7 +68,7 @@ function call(session: ClientHttp2Session, service: string, userAgent: string): 
       te: 'trailers',
       'user-agent': userAgent,
     });
-    // A stream that waits for its connection wraps what became of that.
+    // The error of a stream that waits for its connection wraps the error of the connection.
     stream.on('error', error => reject(error.cause instanceof Error ? error.cause : error));
     stream.on('response', add);
     stream.on('trailers', add);
@@ -86,40 +81,27 @@ function call(session: ClientHttp2Session, service: string, userAgent: string): 
   });
 }
 
-const codes = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
+/** By number. */
+const codes = (
+  'OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED ' +
+  'RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS ' +
+  'UNAUTHENTICATED'
+).split(' ');
 const servingStatuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 
 function judge(subject: string, { fields, body }: Reply): Verdict {
   if (body.length > mostAnswerBytes)
     return fail(`${subject} answers with more than ${mostAnswerBytes} bytes`);
-  const given = fields['grpc-status'];
-  if (given === undefined) {
-    const status = fields[':status'];
+  const grpcStatus = fields['grpc-status'];
+  if (grpcStatus === undefined) {
+    const httpStatus = fields[':status'];
     return fail(
-      status === undefined
+      httpStatus === undefined
         ? `${subject} closed the connection without an answer`
-        : `HTTP ${String(status)} and no answer of gRPC`,
+        : `HTTP ${String(httpStatus)} and no answer of gRPC`,
     );
   }
-  const code = codes[Number(given)] ?? `status ${String(given)}`;
+  const code = codes[Number(grpcStatus)] ?? `status ${String(grpcStatus)}`;
   if (code === 'NOT_FOUND') return fail(`${subject} is not known to the health service`);
   if (code === 'UNIMPLEMENTED') return fail('the server has no health service (grpc.health.v1)');
   if (code !== 'OK') return fail(`${code}: ${decodeMessage(String(fields['grpc-message'] ?? ''))}`);
@@ -129,7 +111,7 @@ function judge(subject: string, { fields, body }: Reply): Verdict {
   return name === 'SERVING' ? pass(`${subject} is SERVING`) : fail(`${subject} is ${name}`);
 }
 
-/** Percent-encoded, as far as it is right. */
+/** Percent-encoded; an invalid text is returned as it is. */
 function decodeMessage(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -138,46 +120,37 @@ function decodeMessage(text: string): string {
   }
 }
 
-/** Not compressed, the length, and `HealthCheckRequest { string service = 1; }` in protocol buffers. */
-function encodeRequest(service: string): Buffer {
-  const name = Buffer.from(service);
-  const field = service === '' ? [] : [0x0a, ...encodeVarint(name.length), ...name];
-  const prefix = Buffer.alloc(prefixBytes);
-  prefix.writeUInt32BE(field.length, 1);
-  return Buffer.concat([prefix, Buffer.from(field)]);
-}
-
+/** A frame begins with a byte for the compression (0: none) and four for the length of the message. */
 const prefixBytes = 5;
+/** The tag of field 1 in each message: a string in the request, an enum (varint) in the response. */
+const serviceTag = (1 << 3) | 2;
+const statusTag = 1 << 3;
 
-function encodeVarint(value: number): number[] {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...encodeVarint(value >>> 7)];
+/** `HealthCheckRequest { string service = 1; }` in a frame. */
+function encodeRequest(service: string): Buffer {
+  const writer = protobuf.Writer.create();
+  if (service !== '') writer.uint32(serviceTag).string(service);
+  const message = writer.finish();
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
 }
 
-/** The last `status` of `HealthCheckResponse { ServingStatus status = 1; }`; null when it is none. */
+/** The `status` of `HealthCheckResponse { ServingStatus status = 1; }`; null for a frame that is not valid. */
 function decodeResponse(frame: Buffer): number | null {
-  const bytes = frame.subarray(prefixBytes);
-  if (frame.length < prefixBytes || frame[0] !== 0 || frame.readUInt32BE(1) !== bytes.length) return null;
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++];
-      if (byte === undefined) return Infinity;
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
+  const message = frame.subarray(prefixBytes);
+  if (frame.length < prefixBytes || frame[0] !== 0 || frame.readUInt32BE(1) !== message.length) return null;
+  const reader = protobuf.Reader.create(message);
+  let status = 0;
+  try {
+    while (reader.pos < reader.len) {
+      const tag = reader.uint32();
+      if (tag === statusTag) status = reader.int32();
+      else reader.skipType(tag & 7);
     }
-  };
-  let found = 0;
-  while (at < bytes.length) {
-    const tag = varint();
-    const wire = tag % 8;
-    if (wire === 0) {
-      const value = varint();
-      if (Math.floor(tag / 8) === 1) found = value;
-    } else if (wire === 1) at += 8;
-    else if (wire === 2) at += varint();
-    else if (wire === 5) at += 4;
-    else return null;
+  } catch {
+    // The reader throws errors of several classes, all of them for an invalid message.
+    return null;
   }
-  return at === bytes.length ? found : null;
+  return status;
 }

@@ -1,33 +1,33 @@
 /**
- * The check over plain HTTP: one request on a connection of its own. A redirect is an answer and is not followed, as in
- * the kubelet's HTTP probe.
+ * The check over plain HTTP: one request of node:http on its own connection. got would cost memory and CPU here
+ * (docs/why.md).
  */
 import { request as ask, type IncomingMessage } from 'node:http';
-import { describeQuestion, headersOf, judgeAnswer, type HttpQuestion } from './answer.ts';
-import { dial } from './place.ts';
-import { attempt, fail, type ProbeLimits, type Probe } from './probe.ts';
+import { createConnection } from 'node:net';
+import type { HttpCheck } from '../core/settings/check.ts';
+import { httpQuestion, judgeAnswer } from './http-check.ts';
+import { attempt, fail, type Probe, type ProbeOptions } from './probe.ts';
 
-export function httpProbe(question: HttpQuestion, limits: ProbeLimits): Probe {
-  const { check, target } = question;
-  const where = describeQuestion(question);
-  const options = {
-    method: check.method,
-    path: check.path,
-    headers: headersOf(question),
-    createConnection: () => dial(target),
-  };
-  return attempt(limits, where, async signal => {
-    const request = ask(options);
+export async function httpProbe(check: HttpCheck, options: ProbeOptions): Promise<Probe> {
+  const question = await httpQuestion(check, options);
+  const { target, subject, headers } = question;
+  return attempt(options, subject, async signal => {
+    const request = ask({
+      method: check.method,
+      path: check.path,
+      headers,
+      createConnection: () => createConnection(target),
+    });
     signal.addEventListener('abort', () => request.destroy(), { once: true });
     const response = await new Promise<IncomingMessage | null>((resolve, reject) => {
       request.once('response', resolve);
       request.on('error', reject);
-      // As after a 101, which nobody asked for.
+      // A 101 that nobody asked for closes the request without a response.
       request.once('close', () => resolve(null));
       request.end();
     });
     return response === null
-      ? fail(`${where} closed the connection without an answer`)
+      ? fail(`${subject} closed the connection without an answer`)
       : judgeAnswer(question, response.statusCode ?? 0, response);
   });
 }

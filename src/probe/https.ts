@@ -1,21 +1,20 @@
 /**
- * The check over HTTPS: that of http.ts over TLS, by got.
+ * The check over HTTPS: one request of got on its own TLS connection.
  */
 import got from 'got';
-import type { CheckTls } from '../core/settings/check.ts';
-import { describeQuestion, headersOf, judgeAnswer, type HttpQuestion } from './answer.ts';
-import { formatTarget } from './place.ts';
-import { attempt, type ProbeLimits, type Probe } from './probe.ts';
+import type { CheckTls, HttpCheck } from '../core/settings/check.ts';
+import { httpQuestion, judgeAnswer } from './http-check.ts';
+import { attempt, type Probe, type ProbeOptions } from './probe.ts';
+import { authorityOf } from './target.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
-export function httpsProbe(question: HttpQuestion, tls: CheckTls, limits: ProbeLimits): Probe {
-  const { check, target } = question;
-  const where = describeQuestion(question);
-  const host = 'path' in target ? 'localhost' : formatTarget(target);
-  const headers = { 'accept-encoding': undefined, ...headersOf(question) };
-  return attempt(limits, where, async signal => {
+export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: ProbeOptions): Promise<Probe> {
+  const question = await httpQuestion(check, options);
+  const { target, subject } = question;
+  const headers = { 'accept-encoding': undefined, ...question.headers };
+  return attempt(options, subject, async signal => {
     const authority = await readAuthority(tls);
-    const request = got.stream(`https://${host}${check.path}`, {
+    const request = got.stream(`https://${authorityOf(target)}${check.path}`, {
       method: check.method as 'GET',
       retry: { limit: 0 },
       followRedirect: false,
@@ -25,7 +24,7 @@ export function httpsProbe(question: HttpQuestion, tls: CheckTls, limits: ProbeL
       signal,
       createConnection: () => {
         const socket = dialTls(target, tls, authority, 'http/1.1');
-        // The library lets go of a socket after a 101, which nobody asked for.
+        // got does not close the socket after a 101 that nobody asked for.
         signal.addEventListener('abort', () => socket.destroy(), { once: true });
         return socket;
       },
@@ -37,7 +36,7 @@ export function httpsProbe(question: HttpQuestion, tls: CheckTls, limits: ProbeL
       if (check.method !== 'GET' && check.method !== 'HEAD') request.end();
     });
     return explainTls(
-      where,
+      subject,
       answer.then(status => judgeAnswer(question, status, request)),
     );
   });

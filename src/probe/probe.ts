@@ -1,24 +1,27 @@
 /**
- * What every kind of check has in common. A probe asks once and knows nothing of thresholds.
+ * The contract of every check: a probe asks the app once and returns a verdict. It never throws, never exits, and knows
+ * nothing of thresholds or of what the process does with the verdict.
  */
 import { TimeLimitError, within, type Clock } from '../clock.ts';
+import type { ContainerView } from '../core/address/container.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
-import { SetupError, messageOf } from '../errors.ts';
+import { messageOf, type Problem } from '../errors.ts';
 
-/**
- * Asks the app once. What goes wrong on our side is the verdict `unknown`.
- * @throws SetupError and nothing else, when the check can never work here
- */
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
-export interface ProbeLimits {
+export interface ProbeOptions {
   readonly clock: Clock;
-  /** For the whole of a check, in milliseconds. */
+  /** For a whole check, in ms. */
   readonly timeoutMs: number;
+  /** Where the app listens, unless the check names a Unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly userAgent: string;
+  /** The environment of a command. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Inspects our own container. It rejects with an UnavailableError while Docker does not answer. */
+  readonly inspect: () => Promise<ContainerView>;
 }
-
-/** As much of an answer as is read, in bytes. */
-export const mostBytes = 64 * 1024;
 
 export function pass(detail: string): Verdict {
   return { kind: 'pass', detail };
@@ -32,38 +35,44 @@ export function unknown(reason: string): Verdict {
   return { kind: 'unknown', reason };
 }
 
+export function impossible(problem: Problem): Verdict {
+  return { kind: 'impossible', problem };
+}
+
+/** The verdict when the caller aborts a check. */
+export const abandoned = unknown('the check was abandoned');
+
 /**
- * A probe made of one way to ask. The signal that it gets aborts when time is up, when the check is no longer wanted,
- * and when there is a verdict: whatever was opened is then to be closed. Errors are put down to the app or to us here.
- * @param what who is asked, for messages: `http://127.0.0.1:8000/`
+ * Makes a probe that calls `ask` once per check. The signal of `ask` aborts when time is up, when the caller aborts, and
+ * when there is a verdict; `ask` must then close what it opened. An error of `ask` becomes a verdict.
+ * @param subject what is asked, for messages: `http://127.0.0.1:8000/`
  */
 export function attempt(
-  { clock, timeoutMs }: ProbeLimits,
-  what: string,
+  { clock, timeoutMs }: ProbeOptions,
+  subject: string,
   ask: (signal: AbortSignal) => Promise<Verdict>,
 ): Probe {
   return async stop => {
     const over = new AbortController();
     try {
-      return await within(clock, timeoutMs, what, ask(over.signal), stop);
+      return await within(clock, timeoutMs, subject, ask(over.signal), stop);
     } catch (error) {
-      if (error instanceof SetupError) throw error;
-      if (stop.aborted) return unknown('the check was abandoned');
+      if (stop.aborted) return abandoned;
       if (error instanceof TimeLimitError)
-        return fail(`no answer from ${what} within ${timeoutMs} ms`, 'timeout');
-      return blame(error);
+        return fail(`no answer from ${subject} within ${timeoutMs} ms`, 'timeout');
+      return verdictOf(error);
     } finally {
       over.abort();
     }
   };
 }
 
-/** Errors of our own machine: they say nothing about the app. */
-const ourOwn = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
+/** Errors of our own machine, which say nothing about the app. */
+const ownCodes = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
 
-/** What an error of a connection says: whose fault is it? One without a code is no connection's, so it is ours. */
-function blame(error: unknown): Verdict {
+/** An error with a code is that of a connection to the app; one without a code is our own. */
+function verdictOf(error: unknown): Verdict {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (typeof code !== 'string' || ourOwn.has(code)) return unknown(messageOf(error));
+  if (typeof code !== 'string' || ownCodes.has(code)) return unknown(messageOf(error));
   return fail(messageOf(error), code === 'ECONNREFUSED' || code === 'ENOENT' ? 'refused' : 'connection');
 }

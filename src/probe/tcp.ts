@@ -1,35 +1,30 @@
 /**
- * The TCP check: a connect, and if wanted a word and its answer. A connect alone says that the kernel takes connections
- * for the app, which it also does for one that hangs.
+ * The TCP check: a connect, and optionally bytes to send and an answer to expect. The kernel accepts connections for an
+ * app that hangs too, so a connect alone proves little.
  */
 import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import type { TcpCheck } from '../core/settings/check.ts';
-import type { Matcher } from './expectation.ts';
-import { dial, formatTarget, type ProbeTarget } from './place.ts';
-import { attempt, fail, pass, type ProbeLimits, type Probe } from './probe.ts';
+import { attempt, fail, pass, type Probe, type ProbeOptions } from './probe.ts';
+import { formatTarget, targetOf } from './target.ts';
 
-export interface TcpQuestion {
-  readonly check: TcpCheck;
-  readonly target: ProbeTarget;
-  /** For the check's `expect`. */
-  readonly answerMatches: Matcher | undefined;
-}
-
-/** As much of an answer as is looked through, in bytes; again with each part that comes. */
+/** Only this much of an answer is searched, in bytes; the search starts again with each part that arrives. */
 const mostBytes = 16 * 1024;
 
-export function tcpProbe({ check, target, answerMatches }: TcpQuestion, limits: ProbeLimits): Probe {
+export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<Probe> {
+  const matches = check.expect && (await import('./expectation.ts')).matcher(check.expect);
+  const target = targetOf(check.socketPath, options);
   const where = formatTarget(target);
-  return attempt(limits, where, async signal => {
-    const socket = dial(target);
+  return attempt(options, where, async signal => {
+    const socket = createConnection(target);
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     await once(socket, 'connect');
-    if (answerMatches === undefined) return pass(`${where} takes connections`);
+    if (matches === undefined) return pass(`${where} takes connections`);
     if (check.send) socket.write(check.send);
     let answer = Buffer.alloc(0);
     for await (const part of socket as AsyncIterable<Buffer>) {
       answer = Buffer.concat([answer, part]);
-      if (answerMatches(answer.subarray(0, mostBytes))) return pass(`${where} answers ${check.expect?.text}`);
+      if (matches(answer.subarray(0, mostBytes))) return pass(`${where} answers ${check.expect?.text}`);
       if (answer.length >= mostBytes)
         return fail(`the first ${mostBytes / 1024} KiB from ${where} have no ${check.expect?.text}`);
     }

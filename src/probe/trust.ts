@@ -1,24 +1,24 @@
 /**
- * A check over TLS: the connection, whom it trusts, and what to do when that is not the app.
+ * The TLS connection of a check: which authority it trusts, and what to do when the app's certificate is not accepted.
  */
 import { connect, type TLSSocket } from 'node:tls';
-import type { CheckTls } from '../core/settings/check.ts';
 import type { Verdict } from '../core/registration/health.ts';
-import { messageOf } from '../errors.ts';
+import type { CheckTls } from '../core/settings/check.ts';
+import { formatProblem } from '../errors.ts';
+import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem } from '../tls/pem.ts';
-import type { ProbeTarget } from './place.ts';
 import { fail } from './probe.ts';
+import type { ProbeTarget } from './target.ts';
 
-/** Read anew for each check, so that a renewed authority is taken up. @throws PemFileError */
+/** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
 export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
   const pem = await readPem(ca === undefined ? undefined : { setting: '--check-ca', path: ca }, undefined);
   return pem.ca;
 }
 
 /**
- * A connection of its own, with a whole handshake: to take up the last session again would be not to look at the
- * certificate.
- * @param protocol what is offered by ALPN
+ * Opens a connection with a full handshake for one check. A resumed session would not check the certificate again.
+ * @param protocol offered by ALPN
  */
 export function dialTls(
   target: ProbeTarget,
@@ -35,24 +35,22 @@ export function dialTls(
   });
 }
 
-/** Settles as `work` does, but where TLS failed with the way out. */
-export async function explainTls(where: string, work: Promise<Verdict>): Promise<Verdict> {
+const hints: TlsHints = {
+  'unknown-authority': 'name its authority in --check-ca, or take any certificate with --check-insecure',
+  'wrong-name': "say the certificate's name with --check-server-name, or take any with --check-insecure",
+  'not-tls': 'write the check without the s: http: or grpc',
+};
+
+/** Settles as `work` does, except that an error of TLS becomes a verdict with a hint. */
+export async function explainTls(subject: string, work: Promise<Verdict>): Promise<Verdict> {
   try {
     return await work;
   } catch (error) {
-    const message = messageOf(error);
-    const explained = hint(message);
-    if (explained === undefined) throw error;
-    return fail(`${where}: ${explained}`, 'tls');
+    const fault = tlsFault(error);
+    if (fault === null) throw error;
+    const hint = hints[fault];
+    if (hint === undefined) return fail(tlsMessage(error), 'tls');
+    const message = fault === 'not-tls' ? 'it does not speak TLS there' : tlsMessage(error);
+    return fail(formatProblem({ message: `${subject}: ${message}`, hint }), 'tls');
   }
-}
-
-function hint(message: string): string | undefined {
-  if (/self-signed|unable to (get|verify)/.test(message))
-    return `${message}; name its authority in --check-ca, or take any certificate with --check-insecure`;
-  if (/altnames/.test(message))
-    return `${message}; say the certificate's name with --check-server-name, or take any with --check-insecure`;
-  if (/wrong version number|packet length too long|record overflow/i.test(message))
-    return 'it does not speak TLS there; write the check without the s: http: or grpc';
-  return undefined;
 }

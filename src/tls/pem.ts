@@ -1,26 +1,26 @@
 /**
- * PEM files of a TLS connection, read and checked when they are needed: those who use them take a broken one without a
- * word and fail later in riddles.
+ * Reads and checks the PEM files of a TLS connection when they are needed. The libraries that use them accept a broken
+ * file silently, and fail later with an unclear message.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { messageOf } from '../errors.ts';
 
-/** A file, and the setting that named it, for the message. */
+/** A file, and the setting that names it, for messages. */
 export interface PemFile {
   readonly setting: string;
   readonly path: string;
 }
 
-/** What the files hold. */
+/** The content of the files. */
 export interface Pem {
   readonly ca: Buffer | undefined;
-  /** Our certificate and its key, if there are any. */
+  /** Our certificate and its key. */
   readonly own: { readonly cert: Buffer; readonly key: Buffer } | undefined;
 }
 
-/** A file cannot be used; the message names it and the setting. */
+/** A file cannot be used. The message names the file and the setting. */
 export class PemFileError extends Error {
   override readonly name = 'PemFileError';
 }

@@ -16,7 +16,7 @@ import { formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../admin/metrics.ts';
 import { networkChangeDetector } from '../network/changes.ts';
-import { appHost, appProbe, forgiving } from './app-probe.ts';
+import { appHost, appProbe } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
 import { recordsAt } from './records.ts';
 
@@ -46,15 +46,13 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   const clock = systemClock;
   const random = Math.random;
   const { version, alone, log, endpoints, docker, connect, metrics } = shared;
-  const probe = await appProbe(service, docker, version);
   return {
     config: service,
     clock,
     log,
     random,
     alone,
-    // One service that can never pass is no reason to take the others away.
-    probe: alone ? probe : forgiving(probe),
+    probe: await appProbe(service, docker, version),
     source: createAddressSource(service, shared),
     observe: metrics && (observation => metrics.observe(service.label, observation)),
     openWatch: async () => {

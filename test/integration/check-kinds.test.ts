@@ -174,26 +174,26 @@ describe('the key', () => {
     });
   }
 
-  it('waits for so many passes, and goes after so many fails', async () => {
+  it('appears after --rise passes, and goes after --fall fails', async () => {
     const app = await web();
     const program = await dockreg(app.port, ['--rise', '3', '--fall', '2']);
     await program.waitForLine('registered');
-    const told = (): string[] =>
+    const healthLines = (): string[] =>
       program.lines.flatMap(({ fields }) =>
         /^app (up|down|rising|failing)/.test(fields['msg'] ?? '') ? [fields['msg'] ?? ''] : [],
       );
-    assert.deepEqual(told(), [
+    assert.deepEqual(healthLines(), [
       'app rising 1/3: HTTP 200',
       'app rising 2/3: HTTP 200',
       'app up 3/3: HTTP 200',
     ]);
     app.respond({ status: 500 });
     await program.waitForLine('withdrawn');
-    assert.match(told().at(-2) ?? '', /^app failing 1\/2: HTTP 500/);
-    assert.match(told().at(-1) ?? '', /^app down 2\/2: HTTP 500/);
+    assert.match(healthLines().at(-2) ?? '', /^app failing 1\/2: HTTP 500/);
+    assert.match(healthLines().at(-1) ?? '', /^app down 2\/2: HTTP 500/);
   });
 
-  it('of an app that starts slowly comes without a word of failure, within a start period', async () => {
+  it('of an app that starts slowly appears without a warning, within the start period', async () => {
     const port = await freePort();
     const program = await dockreg(port, [
       '--start-period',
@@ -215,14 +215,14 @@ describe('the key', () => {
     );
   });
 
-  it('of an app that does not start: the end of the start period is told', async () => {
+  it('of an app that does not start: the end of the start period is reported', async () => {
     const program = await dockreg(await freePort(), ['--start-period', '2s']);
     await program.waitForLine('app down, and its start period is over: connect ECONNREFUSED');
   });
 });
 
 describe('the watch of the port', () => {
-  it('is a reason to make a check that goes another way, and no verdict', async () => {
+  it('only leads to a check when the check does not use the port', async () => {
     const app = await web();
     const calls = join(folder, 'calls');
     // It would be checked once in ten minutes.
@@ -237,10 +237,10 @@ describe('the watch of the port', () => {
     assert.ok((await etcd.keys('/service')).has(key), 'the check passed, and the key went');
     const calledAgain = count();
     await app.listen();
-    await eventually('and when somebody listens again', () => count() > calledAgain);
+    await eventually('and when the app listens again', () => count() > calledAgain);
   });
 
-  it('does no harm where nobody ever listens', async () => {
+  it('does no harm where nothing ever listens', async () => {
     const calls = join(folder, 'few-calls');
     const program = await dockreg(await freePort(), ['--check', `exec:echo >>${calls}`, '--interval', '1s']);
     await program.waitForLine('registered');
@@ -249,7 +249,7 @@ describe('the watch of the port', () => {
     assert.deepEqual(warnings, []);
   });
 
-  it('is off for what Docker found', async () => {
+  it('is off for the check docker', async () => {
     const { port, args } = await kinds['docker']!();
     const program = await dockreg(port, args);
     await program.waitForLine('registered');
@@ -258,7 +258,7 @@ describe('the watch of the port', () => {
 });
 
 describe('exec', () => {
-  it('gets our environment and the port, but not the password of etcd', async () => {
+  it('has our environment and the port, but not the password of etcd', async () => {
     const path = join(folder, 'environment');
     const { port } = await web();
     await dockreg(

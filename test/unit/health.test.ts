@@ -13,6 +13,7 @@ const verdicts: Record<string, Verdict> = {
   p: { kind: 'pass', detail: 'HTTP 200' },
   f: { kind: 'fail', reason: 'refused', trouble: 'refused' },
   u: { kind: 'unknown', reason: 'EMFILE' },
+  i: { kind: 'impossible', problem: { message: 'no HEALTHCHECK' } },
 };
 
 /** Capitals are checks within the start period. */
@@ -31,6 +32,8 @@ describe('health', () => {
     ['f', 1, 1, 'down'],
     ['pf', 1, 1, 'down'],
     ['pu', 1, 1, 'up'],
+    ['i', 1, 1, 'unknown'],
+    ['pi', 1, 1, 'up'],
     ['fu', 1, 1, 'down'],
     ['p', 2, 1, 'down'],
     ['pp', 2, 1, 'up'],

@@ -55,6 +55,7 @@ describe('the pace', () => {
     ['down after a change: quick again', gap(speedUp(starting, 3_599_000), down, 3_600_000), 1000],
     ['a hang: a rest after it', gap(starting, down, 0, { verdict: 'fail', tookMs: 3000 }), 3250],
     ['not made: quick, from its end', gap(steady, up, 20_000, { verdict: 'unknown', tookMs: 400 }), 1400],
+    ['impossible: the same', gap(steady, up, 20_000, { verdict: 'impossible', tookMs: 400 }), 1400],
     ['short interval: never quicker than it asks', gap(starting, down, 0, { every: 300 }), 300],
   ];
   for (const [what, actual, expected] of cases) it(what, () => assert.equal(actual, expected));

@@ -1,7 +1,8 @@
-/** What the kernel's tables say, what to look at next, and which looks are a reason to act. */
+/** What the kernel's tables show, what to read next, and which readings lead to an event. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { byReach, isLoopback, readTable, type ListeningSocket } from '../../src/core/watch/proc-net.ts';
+import { isLoopback } from '../../src/core/address/ip.ts';
+import { byReach, readTable, type ListeningSocket } from '../../src/core/watch/proc-net.ts';
 import {
   isUnsettled,
   readingGapMs,
@@ -12,7 +13,7 @@ import {
   type Observation,
   type Survey,
   type Watch,
-  type WatchNews,
+  type WatchEvent,
 } from '../../src/core/watch/watch.ts';
 
 const header =
@@ -50,7 +51,7 @@ describe('the table of sockets', () => {
     });
   }
 
-  it('gives the listening sockets of the port alone', () => {
+  it('finds only the sockets that listen on the port', () => {
     const text = table(
       line('0100007F:1F41', '0A', idle, 0, 1),
       line('0100007F:1F40', '0A', '00000000:00000003', 0, 2),
@@ -79,7 +80,7 @@ describe('the table of sockets', () => {
     }
   });
 
-  it('leaves out a line of which the end is still to come', () => {
+  it('ignores a line that is not complete', () => {
     const text = table(line('0100007F:1F40', '0A', idle, 0, 1));
     assert.equal(readTable(text.slice(0, -20), 8000).sockets.length, 0);
     assert.equal(readTable(header, 8000).sockets.length, 0);
@@ -93,7 +94,7 @@ describe('the table of sockets', () => {
     assert.deepEqual(order('::1')[0], '::');
   });
 
-  it('knows what only this machine reaches', () => {
+  it('knows the addresses that only this machine reaches', () => {
     for (const ip of ['127.0.0.1', '127.1.2.3', '::1', '::ffff:127.0.0.1']) assert.ok(isLoopback(ip), ip);
     for (const ip of ['0.0.0.0', '::', '10.1.0.101', '2001:db8::1']) assert.ok(!isLoopback(ip), ip);
   });
@@ -118,28 +119,28 @@ const unreadable: Observation = {
 const read = (...sockets: ListeningSocket[]): Observation => ({ kind: 'table', sockets, tookMs: 2 });
 const refused: Observation = { kind: 'refused' };
 const accepted: Observation = { kind: 'accepted' };
-const unasked: Observation = { kind: 'unasked' };
-const runs: Observation = { kind: 'runs' };
+const inconclusive: Observation = { kind: 'inconclusive' };
+const running: Observation = { kind: 'running' };
 const stopped: Observation = { kind: 'stopped' };
 const passed: Observation = { kind: 'checked', passed: true };
 const failed: Observation = { kind: 'checked', passed: false };
-const gone: Observation = { kind: 'left', how: 'is gone' };
+const gone: Observation = { kind: 'released', how: 'is gone' };
 
-/** The news of each sight in short, and the watch at the end. */
-function play(...sights: Observation[]): { told: string[]; watch: Watch } {
+/** The events of each observation in short, and the watch at the end. */
+function play(...observations: Observation[]): { events: string[]; watch: Watch } {
   let watch = startWatch(0);
-  const told = sights.map((observation, index) => {
-    const { watch: after, news } = observe(watch, observation, 100 * index);
+  const each = observations.map((observation, index) => {
+    const { watch: after, events } = observe(watch, observation, 100 * index);
     watch = after;
-    return news.map(short).join();
+    return events.map(short).join();
   });
-  return { told, watch };
+  return { events: each, watch };
 }
 
-function short(news: WatchNews): string {
-  if (news.kind === 'app-gone') return `vanished: ${news.reason}`;
-  if (news.kind !== 'replaced') return news.kind;
-  return `${news.handover ? 'handover' : 'restart'} ${pidOf(news.before)}→${pidOf(news.now)}`;
+function short(event: WatchEvent): string {
+  if (event.kind === 'app-gone') return `gone: ${event.reason}`;
+  if (event.kind !== 'replaced') return event.kind;
+  return `${event.handover ? 'handover' : 'restart'} ${pidOf(event.before)}→${pidOf(event.now)}`;
 }
 
 function pidOf({ owner }: Survey): string {
@@ -150,29 +151,33 @@ function pidOf({ owner }: Survey): string {
 const up = [passed, found(node(17), 'a')];
 
 describe('the app watch', () => {
-  const vanished = 'vanished: nothing listens any more: process 17 (node) is gone';
-  const cases: [what: string, sights: Observation[], told: string[]][] = [
+  const appGone = 'gone: nothing listens any more: process 17 (node) is gone';
+  const cases: [what: string, observations: Observation[], events: string[]][] = [
     ['finds the owner of an app that is up', up, ['', 'watching']],
-    ['asks for a check when something begins to listen', [failed, refused, accepted], ['', '', 'listening']],
+    ['reports when something begins to listen', [failed, refused, accepted], ['', '', 'listening']],
     [
-      'says nothing in the steady state',
-      [...up, runs, runs, read(socket('a'))],
+      'emits nothing in the steady state',
+      [...up, running, running, read(socket('a'))],
       ['', 'watching', '', '', ''],
     ],
-    ['calls it gone when a connect is refused', [...up, gone, refused], ['', 'watching', '', vanished]],
-    ['does not, while the question is open', [...up, gone, unasked, unasked], ['', 'watching', '', '', '']],
+    ['reports the app gone when a connect is refused', [...up, gone, refused], ['', 'watching', '', appGone]],
     [
-      'sees a restart that was quicker than a look',
+      'does not, while connects are inconclusive',
+      [...up, gone, inconclusive, inconclusive],
+      ['', 'watching', '', '', ''],
+    ],
+    [
+      'notices a restart between two readings',
       [...up, gone, accepted, found(node(18), 'b')],
       ['', 'watching', '', '', 'restart 17→18'],
     ],
     [
-      'sees a socket that was handed over',
+      'notices a socket that was handed over',
       [...up, gone, accepted, found(node(18), 'a')],
       ['', 'watching', '', '', 'handover 17→18'],
     ],
     [
-      'sees a new socket of the same process',
+      'notices a new socket of the same process',
       [...up, read(socket('b')), found(node(17), 'b')],
       ['', 'watching', '', 'restart 17→17'],
     ],
@@ -182,75 +187,85 @@ describe('the app watch', () => {
       ['', 'watching', '', '', 'handover 17→18'],
     ],
     [
-      'is not deceived by a process that is about to end',
+      'is not misled by a process that is about to end',
       [...up, gone, accepted, found(null, 'a'), refused],
-      ['', 'watching', '', '', '', vanished],
+      ['', 'watching', '', '', '', appGone],
     ],
     [
-      'accepts at last that the new owner is not to be seen',
+      'names the process that is gone although its socket was still there',
+      [...up, gone, accepted, found(null), refused],
+      ['', 'watching', '', '', '', appGone],
+    ],
+    [
+      'accepts in the end that the new owner is not visible',
       [...up, gone, accepted, found(null, 'a'), accepted, found(null, 'a'), accepted, found(null, 'a')],
       ['', 'watching', '', '', '', '', '', '', 'handover 17→?,watching'],
     ],
     [
-      'tells a stop and its end once',
-      [...up, stopped, stopped, runs, runs],
+      'reports a stop and its end once',
+      [...up, stopped, stopped, running, running],
       ['', 'watching', 'stopped', '', 'resumed', ''],
     ],
-    ['asks for a check when clients wait', [...up, read(socket('a', 3))], ['', 'watching', 'waiting']],
+    ['reports clients that wait', [...up, read(socket('a', 3))], ['', 'watching', 'waiting']],
     [
-      'calls it gone when the table is empty and a connect refused',
+      'reports the app gone when the table is empty and a connect is refused',
       [passed, found(null, 'a'), read(), refused],
-      ['', 'watching', '', 'vanished: nothing listens any more: its listening socket is gone'],
+      ['', 'watching', '', 'gone: nothing listens any more: its listening socket is gone'],
     ],
     [
-      'asks whether anybody listens after a failed check where no owner is seen',
+      'connects after a failed check where no owner is visible',
       [passed, found(null, 'a'), failed, refused, accepted],
-      ['', 'watching', '', 'vanished: nothing listens any more', 'listening'],
+      ['', 'watching', '', 'gone: nothing listens any more', 'listening'],
     ],
     [
-      'goes on as before when somebody does',
+      'watches the same as before when that connect is accepted',
       [passed, found(null, 'a'), failed, accepted, read(socket('a'))],
       ['', 'watching', '', '', ''],
     ],
-    ['has the check alone where the table is closed', [passed, unreadable, passed], ['', 'watching', '']],
     [
-      'does not look for ever for a socket of another namespace',
+      'relies on the checks where the table is not readable',
+      [passed, unreadable, passed],
+      ['', 'watching', ''],
+    ],
+    [
+      'does not search forever for a socket of another namespace',
       [passed, found(null), accepted, found(null), accepted, found(null), failed, accepted],
       ['', '', '', '', '', 'watching', '', ''],
     ],
     [
-      'says what it watches once, and again when it sees less',
+      'reports once what it watches, and again when it sees less',
       [...up, gone, refused, accepted, found(node(18), 'b'), gone, refused, accepted, found(null, 'c')],
       [
         '',
         'watching',
         '',
-        vanished,
+        appGone,
         'listening',
         '',
         '',
-        vanished.replace('17', '18'),
+        appGone.replace('17', '18'),
         'listening',
         'watching',
       ],
     ],
   ];
-  for (const [what, sights, told] of cases) it(what, () => assert.deepEqual(play(...sights).told, told));
+  for (const [what, observations, events] of cases)
+    it(what, () => assert.deepEqual(play(...observations).events, events));
 
-  it('warns once of an app that listens on a loopback address alone', () => {
-    assert.deepEqual(play(passed, home('127.0.0.1'), gone, refused, accepted, home('127.0.0.1')).told, [
+  it('reports once that the app listens on a loopback address only', () => {
+    assert.deepEqual(play(passed, home('127.0.0.1'), gone, refused, accepted, home('127.0.0.1')).events, [
       '',
       'watching,loopback',
       '',
-      vanished,
+      appGone,
       'listening',
       '',
     ]);
-    assert.deepEqual(play(passed, home('127.0.0.1', '10.1.0.101')).told, ['', 'watching']);
-    assert.deepEqual(play(passed, home('127.0.0.1', '::1')).told, ['', 'watching,loopback']);
+    assert.deepEqual(play(passed, home('127.0.0.1', '10.1.0.101')).events, ['', 'watching']);
+    assert.deepEqual(play(passed, home('127.0.0.1', '::1')).events, ['', 'watching,loopback']);
   });
 
-  it('looks at the owner, and at the table only as often as its cost allows', () => {
+  it('reads the owner, and the table only as often as its cost allows', () => {
     const { watch } = play(...up);
     const due = 100 + 4 / 0.0002;
     assert.equal(nextReading(watch, due - 1), 'owner');
@@ -261,14 +276,14 @@ describe('the app watch', () => {
     assert.equal(nextReading(cheap, due + 1000), 'table');
   });
 
-  it('looks at the table alone where no owner is seen, and at nothing where there is no table', () => {
+  it('reads only the table where no owner is visible, and nothing where there is no table', () => {
     const { watch } = play(passed, found(null, 'a'));
     assert.equal(readingGapMs(watch, 100), 4000);
     assert.equal(nextReading(watch, 4100), 'table');
     assert.equal(readingGapMs(play(passed, unreadable).watch, 100), Infinity);
   });
 
-  it('asks whether something listens quickly at first, then more gently', () => {
+  it('connects quickly at first while nothing listens, then more slowly', () => {
     const { watch } = play(failed);
     assert.deepEqual(
       [0, 2500, 5000, 12_500, 3_600_000].map(now => readingGapMs(watch, now)),

@@ -5,14 +5,13 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
-import { formatAddress, type Address } from '../../core/address/ip.ts';
+import { formatAddress, isLoopback, type Address } from '../../core/address/ip.ts';
 import { formatCheck } from '../../core/settings/check.ts';
-import { isLoopback } from '../../core/watch/proc-net.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
 import { readSockets } from '../../kernel/sockets.ts';
-import { appHost, appProbe, forgiving } from '../../wiring/app-probe.ts';
+import { appHost, appProbe } from '../../wiring/app-probe.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import { fault, passed, skipped, type Finding } from './finding.ts';
 
@@ -46,10 +45,16 @@ export async function examineCheck(
   version: string,
 ): Promise<Finding> {
   const startedAt = systemClock.now();
-  const probe = forgiving(await appProbe(service, docker, version));
+  const probe = await appProbe(service, docker, version);
   const verdict = await probe(new AbortController().signal);
   const after = `after ${msSince(startedAt)} ms`;
   if (verdict.kind === 'pass') return passed('check', `passes: ${verdict.detail} ${after}`);
+  if (verdict.kind === 'impossible') {
+    return fault('check', {
+      ...verdict.problem,
+      message: `could not be made ${after}: ${verdict.problem.message}`,
+    });
+  }
   return fault('check', {
     message: `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} ${after}: ${verdict.reason}`,
     hint: `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`,

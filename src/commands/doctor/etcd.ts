@@ -10,6 +10,7 @@ import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { EtcdError } from '../../etcd/errors.ts';
 import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
 import { problemOf, type Result } from '../../errors.ts';
+import { tlsHint, type TlsHints } from '../../tls/hints.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
 import { fault, passed, skipped, type Finding } from './finding.ts';
@@ -152,7 +153,19 @@ const noAnswer = /in time|within/;
 const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
-/** Hints by the messages of gRPC, OpenSSL and etcd, for errors that have none of their own. */
+const renewCertificate = 'renew the certificate, or set the clock';
+const notTls = 'it does not speak TLS there: write http:// in --etcd';
+const tlsHints: TlsHints = {
+  'unknown-authority': 'name the authority of its certificate in --etcd-ca',
+  'wrong-name': 'name it in --etcd as its certificate does',
+  expired: renewCertificate,
+  'not-yet-valid': renewCertificate,
+  'certificate-refused': 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key',
+  'not-tls': notTls,
+  'handshake-closed': notTls,
+};
+
+/** Hints by the messages of gRPC and etcd, for errors that have none of their own. */
 const hints: readonly [pattern: RegExp, hint: string][] = [
   [
     /ECONNREFUSED/,
@@ -162,11 +175,6 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
     /ENOTFOUND|EAI_AGAIN|name resolution/i,
     'correct the name in --etcd, or the name server of this container',
   ],
-  [/altnames/, 'name it in --etcd as its certificate does'],
-  [/has expired|not yet valid/, 'renew the certificate, or set the clock'],
-  [/self.signed|unable to (?:verify|get)/, 'name the authority of its certificate in --etcd-ca'],
-  [/alert/, 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key'],
-  [/wrong version number|before secure TLS/, 'it does not speak TLS there: write http:// in --etcd'],
   [/cannot be read|usable PEM/, 'name a file that is in this container and that dockreg may read'],
   [/space exceeded/, outOfSpace],
   [/no leader|request timed out|context deadline/, noMajority],
@@ -181,5 +189,5 @@ function hintFor(message: string, endpoint: string, isReached: boolean): string 
       ? 'does it speak TLS there? If not, write http:// in --etcd'
       : 'does it speak TLS? Then write https:// in --etcd';
   }
-  return hints.find(([pattern]) => pattern.test(message))?.[1];
+  return tlsHint(message, tlsHints) ?? hints.find(([pattern]) => pattern.test(message))?.[1];
 }

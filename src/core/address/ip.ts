@@ -49,3 +49,8 @@ export function reservedRange(ip: string): ReservedRange | null {
   if (/^(22[4-9]|23\d)\./.test(ip) || /^ff[0-9a-f]{2}:/.test(ip)) return 'multicast';
   return ip === '255.255.255.255' ? 'broadcast' : null;
 }
+
+/** Whether only this machine, or this network namespace, reaches the address; also written as IPv4-mapped IPv6. */
+export function isLoopback(ip: string): boolean {
+  return reservedRange(canonicalIp(ip)) === 'loopback';
+}

@@ -3,11 +3,21 @@
  * service up, `fall` fails in a row bring it down, and a check that could not be made moves nothing.
  */
 
-/** The answer of one check. `unknown` is our own fault, not the app's. */
+import type { Problem } from '../../errors.ts';
+
+/** The answer of one check. */
 export type Verdict =
   | { readonly kind: 'pass'; readonly detail: string }
   | { readonly kind: 'fail'; readonly reason: string; readonly trouble: Trouble }
-  | { readonly kind: 'unknown'; readonly reason: string };
+  /** The check could not be made, for a reason of our own that says nothing about the app. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** The check can never work here, whatever the app does. */
+  | { readonly kind: 'impossible'; readonly problem: Problem };
+
+/** Whether the verdict says something about the app. */
+export function isConclusive(verdict: Verdict): verdict is Extract<Verdict, { kind: 'pass' | 'fail' }> {
+  return verdict.kind === 'pass' || verdict.kind === 'fail';
+}
 
 /** What kind of a fail it is, for whoever counts them: how far the app was reached. */
 export type Trouble = 'refused' | 'connection' | 'tls' | 'timeout' | 'answer';
@@ -38,7 +48,7 @@ export function judge(
   { rise, fall }: Thresholds,
   isStarting: boolean,
 ): Health {
-  if (verdict.kind === 'unknown') return health;
+  if (!isConclusive(verdict)) return health;
   const notUp =
     isStarting && (health.status === 'unknown' || health.status === 'starting') ? 'starting' : 'down';
   if (verdict.kind === 'pass') {
@@ -58,7 +68,7 @@ export function describeHealth(
   verdict: Verdict,
   { rise, fall }: Thresholds,
 ): string | null {
-  if (verdict.kind === 'unknown' || before === after) return null;
+  if (!isConclusive(verdict) || before === after) return null;
   if (verdict.kind === 'pass') {
     if (after.status === 'up')
       return before.status === 'up' ? `up again: ${verdict.detail}` : `up ${rise}/${rise}: ${verdict.detail}`;

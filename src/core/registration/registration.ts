@@ -5,6 +5,7 @@
  */
 import {
   describeHealth,
+  isConclusive,
   judge,
   unknownHealth,
   type Health,
@@ -85,7 +86,7 @@ export function register(
 function next(state: Registration, event: RegistrationEvent, rules: RegistrationRules): Registration {
   switch (event.kind) {
     case 'checked':
-      if (event.verdict.kind === 'unknown') return state;
+      if (!isConclusive(event.verdict)) return state;
       return {
         ...state,
         health: judge(state.health, event.verdict, rules, event.startedAt < rules.startUntil),

@@ -55,7 +55,7 @@ export function nextSchedule(
   random: number,
 ): Schedule {
   const quick = Math.min(quickMs, intervalMs);
-  if (verdict === 'unknown') return { ...schedule, dueAt: now + quick };
+  if (verdict === 'unknown' || verdict === 'impossible') return { ...schedule, dueAt: now + quick };
   if (health.status === 'up' && health.fails === 0) {
     if (!schedule.steady)
       return { ...schedule, dueAt: startedAt + intervalMs * (0.1 + 0.9 * random), steady: true };

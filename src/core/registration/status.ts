@@ -1,6 +1,7 @@
 /**
  * What a service looks like from outside, as one picture for people and machines. Pure: what is known goes in.
  */
+import { formatProblem } from '../../errors.ts';
 import { formatAddress, type Address } from '../address/ip.ts';
 import type { Health, Verdict } from './health.ts';
 import type { Lease } from '../lease/lease.ts';
@@ -101,6 +102,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
 }
 
 export function detailOf(verdict: Verdict): string {
+  if (verdict.kind === 'impossible') return formatProblem(verdict.problem);
   return verdict.kind === 'pass' ? verdict.detail : verdict.reason;
 }
 

@@ -1,5 +1,5 @@
 /**
- * How the app is asked whether it is well: one kind of check, with all that it needs to know.
+ * The settings of a check, one type for each kind.
  */
 import type { Protocol } from '../address/ip.ts';
 
@@ -8,33 +8,33 @@ export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | DockerCheck;
 export interface HttpCheck {
   readonly kind: 'http';
   readonly method: string;
-  /** With its query, beginning with a slash. */
+  /** Begins with a slash and includes the query. */
   readonly path: string;
-  /** Names and values in the order given; a name may come twice. */
+  /** In the given order; a name may occur twice. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-  /** Which statuses pass. */
+  /** The statuses that pass. */
   readonly statuses: readonly StatusRange[];
-  /** What the body must show. */
+  /** What the body must contain. */
   readonly body: Expectation | undefined;
   /** Undefined for plain HTTP. */
   readonly tls: CheckTls | undefined;
-  /** A Unix socket in place of the app's port. */
+  /** A Unix socket to ask instead of the app's port. */
   readonly socketPath: string | undefined;
 }
 
 export interface TcpCheck {
   readonly kind: 'tcp';
-  /** What is said after connecting. */
+  /** What to send after the connect. */
   readonly send: Uint8Array | undefined;
-  /** What the answer must show; without it, to connect is enough. */
+  /** What the answer must contain; undefined if a connect is enough. */
   readonly expect: Expectation | undefined;
   readonly socketPath: string | undefined;
 }
 
-/** The standard health protocol, grpc.health.v1. */
+/** The standard health protocol of gRPC, grpc.health.v1. */
 export interface GrpcCheck {
   readonly kind: 'grpc';
-  /** The empty string asks for the server as a whole. */
+  /** The empty string means the server as a whole. */
   readonly service: string;
   readonly tls: CheckTls | undefined;
   readonly socketPath: string | undefined;
@@ -46,34 +46,34 @@ export interface ExecCheck {
   readonly command: string;
 }
 
-/** What the container's own HEALTHCHECK found, as Docker tells it. */
+/** The result of the container's own HEALTHCHECK, as Docker reports it. */
 export interface DockerCheck {
   readonly kind: 'docker';
 }
 
-/** Both ends belong to it. */
+/** Includes both ends. */
 export interface StatusRange {
   readonly from: number;
   readonly to: number;
 }
 
 export interface Expectation {
-  /** As it was written, for messages. */
+  /** As the user wrote it, for messages. */
   readonly text: string;
-  /** To be found anywhere in the answer. */
+  /** Matches anywhere in the answer. */
   readonly wanted: Uint8Array | RegExp;
 }
 
 export interface CheckTls {
-  /** A PEM file; without it the authorities that Node knows hold. */
+  /** A PEM file; undefined for the authorities that Node knows. */
   readonly ca: string | undefined;
-  /** The name that is asked for (SNI) and that the certificate must bear; without it, the address. */
+  /** The name that is sent (SNI) and that the certificate must have; undefined for the address. */
   readonly serverName: string | undefined;
-  /** Whether any certificate will do. */
+  /** Whether any certificate is accepted. */
   readonly insecure: boolean;
 }
 
-/** The check in its notation, without what the further options say. */
+/** The value of `--check`, without the check's further options. */
 export function formatCheck(check: Check): string {
   switch (check.kind) {
     case 'http':
@@ -89,20 +89,21 @@ export function formatCheck(check: Check): string {
 }
 
 /**
- * What the app watch, which sees who listens on the app's TCP port, is to such a check.
- * - `verdict`: the check goes through the port, so where nothing listens any more it could only fail.
- * - `reason`: the check goes another way and only it can tell; what happens at the port is a reason to make it.
- * - `none`: the app is on UDP, where nobody listens; or Docker looks when it looks, and asking sooner gives nothing newer.
+ * What an event at the app's TCP port, which the app watch observes, means for a check.
+ * - `verdict`: the check uses the port, so it can only fail when nothing listens any more.
+ * - `reason`: the check uses something else, and only the check decides; the event is a reason to check now.
+ * - `none`: the app uses UDP, where no socket listens; or Docker checks on its own schedule, and a check now shows
+ *   nothing newer.
  */
 export function watchRole(check: Check, protocol: Protocol): 'verdict' | 'reason' | 'none' {
-  const aside = protocol === 'tcp' ? 'reason' : 'none';
+  const elsewhere = protocol === 'tcp' ? 'reason' : 'none';
   switch (check.kind) {
     case 'http':
     case 'tcp':
     case 'grpc':
-      return check.socketPath === undefined ? 'verdict' : aside;
+      return check.socketPath === undefined ? 'verdict' : elsewhere;
     case 'exec':
-      return aside;
+      return elsewhere;
     case 'docker':
       return 'none';
   }

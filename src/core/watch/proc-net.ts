@@ -1,14 +1,15 @@
 /**
- * The kernel's table of TCP sockets, /proc/net/tcp and /proc/net/tcp6, read for one question: who listens on a port?
- * The format is that of the kernel's Documentation/networking/proc_net_tcp.rst.
+ * Parses the kernel's tables of TCP sockets, /proc/net/tcp and /proc/net/tcp6: which sockets listen on a port?
+ * Source: Documentation/networking/proc_net_tcp.rst of the kernel.
  */
+import { canonicalIp, isIPv6 } from '../address/ip.ts';
 
 /** A TCP socket that listens. */
 export interface ListeningSocket {
-  /** The local address, without brackets: `0.0.0.0`, `127.0.0.1`, `::`. */
+  /** The local address, without brackets: `0.0.0.0`, `127.0.0.1`, `::`, `::ffff:127.0.0.1`. */
   readonly ip: string;
   readonly port: number;
-  /** The user that made it. */
+  /** The user that created it. */
   readonly uid: number;
   /** The kernel's number of the socket; another socket on the same port has another. */
   readonly inode: string;
@@ -16,17 +17,17 @@ export interface ListeningSocket {
   readonly waiting: number;
 }
 
-/** What the top of a table tells. */
+/** What the beginning of a table shows. */
 export interface TableTop {
   /** The sockets that listen on the port. */
   readonly sockets: readonly ListeningSocket[];
-  /** Whether a socket that does not listen was met: all that listen come before it, and nothing after it matters. */
+  /** Whether the text reaches a socket that does not listen. All listening sockets come before it. */
   readonly complete: boolean;
 }
 
 const listen = '0A';
 
-/** The listening sockets of `port` in the complete lines of a table's beginning. */
+/** The sockets that listen on `port`, in the complete lines of the beginning of a table. */
 export function readTable(text: string, port: number): TableTop {
   const lines = text.split('\n').slice(1, -1);
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
@@ -36,7 +37,7 @@ export function readTable(text: string, port: number): TableTop {
     if (state !== listen) return { sockets, complete: true };
     if (!local.endsWith(suffix)) continue;
     sockets.push({
-      ip: ipOf(local.slice(0, -suffix.length)),
+      ip: parseIp(local.slice(0, -suffix.length)),
       port,
       uid: Number(uid),
       inode,
@@ -46,12 +47,10 @@ export function readTable(text: string, port: number): TableTop {
   return { sockets, complete: false };
 }
 
-/** An address that only this machine (or this network namespace) reaches. */
-export function isLoopback(ip: string): boolean {
-  return /^(::ffff:)?127\./.test(ip) || ip === '::1';
-}
-
-/** That which a connect to `host` reaches first: the kernel prefers the exact address, then the wildcard of its family. */
+/**
+ * Sorts the socket first that a connect to `host` reaches: the kernel prefers the exact address, then the wildcard of
+ * its family.
+ */
 export function byReach(sockets: readonly ListeningSocket[], host: string): readonly ListeningSocket[] {
   const rank = ({ ip }: ListeningSocket): number => {
     if (ip === host || ip === `::ffff:${host}`) return 0;
@@ -61,25 +60,11 @@ export function byReach(sockets: readonly ListeningSocket[], host: string): read
   return sockets.toSorted((a, b) => rank(a) - rank(b));
 }
 
-function isIPv6(ip: string): boolean {
-  return ip.includes(':');
-}
-
-/** The kernel writes each 32-bit word of an address as a number of the machine, which is little-endian here. */
-function ipOf(hex: string): string {
-  const bytes = (hex.match(/.{8}/g) ?? []).flatMap(word =>
-    (word.match(/../g) ?? []).map(byte => Number.parseInt(byte, 16)).toReversed(),
-  );
-  if (bytes.length === 4) return bytes.join('.');
-  const groups = Array.from({ length: 8 }, (_, index) =>
-    (((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0)).toString(16),
-  );
-  const full = groups.join(':');
-  if (full.startsWith('0:0:0:0:0:ffff:')) return `::ffff:${bytes.slice(12).join('.')}`;
-  const [zeros] = [...full.matchAll(/(?<![\da-f])0(?::0)+(?![\da-f])/g)].toSorted(
-    ([a], [b]) => b.length - a.length,
-  );
-  if (zeros === undefined) return full;
-  const end = zeros.index + zeros[0].length;
-  return `${full.slice(0, zeros.index).replace(/:$/, '')}::${full.slice(end).replace(/^:/, '')}`;
+/** The kernel writes each 32-bit word of an address in the machine's byte order, which is little-endian here. */
+function parseIp(hex: string): string {
+  const bytes = (hex.match(/.{8}/g) ?? []).flatMap(word => (word.match(/../g) ?? []).toReversed());
+  if (bytes.length === 4) return bytes.map(byte => Number.parseInt(byte, 16)).join('.');
+  const ip = canonicalIp((bytes.join('').match(/.{4}/g) ?? []).join(':'));
+  // A socket at a mapped IPv4 address still stands in the table of IPv6.
+  return isIPv6(ip) ? ip : `::ffff:${ip}`;
 }
