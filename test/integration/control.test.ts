@@ -200,7 +200,7 @@ describe('dockreg drain, resume and status', () => {
     const cases: [words: string[], text: RegExp][] = [
       [['drain', 'api'], /^dockreg: there is no service api; there is web$/],
       [['drain', '--json'], /unknown flag --json/],
-      [['drain', 'web', 'api'], /"api" is a stray word/],
+      [['drain', 'web', 'api'], /unexpected argument "api"/],
       [['--port', '1', 'status'], /"status" comes first/],
     ];
     for (const [words, text] of cases) {

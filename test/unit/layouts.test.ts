@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatTable } from '../../src/commands/ls/table.ts';
-import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/service.ts';
+import { parseLayouts, parseOwnRecords } from '../../src/config/parse/layouts.ts';
+import { parseMeta, parseTags } from '../../src/config/parse/metadata.ts';
 import type { Address } from '../../src/core/address/ip.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/layouts/instance.ts';
 import { recordsOf, type Publication } from '../../src/core/layouts/layouts.ts';

@@ -3,7 +3,7 @@
  */
 import { systemClock } from '../../clock.ts';
 import type { Config, ConfigByLabels } from '../../config/config.ts';
-import { hasLabels, unreadLabels } from '../../config/labels.ts';
+import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
 import { formatEngineEndpoint } from '../../core/settings/engine.ts';
@@ -63,12 +63,12 @@ export function* examineServices(
     yield skipped('services', `the labels of this container must say them: ${whereabouts.why}`);
     return [];
   }
-  const checked = config.withLabels(whereabouts.self.container.labels);
-  if ('problems' in checked) {
-    for (const problem of checked.problems) yield ill('services', problem);
+  const configured = config.withLabels(whereabouts.self.container.labels);
+  if (!configured.ok) {
+    for (const { message, hint } of configured.problems) yield ill('services', message, hint);
     return [];
   }
-  const { services } = checked.config;
+  const { services } = configured.value;
   const names = services.map(({ label }) => label).join(', ');
   yield well('services', `the labels of this container say ${names}`);
   return services;

@@ -2,6 +2,7 @@
  * Texts with placeholders, such as `/app/{service}/{address}`. What looks like a placeholder and is none is refused
  * when the text is read, so that no `{adress}` ever stands in etcd; the braces of JSON are left alone.
  */
+import { ProblemError } from '../../errors.ts';
 
 export type Template = readonly (string | Placeholder)[];
 
@@ -42,7 +43,7 @@ const distinctive: ReadonlySet<PlaceholderName> = new Set([
 ]);
 
 /** The text is no template. The message continues "<flag> <value>: …". */
-export class TemplateProblem extends Error {
+export class TemplateProblem extends ProblemError {
   override readonly name = 'TemplateProblem';
 }
 
@@ -56,7 +57,10 @@ export function parseTemplate(text: string, kind: 'record' | 'metadata'): Templa
     const name = known.find(candidate => candidate === word);
     const wantsArgument = name === 'label' || name === 'meta';
     if (name === undefined || wantsArgument !== (argument !== undefined)) {
-      throw new TemplateProblem(`knows no placeholder ${whole}; there are ${known.map(spell).join(' ')}`);
+      throw new TemplateProblem({
+        message: `knows no placeholder ${whole}`,
+        hint: `there are ${known.map(spell).join(' ')}`,
+      });
     }
     pieces.push(text.slice(end, match.index), { name, argument });
     end = match.index + whole.length;
