@@ -117,9 +117,9 @@ export function helpText(version: string): string {
 
 usage: dockreg --etcd URL --port PORT [OPTION…]
        dockreg --etcd URL --service name=web,port=8000,… --service … [OPTION…]
-       dockreg doctor [--json] --etcd URL --port PORT [OPTION…]   explain why an app does not appear
-       dockreg ls --etcd URL [--layout NAME[:ROOT],…] [--json] [--watch]   list the instances in etcd
-       dockreg drain|resume|status [SERVICE] [--json]   remove the keys; restore them; show the state
+       dockreg doctor [--json] --etcd URL --port PORT [OPTION…]   explain why it does not appear
+       dockreg ls --etcd URL [--layout NAME[:ROOT],…] [--json] [--watch]   list the instances
+       dockreg drain|resume|status [SERVICE] [--json]   remove the keys; restore; show state
 
 ${rows.join('\n')}
   ${'--help, --version'.padEnd(27)} print this text; print the version

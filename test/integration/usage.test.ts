@@ -45,7 +45,7 @@ describe('the program refuses', () => {
       /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6/,
     ],
     [
-      'a key with empty parts',
+      'a key with an empty name',
       [...enough, '--key', 'a//b'],
       /--key "a\/\/b": must be names separated by single slashes/,
     ],

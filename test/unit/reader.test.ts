@@ -8,19 +8,21 @@ import { failure, success, type Problem } from '../../src/errors.ts';
 
 const option = { text: 'x', from: '--port' };
 
+function refuse(): never {
+  throw new ValueError('must be a number', 'try 1');
+}
+
+function broken(): never {
+  throw new TypeError('undefined is not a function');
+}
+
 describe('a value', () => {
   it('that breaks a rule is a problem that names the option and the text, with the hint as a field', () => {
-    const refuse = (): never => {
-      throw new ValueError('must be a number', 'try 1');
-    };
     const problem: Problem = { message: '--port "x": must be a number', hint: 'try 1' };
     assert.deepEqual(parseValue(refuse, option), failure(problem));
   });
 
   it('whose parser has a bug is not a problem of the user: the error passes through', () => {
-    const broken = (): never => {
-      throw new TypeError('undefined is not a function');
-    };
     assert.throws(() => parseValue(broken, option), TypeError);
   });
 

@@ -139,13 +139,13 @@ describe('every option of a service', () => {
     it(`${name} means the same in every source as it does alone`, async () => {
       const [text, more] = samples[name] ?? ['', {}];
       const texts = { name: 'web', port: '8000', ...more, [name]: text };
-      const alone = servicesIn(
+      const expected = servicesIn(
         await outcomeOf(Object.entries(texts).flatMap(([option, value]) => [`--${option}`, value])),
       );
       const plain = servicesIn(await outcomeOf(['--port', '8000', '--name', 'web']));
-      assert.notDeepEqual(alone, plain);
+      assert.notDeepEqual(expected, plain);
       for (const [source, give] of Object.entries(sources))
-        assert.deepEqual(servicesIn(await give([texts])), alone, source);
+        assert.deepEqual(servicesIn(await give([texts])), expected, source);
     });
   }
 

@@ -35,7 +35,7 @@ export interface Scope {
   readonly refuse: (from: string, word: string) => Problem;
 }
 
-export interface Collected {
+export interface CollectedOptions {
   readonly options: Map<OptionName, RawOption>;
   readonly problems: readonly Problem[];
 }
@@ -45,7 +45,7 @@ export function collectOptions(
   items: readonly RawItem[],
   syntax: Syntax,
   { names, refuse }: Scope,
-): Collected {
+): CollectedOptions {
   const collected = new Map<OptionName, RawOption>();
   const problems: Problem[] = [];
   for (const word of new Set(items.map(item => item.word))) {
@@ -81,7 +81,7 @@ export const serviceScope: Scope = {
 };
 
 /** A service whose entry has a label. The label is its name too, unless its options give another. */
-export function labelledService(from: string, label: string, { options: own }: Collected): RawService {
+export function labelledService(from: string, label: string, { options: own }: CollectedOptions): RawService {
   if (!own.has('name')) own.set('name', { text: label, from: `${from}: name` });
   return { from, label, options: own };
 }

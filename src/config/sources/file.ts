@@ -10,7 +10,13 @@ import { messageOf, SetupError, type Problem } from '../../errors.ts';
 import { optionNames } from '../options.ts';
 import { parseValue } from '../parse/value.ts';
 import type { RawConfig } from '../raw.ts';
-import { collectOptions, labelledService, serviceScope, type Collected, type Scope } from './collect.ts';
+import {
+  collectOptions,
+  labelledService,
+  serviceScope,
+  type CollectedOptions,
+  type Scope,
+} from './collect.ts';
 import { resolveReferences } from './references.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
@@ -53,7 +59,7 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
     problems.push({ message: `${at} must have entries of the form ${example}` });
     return {};
   };
-  const collect = (mapping: Mapping, at: string, scope: Scope): Collected => {
+  const collect = (mapping: Mapping, at: string, scope: Scope): CollectedOptions => {
     const items = Object.entries(mapping).flatMap(([word, value]) =>
       [value].flat().flatMap(each => textsOf(each, `${at}${word}`).map(text => ({ word, text }))),
     );

@@ -2,7 +2,13 @@
  * The source of container labels: `dockreg.web.port=8000` for the service web, `dockreg.interval=2s` for all services.
  */
 import type { RawConfig } from '../raw.ts';
-import { collectOptions, labelledService, serviceScope, type Collected, type RawItem } from './collect.ts';
+import {
+  collectOptions,
+  labelledService,
+  serviceScope,
+  type CollectedOptions,
+  type RawItem,
+} from './collect.ts';
 
 /** The last part is the option: no option has a dot in its name, but a service may. */
 const pattern = /^dockreg\.(?:(.+)\.)?([^.]*)$/;
@@ -22,7 +28,7 @@ export function readLabels(labels: ReadonlyMap<string, string>): RawConfig {
     const [, service = '', word] = pattern.exec(label) ?? [];
     if (word !== undefined) items.set(service, [...(items.get(service) ?? []), { word, text }]);
   }
-  const collected = [...items].map(([service, own]): readonly [string, Collected] => {
+  const collected = [...items].map(([service, own]): readonly [string, CollectedOptions] => {
     const prefix = service === '' ? 'dockreg.' : `dockreg.${service}.`;
     const syntax = {
       name: (word: string) => `label ${prefix}${word}`,
