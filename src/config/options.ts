@@ -51,25 +51,13 @@ interface Details {
   readonly checks?: readonly CheckScheme[];
 }
 
-interface Row<T> {
-  readonly placeholder: string;
-  readonly help: string;
-  readonly parse: (text: string) => T;
-}
-
-function option<T>(placeholder: string, help: string, parse: Row<T>['parse']): Row<T>;
+/** A row of the table. Its type says which details it has, so the reader knows which options always have a value. */
 function option<T, D extends Details>(
   placeholder: string,
   help: string,
-  parse: Row<T>['parse'],
+  parse: (text: string) => T,
   details: D,
-): Row<T> & D;
-function option<T>(
-  placeholder: string,
-  help: string,
-  parse: Row<T>['parse'],
-  details: Details = {},
-): Row<T> & Details {
+) {
   return { placeholder, help, parse, ...details };
 }
 
@@ -83,23 +71,23 @@ const processOptions = {
   etcd: option('URL[,URL…]', 'endpoints of etcd (required)', parseEndpoints, {
     required: "give etcd's endpoints: --etcd http://10.1.0.101:2379",
   }),
-  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath),
-  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath),
-  'etcd-key': option('FILE', 'key of that certificate', parsePath),
-  'etcd-user': option('NAME', 'user of etcd', parseUser),
-  'etcd-password-file': option('FILE', "file with the user's password (or DOCKREG_ETCD_PASSWORD)", parsePath),
+  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath, {}),
+  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath, {}),
+  'etcd-key': option('FILE', 'key of that certificate', parsePath, {}),
+  'etcd-user': option('NAME', 'user of etcd', parseUser, {}),
+  'etcd-password-file': option('FILE', 'file with its password (or DOCKREG_ETCD_PASSWORD)', parsePath, {}),
   docker: option('SOCKET', 'Docker API: a path, unix://… or tcp://…', parseEngineEndpoint, {
     defaultText: '/var/run/docker.sock',
     fallbackVariable: 'DOCKER_HOST',
   }),
-  container: option('ID', 'id of this container, where dockreg cannot find it out', parseContainerId),
+  container: option('ID', 'id of this container, where dockreg cannot find it out', parseContainerId, {}),
   drain: option('TIME', 'at a stop, time from the removal of the keys to the exit', parsePause, {
     defaultText: '0',
   }),
   control: option('PATH|off', 'Unix socket for dockreg drain, resume and status', parseControl, {
     defaultText: '/run/dockreg.sock',
   }),
-  listen: option('IP:PORT', 'serve /metrics, /status and /healthz over HTTP', parseListen),
+  listen: option('IP:PORT', 'serve /metrics, /status and /healthz over HTTP', parseListen, {}),
   log: option('FORMAT', 'logfmt or json', parseChoice('logfmt', 'json'), { defaultText: 'logfmt' }),
   service: {
     placeholder: 'OPTION=VALUE,…',
@@ -130,16 +118,16 @@ const serviceOptions = {
     parseOwnRecords,
     { separator: '\n' },
   ),
-  name: option('NAME', 'name of the service (from SERVICE_NAME, compose, swarm or the image)', parseName),
+  name: option('NAME', 'service name (from SERVICE_NAME, compose, swarm or the image)', parseName, {}),
   scheme: option('SCHEME', `protocol of the app: ${schemes.join(', ')}`, parseChoice(...schemes), {
     defaultText: 'http',
   }),
-  host: option('NAME', 'name of the host, in layouts that have one (the IP address)', parseName),
+  host: option('NAME', 'host name, in layouts that have one (the IP address)', parseName, {}),
   tags: option('TAG,…', 'metadata for the layouts that carry it: tags', parseTags, { separator: ',' }),
-  weight: option('NUMBER', 'metadata: share of the requests', parseWeight),
-  zone: option('ZONE', 'metadata: where the app runs', parseZone),
+  weight: option('NUMBER', 'metadata: share of the requests', parseWeight, {}),
+  zone: option('ZONE', 'metadata: where the app runs', parseZone, {}),
   meta: option('KEY=VALUE,…', 'metadata: any keys, such as version=2.1', parseMeta, { separator: ',' }),
-  ip: option('ADDRESS|NAME', "the host's address, name or interface (from the published port)", parseHost),
+  ip: option('ADDRESS|NAME', 'host address, name or interface (from the published port)', parseHost, {}),
   advertise: option(
     'MODE|IP:PORT',
     'published, host, container[:NETWORK], swarm, or IP:PORT',
