@@ -2,7 +2,7 @@
 /**
  * The process: arguments, signals, standard output and exit codes. No other file touches them.
  */
-import { helpText, parseCommand, type Command } from './cli.ts';
+import { helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type DrainOrders } from './commands/run.ts';
 import {
@@ -67,15 +67,7 @@ function crash(error: unknown): never {
   process.exit(ExitCode.internal);
 }
 
-/** @throws UsageError or SetupError */
-async function readCommand(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Command> {
-  const command = parseCommand(argv, env);
-  if (command.kind !== 'file') return command;
-  const { readConfigFile } = await import('./config/file.ts');
-  return parseCommand(argv, env, await readConfigFile(command.path, env));
-}
-
-/** Null for what is no answer to a person but a fault of dockreg itself. */
+/** Null for an error that is a fault of dockreg itself. */
 function exitCodeOf(error: unknown): ExitCode | null {
   if (error instanceof UsageError) return ExitCode.usage;
   if (error instanceof SetupError) return ExitCode.config;

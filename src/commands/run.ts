@@ -102,9 +102,9 @@ async function start(
   const { readLabels } = await import('../wiring/labels.ts');
   const labels = await readLabels(docker, { clock: systemClock, random: Math.random, log }, stop);
   if (labels === null) return [];
-  const checked = config.withLabels(labels);
-  if ('problems' in checked) throw new SetupError(checked.problems.map(message => ({ message })));
-  const { services } = checked.config;
+  const configured = config.withLabels(labels);
+  if (!configured.ok) throw new SetupError(configured.problems);
+  const { services } = configured.value;
   tellServices(services, log);
   await checkAuthorities(services);
   return services;

@@ -1,7 +1,10 @@
 /**
- * Every option once: its flag, its environment variable, its default, its place in the help text, and its parser.
+ * The option table: each option once, with its help text, its default, and the parser of its value. The flag is the name
+ * of the row; the variable is `variableOf(name)`. docs/options.md is generated from this table.
  */
 import { layoutNames } from '../core/layouts/formats.ts';
+import { schemes } from '../core/layouts/instance.ts';
+import { parseAdvertise, parseHost, parseListen, parseLocalPort } from './parse/address.ts';
 import {
   parseBytes,
   parseCheckTarget,
@@ -9,294 +12,198 @@ import {
   parseHeaders,
   parseMethod,
   parseStatuses,
-} from './check-values.ts';
+  type CheckScheme,
+} from './parse/check.ts';
 import {
-  parseLayouts,
-  parseMeta,
-  parseName,
-  parseOwnRecords,
-  parseScheme,
-  parseTags,
-  parseWeight,
-  parseZone,
-} from './service.ts';
-import { parseServices } from './service-text.ts';
-import {
-  parseAdvertise,
   parseContainerId,
   parseControl,
-  parseCount,
-  parseDuration,
   parseEndpoints,
   parseEngineEndpoint,
-  parseHost,
-  parseKey,
-  parseListen,
-  parseLogFormat,
-  parseLocalPort,
   parsePath,
-  parsePause,
   parseServerName,
   parseSocketPath,
-  parseSwitch,
-  parseTtl,
   parseUser,
-} from './values.ts';
+} from './parse/endpoints.ts';
+import { parseKey, parseLayouts, parseOwnRecords } from './parse/layouts.ts';
+import { parseMeta, parseName, parseTags, parseWeight, parseZone } from './parse/metadata.ts';
+import { parseCount, parseDuration, parsePause, parseTtl } from './parse/time.ts';
+import { parseChoice, parseSwitch } from './parse/value.ts';
 
-export interface Option<T> {
-  /** What stands for the value in the help text. */
+export interface Option extends Details {
+  /** Stands for the value in the help text. */
   readonly placeholder: string;
   readonly help: string;
-  /** The text that is parsed when nothing is given. */
-  readonly defaultText?: string;
-  /** The text that the flag stands for when it is given without a value. */
-  readonly impliedValue?: string;
-  /** A variable of others that holds when neither flag nor variable of ours is given. */
-  readonly fallbackVariable?: string;
-  /** Without it, and without a fallback, the option is left out. */
-  readonly required?: { readonly hint: string };
-  /** It may be given several times, which is the same as once with this between the values. */
-  readonly separator?: string;
-  /** It is for the process as a whole, so no service has one of its own. */
-  readonly shared?: true;
-  readonly parse: (text: string) => T;
+  /** Missing for the options that are sources themselves: --service and --config. */
+  readonly parse?: (text: string) => unknown;
 }
 
-/** In the order of the help text. The flag is the name, the variable is `DOCKREG_` and the name in capitals with `_` for `-`. */
-export const options = {
-  etcd: {
-    placeholder: 'URL[,URL…]',
-    help: 'etcd endpoints (required)',
-    required: { hint: 'say where etcd is: --etcd http://10.1.0.101:2379' },
-    shared: true,
-    parse: parseEndpoints,
-  },
-  'etcd-ca': {
-    placeholder: 'FILE',
-    help: "authority that etcd's certificate must be of",
-    shared: true,
-    parse: parsePath,
-  },
-  'etcd-cert': { placeholder: 'FILE', help: 'our certificate for etcd', shared: true, parse: parsePath },
-  'etcd-key': { placeholder: 'FILE', help: 'and its key', shared: true, parse: parsePath },
-  'etcd-user': { placeholder: 'NAME', help: 'user of etcd', shared: true, parse: parseUser },
-  'etcd-password-file': {
-    placeholder: 'FILE',
-    help: 'and its password, or DOCKREG_ETCD_PASSWORD',
-    shared: true,
-    parse: parsePath,
-  },
-  port: {
-    placeholder: 'PORT[/udp]',
-    help: "the app's local port; left out, labels of the container say it",
-    required: { hint: 'say where the app listens: --port 8000' },
-    parse: parseLocalPort,
-  },
+interface Details {
+  /** The text that is parsed when no source gives the option. */
+  readonly defaultText?: string;
+  /** The text that the flag stands for when it has no value. */
+  readonly impliedValue?: string;
+  /** A variable of another program, read when neither the flag nor the variable of dockreg is set. */
+  readonly fallbackVariable?: string;
+  /** What to do when no source gives the option. Without it the option may be left out. */
+  readonly required?: string;
+  /** The option is repeatable: its texts are joined with this. */
+  readonly separator?: string;
+  /** The checks that the option is a detail of; without it the option applies to any. */
+  readonly checks?: readonly CheckScheme[];
+}
+
+/** A row of the table. Its type says which details it has, so the reader knows which options always have a value. */
+function option<T, D extends Details>(
+  placeholder: string,
+  help: string,
+  parse: (text: string) => T,
+  details: D,
+) {
+  return { placeholder, help, parse, ...details };
+}
+
+const http = ['http', 'https'] as const;
+const tcp = ['tcp'] as const;
+const secure = ['https', 'grpcs'] as const;
+const connecting = ['http', 'https', 'tcp', 'grpc', 'grpcs'] as const;
+
+/** The options of the process, in the order of the help text. */
+const processOptions = {
+  etcd: option('URL[,URL…]', 'endpoints of etcd (required)', parseEndpoints, {
+    required: "give etcd's endpoints: --etcd http://10.1.0.101:2379",
+  }),
+  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath, {}),
+  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath, {}),
+  'etcd-key': option('FILE', 'key of that certificate', parsePath, {}),
+  'etcd-user': option('NAME', 'user of etcd', parseUser, {}),
+  'etcd-password-file': option('FILE', 'file with its password (or DOCKREG_ETCD_PASSWORD)', parsePath, {}),
+  docker: option('SOCKET', 'Docker API: a path, unix://… or tcp://…', parseEngineEndpoint, {
+    defaultText: '/var/run/docker.sock',
+    fallbackVariable: 'DOCKER_HOST',
+  }),
+  container: option('ID', 'id of this container, where dockreg cannot find it out', parseContainerId, {}),
+  drain: option('TIME', 'at a stop, time from the removal of the keys to the exit', parsePause, {
+    defaultText: '0',
+  }),
+  control: option('PATH|off', 'Unix socket for dockreg drain, resume and status', parseControl, {
+    defaultText: '/run/dockreg.sock',
+  }),
+  listen: option('IP:PORT', 'serve /metrics, /status and /healthz over HTTP', parseListen, {}),
+  log: option('FORMAT', 'logfmt or json', parseChoice('logfmt', 'json'), { defaultText: 'logfmt' }),
   service: {
     placeholder: 'OPTION=VALUE,…',
     help: 'one of several services, such as name=web,port=8000; repeatable',
     separator: '\n',
-    shared: true,
-    parse: parseServices,
   },
-  config: { placeholder: 'FILE', help: 'options and services, in YAML', shared: true, parse: parsePath },
-  key: {
-    placeholder: 'PARENT',
-    help: 'parent of the keys: /PARENT/<ip>:<port>',
-    defaultText: 'service',
-    parse: parseKey,
-  },
-  layout: {
-    placeholder: 'NAME[:ROOT],…',
-    help: layoutNames.join(', '),
-    separator: ',',
-    parse: parseLayouts,
-  },
-  record: {
-    placeholder: 'KEY=VALUE',
-    help: 'a record in your own words, with {address}, {service}, {label:NAME}, …',
-    separator: '\n',
-    parse: parseOwnRecords,
-  },
-  name: {
-    placeholder: 'NAME',
-    help: "the service's name (that of SERVICE_NAME, compose, swarm, the image)",
-    parse: parseName,
-  },
-  scheme: {
-    placeholder: 'SCHEME',
-    help: 'how the app is spoken to: http, https, h2c, grpc, grpcs, tcp',
+  config: { placeholder: 'FILE', help: 'YAML file with options and services' },
+} satisfies Readonly<Record<string, Option>>;
+
+/** The options of a service. Each may also be given for all services. */
+const serviceOptions = {
+  port: option(
+    'PORT[/udp]',
+    "the app's local port; without it, container labels name the services",
+    parseLocalPort,
+    { required: "give the app's port: --port 8000" },
+  ),
+  key: option('PARENT', 'parent of the keys: /PARENT/<ip>:<port>', parseKey, { defaultText: 'service' }),
+  layout: option('NAME[:ROOT],…', layoutNames.join(', '), parseLayouts, { separator: ',' }),
+  record: option(
+    'KEY=VALUE',
+    'a record of your own, with {address}, {service}, {label:NAME}, …',
+    parseOwnRecords,
+    { separator: '\n' },
+  ),
+  name: option('NAME', 'service name (from SERVICE_NAME, compose, swarm or the image)', parseName, {}),
+  scheme: option('SCHEME', `protocol of the app: ${schemes.join(', ')}`, parseChoice(...schemes), {
     defaultText: 'http',
-    parse: parseScheme,
-  },
-  host: {
-    placeholder: 'NAME',
-    help: "the host's name, where a layout has one; left out, its IP",
-    parse: parseName,
-  },
-  tags: {
-    placeholder: 'TAG,…',
-    help: 'metadata, in the layouts that carry it',
-    separator: ',',
-    parse: parseTags,
-  },
-  weight: { placeholder: 'NUMBER', help: 'the same: the share of requests', parse: parseWeight },
-  zone: { placeholder: 'ZONE', help: 'the same: where it runs', parse: parseZone },
-  meta: {
-    placeholder: 'KEY=VALUE,…',
-    help: 'the same: version=2.1 and what else you like',
-    separator: ',',
-    parse: parseMeta,
-  },
-  docker: {
-    placeholder: 'SOCKET',
-    help: 'the Docker API: a path, unix://… or tcp://…',
-    defaultText: '/var/run/docker.sock',
-    fallbackVariable: 'DOCKER_HOST',
-    shared: true,
-    parse: parseEngineEndpoint,
-  },
-  container: {
-    placeholder: 'ID',
-    help: 'our own container, if it cannot be found out',
-    shared: true,
-    parse: parseContainerId,
-  },
-  ip: {
-    placeholder: 'ADDRESS|NAME',
-    help: "the host's address, name or interface (as published)",
-    parse: parseHost,
-  },
-  advertise: {
-    placeholder: 'MODE|IP:PORT',
-    help: 'published, host, container[:NETWORK], swarm, or just this',
-    defaultText: 'published',
-    parse: parseAdvertise,
-  },
-  'allow-loopback': {
-    placeholder: 'on|off',
-    help: 'register a loopback address, which no other host can reach',
-    defaultText: 'off',
-    impliedValue: 'on',
-    parse: parseSwitch,
-  },
-  check: {
-    placeholder: 'CHECK',
-    help: 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker',
+  }),
+  host: option('NAME', 'host name, in layouts that have one (the IP address)', parseName, {}),
+  tags: option('TAG,…', 'metadata for the layouts that carry it: tags', parseTags, { separator: ',' }),
+  weight: option('NUMBER', 'metadata: share of the requests', parseWeight, {}),
+  zone: option('ZONE', 'metadata: where the app runs', parseZone, {}),
+  meta: option('KEY=VALUE,…', 'metadata: any keys, such as version=2.1', parseMeta, { separator: ',' }),
+  ip: option('ADDRESS|NAME', 'host address, name or interface (from the published port)', parseHost, {}),
+  advertise: option(
+    'MODE|IP:PORT',
+    'published, host, container[:NETWORK], swarm, or IP:PORT',
+    parseAdvertise,
+    { defaultText: 'published' },
+  ),
+  'allow-loopback': option(
+    'on|off',
+    'register a loopback address, which no other host can reach',
+    parseSwitch,
+    { defaultText: 'off', impliedValue: 'on' },
+  ),
+  check: option('CHECK', 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker', parseCheckTarget, {
     defaultText: 'http:/',
-    parse: parseCheckTarget,
-  },
-  'check-method': { placeholder: 'METHOD', help: 'http: method', defaultText: 'GET', parse: parseMethod },
-  'check-header': {
-    placeholder: 'NAME:VALUE',
-    help: 'http: header, also Host; repeatable',
+  }),
+  'check-method': option('METHOD', 'http: method', parseMethod, { defaultText: 'GET', checks: http }),
+  'check-header': option('NAME:VALUE', 'http: header, also Host; repeatable', parseHeaders, {
     separator: '\n',
-    parse: parseHeaders,
-  },
-  'check-status': {
-    placeholder: 'LIST',
-    help: 'http: statuses that pass',
+    checks: http,
+  }),
+  'check-status': option('LIST', 'http: statuses that pass', parseStatuses, {
     defaultText: '200-399',
-    parse: parseStatuses,
-  },
-  'check-body': { placeholder: 'TEXT|/REGEX/', help: 'http: what the body has', parse: parseExpectation },
-  'check-send': { placeholder: 'TEXT', help: 'tcp: what is sent', parse: parseBytes },
-  'check-expect': { placeholder: 'TEXT|/REGEX/', help: 'tcp: what is answered', parse: parseExpectation },
-  'check-ca': {
-    placeholder: 'FILE',
-    help: "https, grpcs: authority of the app's certificate",
-    parse: parsePath,
-  },
-  'check-server-name': {
-    placeholder: 'NAME',
-    help: "https, grpcs: the certificate's name, also for SNI",
-    parse: parseServerName,
-  },
-  'check-insecure': {
-    placeholder: '[on|off]',
-    help: 'https, grpcs: take any certificate',
+    checks: http,
+  }),
+  'check-body': option('TEXT|/REGEX/', 'http: what the body contains', parseExpectation, { checks: http }),
+  'check-send': option('TEXT', 'tcp: what dockreg sends', parseBytes, { checks: tcp }),
+  'check-expect': option('TEXT|/REGEX/', 'tcp: what the answer contains', parseExpectation, { checks: tcp }),
+  'check-ca': option('FILE', "https, grpcs: authority of the app's certificate", parsePath, {
+    checks: secure,
+  }),
+  'check-server-name': option(
+    'NAME',
+    'https, grpcs: name in the certificate, also for SNI',
+    parseServerName,
+    { checks: secure },
+  ),
+  'check-insecure': option('[on|off]', 'https, grpcs: accept any certificate', parseSwitch, {
     impliedValue: 'on',
-    parse: parseSwitch,
-  },
-  'check-socket': {
-    placeholder: 'PATH',
-    help: "http, tcp, grpc: a Unix socket in place of the app's port",
-    parse: parseSocketPath,
-  },
-  interval: { placeholder: 'TIME', help: 'from check to check', defaultText: '5s', parse: parseDuration },
-  timeout: {
-    placeholder: 'TIME',
-    help: 'how long one check may take',
-    defaultText: '3s',
-    parse: parseDuration,
-  },
-  rise: {
-    placeholder: 'COUNT',
-    help: 'passes in a row that bring it up',
-    defaultText: '1',
-    parse: parseCount,
-  },
-  fall: {
-    placeholder: 'COUNT',
-    help: 'fails in a row that bring it down',
-    defaultText: '1',
-    parse: parseCount,
-  },
-  'start-period': {
-    placeholder: 'TIME',
-    help: 'how long after the start fails are expected',
+    checks: secure,
+  }),
+  'check-socket': option(
+    'PATH',
+    "http, tcp, grpc: a Unix socket instead of the app's port",
+    parseSocketPath,
+    { checks: connecting },
+  ),
+  interval: option('TIME', 'time between checks', parseDuration, { defaultText: '5s' }),
+  timeout: option('TIME', 'time limit of a check', parseDuration, { defaultText: '3s' }),
+  rise: option('COUNT', 'consecutive passes that bring the service up', parseCount, { defaultText: '1' }),
+  fall: option('COUNT', 'consecutive failures that bring the service down', parseCount, { defaultText: '1' }),
+  'start-period': option('TIME', 'startup time, in which failures are expected', parsePause, {
     defaultText: '0',
-    parse: parsePause,
-  },
-  ttl: {
-    placeholder: 'TIME',
-    help: 'how long the key outlives a lost container',
-    defaultText: '20s',
-    parse: parseTtl,
-  },
-  drain: {
-    placeholder: 'TIME',
-    help: 'how long the app goes on at a stop after its key is gone',
-    defaultText: '0',
-    shared: true,
-    parse: parsePause,
-  },
-  control: {
-    placeholder: 'PATH|off',
-    help: 'the Unix socket of dockreg drain, resume, status',
-    defaultText: '/run/dockreg.sock',
-    shared: true,
-    parse: parseControl,
-  },
-  listen: {
-    placeholder: 'IP:PORT',
-    help: 'show /metrics, /status and /healthz over HTTP there',
-    shared: true,
-    parse: parseListen,
-  },
-  watch: {
-    placeholder: 'on|off',
-    help: 'notice at once what becomes of the app, from the kernel',
+  }),
+  ttl: option('TIME', 'lifetime of the keys after the container is lost', parseTtl, { defaultText: '20s' }),
+  watch: option('on|off', 'watch the app through the kernel between checks', parseSwitch, {
     defaultText: 'on',
-    parse: parseSwitch,
-  },
-  log: {
-    placeholder: 'FORMAT',
-    help: 'logfmt or json',
-    defaultText: 'logfmt',
-    shared: true,
-    parse: parseLogFormat,
-  },
-} as const satisfies Readonly<Record<string, Option<unknown>>>;
+  }),
+} satisfies Readonly<Record<string, Option>>;
+
+export const options = { ...processOptions, ...serviceOptions };
 
 export type OptionName = keyof typeof options;
 
-export const optionNames = Object.keys(options) as OptionName[];
+export const optionNames = namesIn(options);
+export const serviceOptionNames = namesIn(serviceOptions);
+
+function namesIn(table: object): OptionName[] {
+  return Object.keys(table).filter((word): word is OptionName => Object.hasOwn(options, word));
+}
+
+/** Whether the option applies to a check of this scheme; a detail of a check does not apply to an unknown scheme. */
+export function appliesTo(name: OptionName, scheme: CheckScheme | undefined): boolean {
+  const { checks }: Option = options[name];
+  return checks === undefined || (scheme !== undefined && checks.includes(scheme));
+}
 
 /** `etcd-ca` → `DOCKREG_ETCD_CA` */
 export function variableOf(name: OptionName): string {
   return `DOCKREG_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The one setting that has no flag: everybody on the machine can read a command line. */
+/** The one setting without a flag, because everybody on the machine can read a command line. */
 export const passwordVariable = 'DOCKREG_ETCD_PASSWORD';

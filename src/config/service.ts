@@ -1,135 +1,190 @@
 /**
- * The options that say as what a service is written: its name, its layouts, its metadata. As in values.ts each parser
- * gives the value or throws a problem that says the rule and the way out.
+ * From the options of services to their configuration.
  */
-import { isName, schemes, type Scheme } from '../core/layouts/instance.ts';
-import { formats, isLayoutName, layoutNames, type LayoutName } from '../core/layouts/formats.ts';
-import type { LayoutFormat } from '../core/layouts/layout.ts';
-import type { OwnRecord } from '../core/layouts/own-record.ts';
-import { isDnsLabel } from '../core/layouts/skydns.ts';
-import { isDistinctive, parseTemplate, type Template } from '../core/layouts/template.ts';
-import { parseKey, ValueProblem } from './values.ts';
+import { reachProblem } from '../core/address/advertise.ts';
+import {
+  instanceOf,
+  type ContainerFacts,
+  type Instance,
+  type ServiceSpec,
+} from '../core/layouts/instance.ts';
+import { conflictAmong, recordsOf, type Publication } from '../core/layouts/records.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
+import { failure, formatProblem, success, type Problem, type Result } from '../errors.ts';
+import { readCheck } from './check.ts';
+import type { LayoutChoice } from './parse/layouts.ts';
+import { withPrefix } from './parse/value.ts';
+import type { RawConfig, RawOptions } from './raw.ts';
+import {
+  andThen,
+  brokenRules,
+  combine,
+  problemsOf,
+  readerOf,
+  valueOf,
+  type Reader,
+  type Results,
+} from './reader.ts';
 
-/** A layout as it was asked for: `skydns:cluster.local`. */
-export interface LayoutChoice {
-  readonly name: LayoutName;
-  /** What comes after the colon, or the layout's own default; undefined is that of --key. */
-  readonly root: string | undefined;
+type Variables = ServiceSpec['variables'];
+
+/** All services; where none is listed, the defaults are the options of one. */
+export function readServices(
+  { services: listed, defaults }: RawConfig,
+  variables: Variables,
+): Result<readonly ServiceConfig[]> {
+  if (listed.length === 0) return andThen(readService(defaults, variables), service => success([service]));
+  const results = listed.map(({ from, label, options }) => {
+    if (options.has('port')) return readService(options, variables, `${from}: `, label);
+    return failure({ message: `${from}: port is missing`, hint: "give the app's port, such as port 8000" });
+  });
+  const problems = results.flatMap(problemsOf);
+  if (problems.length > 0) return failure(...unique(problems));
+  const services = results.flatMap(result => valueOf(result) ?? []);
+  const labelled = services.map(service => withUniqueLabel(service, services));
+  const conflicts = conflictsAmong(labelled);
+  return conflicts.length > 0 ? failure(...conflicts) : success(labelled);
 }
 
-/** Comma separated `NAME[:ROOT]`. */
-export function parseLayouts(text: string): LayoutChoice[] {
-  return text.split(',').map(item => parseLayout(item.trim()));
+/** A default with a problem has it in every service. */
+function unique(problems: readonly Problem[]): Problem[] {
+  return [...new Map(problems.map(problem => [formatProblem(problem), problem])).values()];
 }
 
-function parseLayout(item: string): LayoutChoice {
-  const [, name = '', given] = /^([^:]*)(?::(.*))?$/.exec(item) ?? [];
-  if (!isLayoutName(name))
-    throw new ValueProblem(`"${name}" is no layout; there are ${layoutNames.join(', ')}`);
-  const { root, rootIsDomain }: LayoutFormat = formats[name];
-  if (given !== undefined)
-    return { name, root: rootIsDomain ? parseDomain(item, given) : parseRoot(item, given) };
-  if (root.kind === 'required')
-    throw new ValueProblem(`layout ${name} needs a root, such as ${name}:${root.example}`);
-  return { name, root: root.kind === 'optional' ? root.default : undefined };
+/** Services of one label get their ports added to it. */
+function withUniqueLabel(service: ServiceConfig, services: readonly ServiceConfig[]): ServiceConfig {
+  const { label, localPort } = service;
+  const isUnique = services.filter(other => other.label === label).length === 1;
+  return isUnique ? service : { ...service, label: `${label}:${localPort}` };
 }
 
-function parseRoot(item: string, root: string): string {
-  try {
-    return parseKey(root);
-  } catch (cause) {
-    throw new ValueProblem(
-      `the root of "${item}" must be names separated by single slashes, without spaces, such as app/servers`,
-      { cause },
-    );
-  }
-}
-
-/** Lower case and without the dot at the end: so it is looked up. */
-function parseDomain(item: string, text: string): string {
-  const domain = text.toLowerCase().replace(/\.$/, '');
-  if (!domain.split('.').every(isDnsLabel))
-    throw new ValueProblem(`the root of "${item}" must be a domain, such as cluster.local`);
-  return domain;
-}
-
-/** `KEY=VALUE` a line, with placeholders in both. */
-export function parseOwnRecords(text: string): OwnRecord[] {
-  return text
-    .split('\n')
-    .filter(line => line.trim() !== '')
-    .map(line => parseOwnRecord(line.trim()));
-}
-
-function parseOwnRecord(text: string): OwnRecord {
-  const [, key = '', value] = /^([^=]*)=(.*)$/.exec(text) ?? [];
-  if (value === undefined || value === '' || key === '') {
-    throw new ValueProblem(`must be KEY=VALUE, such as '/app/{service}/{address}=weight={weight}'`);
-  }
-  parseRoot(text, key);
-  const template = parseTemplate(key, 'record');
-  if (!isDistinctive(template)) {
-    throw new ValueProblem(
-      `the key ${key} is the same for every instance, and would go with the first that ends; ` +
-        `put {address}, {container} or {id} into it`,
-    );
-  }
-  return { key: template, value: parseTemplate(value, 'record'), text };
-}
-
-export function parseName(text: string): string {
-  if (!isName(text)) {
-    throw new ValueProblem(
-      'must begin with a letter or digit and have letters, digits, "_", "." and "-" only, such as web',
-    );
-  }
-  return text;
-}
-
-/** Comma separated. */
-export function parseTags(text: string): Template[] {
-  return text.split(',').map(item => {
-    if (item.trim() === '')
-      throw new ValueProblem('has an empty tag; separate tags by single commas: blue,canary');
-    return parseTemplate(item.trim(), 'metadata');
+/**
+ * @param prefix begins each problem that is not of a single option
+ * @param ownLabel what logs call the service; by default its name, or else its port
+ */
+function readService(
+  raw: RawOptions,
+  variables: Variables,
+  prefix = '',
+  ownLabel?: string,
+): Result<ServiceConfig> {
+  const reader = readerOf(raw);
+  const { value, optional } = reader;
+  const results = {
+    port: value('port'),
+    check: readCheck(raw, prefix),
+    spec: readSpec(reader, variables),
+    publication: readPublication(reader),
+    ip: optional('ip'),
+    advertise: value('advertise'),
+    allowLoopback: value('allow-loopback'),
+    intervalMs: value('interval'),
+    timeoutMs: value('timeout'),
+    rise: value('rise'),
+    fall: value('fall'),
+    startPeriodMs: value('start-period'),
+    ttlSeconds: value('ttl'),
+    watch: value('watch'),
+  };
+  return andThen(combine(results, conflictsIn(results).map(withPrefix(prefix))), ({ port, ...values }) => {
+    const label = ownLabel ?? values.spec.name ?? raw.get('port')?.text ?? '';
+    const service = { label, localPort: port.port, protocol: port.protocol, ...values };
+    const foreseen = foreseenProblems(service).map(withPrefix(prefix));
+    return foreseen.length > 0 ? failure(...foreseen) : success(service);
   });
 }
 
-/** What an SRV record takes; 0 is "hardly ever" to one consumer and "not given" to another. */
-export function parseWeight(text: string): number {
-  const weight = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (weight < 1 || weight > 65_535) throw new ValueProblem('must be a number from 1 to 65535, such as 100');
-  return weight;
+function readSpec({ value, optional }: Reader, variables: Variables): Result<ServiceSpec> {
+  return combine({
+    name: optional('name'),
+    host: optional('host'),
+    scheme: value('scheme'),
+    tags: optional('tags'),
+    weight: optional('weight'),
+    zone: optional('zone'),
+    meta: andThen(optional('meta'), (meta = new Map()) => success(meta)),
+    variables: success(variables),
+  });
 }
 
-export function parseZone(text: string): Template {
-  return parseTemplate(text, 'metadata');
+/** Also for `dockreg ls`, which lists what these options write. */
+export function readPublication({ value, optional }: Reader): Result<Publication> {
+  const results = { parent: value('key'), choices: optional('layout'), own: optional('record') };
+  return andThen(combine(results), ({ parent, choices, own = [] }) => {
+    const implied: readonly LayoutChoice[] = own.length > 0 ? [] : [{ name: 'service', root: parent }];
+    return success({ layouts: (choices ?? implied).map(({ name, root = parent }) => ({ name, root })), own });
+  });
 }
 
-/** Comma separated `KEY=VALUE`. */
-export function parseMeta(text: string): ReadonlyMap<string, Template> {
-  const meta = new Map<string, Template>();
-  for (const item of text.split(',')) {
-    const [, key = '', value = ''] = /^\s*([^=]*)=(.*)$/.exec(item) ?? [];
-    if (!isName(key) || value === '')
-      throw new ValueProblem(`"${item.trim()}" must be KEY=VALUE, such as version=2.1`);
-    if (['tags', 'weight', 'zone'].includes(key)) throw new ValueProblem(`${key} has an option: --${key}`);
-    if (meta.has(key)) throw new ValueProblem(`gives ${key} twice`);
-    meta.set(key, parseTemplate(value, 'metadata'));
-  }
-  return meta;
+type Conflicting = 'intervalMs' | 'timeoutMs' | 'ttlSeconds' | 'ip' | 'advertise' | 'allowLoopback';
+
+/** A value that is not known, because it has a problem of its own, breaks no rule: NaN compares with nothing. */
+function conflictsIn(results: Results<Pick<ServiceConfig, Conflicting>>): Problem[] {
+  const intervalMs = valueOf(results.intervalMs) ?? NaN;
+  const timeoutMs = valueOf(results.timeoutMs) ?? NaN;
+  const ttlSeconds = valueOf(results.ttlSeconds) ?? NaN;
+  const host = valueOf(results.ip);
+  const advertise = valueOf(results.advertise);
+  return [
+    ...brokenRules(
+      [
+        timeoutMs > intervalMs,
+        `--timeout ${timeoutMs} ms is longer than --interval ${intervalMs} ms: a check must end before the next begins`,
+        'lower --timeout or raise --interval',
+      ],
+      [
+        ttlSeconds * 1000 < 2 * intervalMs,
+        `--ttl ${ttlSeconds} s is shorter than two intervals of ${intervalMs} ms: one late renewal would lose the key`,
+        `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
+      ],
+      [
+        host !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container'),
+        '--ip and --advertise both give the address',
+        'use one of them',
+      ],
+    ),
+    ...[
+      { flag: '--ip', ip: host?.kind === 'ip' ? host.ip : undefined },
+      { flag: '--advertise', ip: advertise?.kind === 'literal' ? advertise.address.ip : undefined },
+    ].flatMap(({ flag, ip }) => {
+      if (ip === undefined) return [];
+      return reachProblem(`${flag} ${ip}`, ip, valueOf(results.allowLoopback) ?? false) ?? [];
+    }),
+  ];
 }
 
-export function parseScheme(text: string): Scheme {
-  const scheme = schemes.find(candidate => candidate === text);
-  if (scheme === undefined) throw new ValueProblem(`must be one of ${schemes.join(', ')}`);
-  return scheme;
+/** The problems that every instance would have, found in the records of a likely one. */
+function foreseenProblems(service: ServiceConfig): readonly Problem[] {
+  return problemsOf(recordsOf(service.publication, () => likelyInstance(service)));
 }
 
-const convention = /^SERVICE_(?:\d+_)?(?:NAME|TAGS|ID)$/;
-
-/** What registrator reads of an environment, and no more: other SERVICE_ variables may hold what is nobody's business. */
-export function registratorVariables(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
-  const found = Object.entries(env).filter(([name, text]) => convention.test(name) && text);
-  return new Map(found as [string, string][]);
+/** What the services would do to each other in etcd, as far as it can be foreseen. */
+function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
+  const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
+  const conflict = conflictAmong(
+    services.map((service, index) => ({
+      title: service.label,
+      publication: service.publication,
+      makeInstance: () => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1),
+    })),
+  );
+  return conflict === undefined ? [] : [conflict];
 }
+
+/**
+ * An instance as it might be. An address that is not known yet is one for documentation (RFC 5737), the same for all
+ * services on one `network`.
+ */
+function likelyInstance({ advertise, localPort, protocol, spec }: ServiceConfig, network = 1): Instance {
+  const isLiteral = advertise.kind === 'literal';
+  const address = isLiteral ? advertise.address : { ip: `192.0.2.${network}`, port: localPort };
+  return instanceOf(spec, { address, localPort, protocol }, isLiteral ? undefined : someContainer);
+}
+
+const someContainer: ContainerFacts = {
+  id: '0'.repeat(64),
+  name: 'some-container',
+  image: 'some-image',
+  labels: { get: () => 'some-label' },
+  publishedPorts: 1,
+};

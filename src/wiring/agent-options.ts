@@ -5,7 +5,7 @@
 import type { AgentOptions } from '../agent/agent.ts';
 import type { AddressResult, AddressSource } from '../agent/address-loop.ts';
 import { systemClock } from '../clock.ts';
-import { hasLabels, unreadLabels } from '../config/labels.ts';
+import { hasLabels, unreadLabels } from '../config/sources/labels.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Address } from '../core/address/ip.ts';
 import { watchRole } from '../core/settings/check.ts';

@@ -16,7 +16,7 @@ import {
   type ServerUnaryCall,
 } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
-import { parseCommand } from '../../src/cli.ts';
+import { readCommand } from '../../src/cli.ts';
 import { systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { ContainerView } from '../../src/core/address/container.ts';
@@ -60,7 +60,7 @@ interface ProbeSetup {
 
 /** Opens the probe for these options, as the program does. */
 async function open(argv: readonly string[], port: number, { env = {}, inspect }: ProbeSetup = {}) {
-  const command = parseCommand(['--etcd', 'http://h1:2379', '--port', String(port), ...argv], {});
+  const command = await readCommand(['--etcd', 'http://h1:2379', '--port', String(port), ...argv], {});
   assert.equal(command.kind, 'run');
   const { config } = command as { config: Config };
   const [service] = config.services;

@@ -200,8 +200,8 @@ describe('dockreg drain, resume and status', () => {
     const cases: [words: string[], text: RegExp][] = [
       [['drain', 'api'], /^dockreg: there is no service api; there is web$/],
       [['drain', '--json'], /unknown flag --json/],
-      [['drain', 'web', 'api'], /"api" is a stray word/],
-      [['--port', '1', 'status'], /"status" comes first/],
+      [['drain', 'web', 'api'], /unexpected argument "api"/],
+      [['--port', '1', 'status'], /"status" must come first/],
     ];
     for (const [words, text] of cases) {
       const { code, errors } = await dockreg(words);
@@ -218,7 +218,7 @@ describe('dockreg drain, resume and status', () => {
       errors: `dockreg: no dockreg listens at ${path}; run this in its container, with the same --control`,
     });
     path = 'off';
-    assert.match((await dockreg(['status'])).errors, /--control off leaves nobody to ask/);
+    assert.match((await dockreg(['status'])).errors, /--control off leaves no socket to ask/);
   });
 });
 

@@ -422,7 +422,7 @@ describe('a wrong command line', () => {
   it('the command comes first', async () => {
     const program = await startProgram({ args: ['--port', '1', '--etcd', 'http://h:1', 'doctor'] });
     assert.equal((await program.exitWithin(10_000)).code, 64);
-    assert.match(program.stderr, /"doctor" comes first: dockreg doctor/);
+    assert.match(program.stderr, /"doctor" must come first; write dockreg doctor/);
   });
 
   it('--json is no flag of dockreg itself', async () => {

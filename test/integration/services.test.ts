@@ -229,7 +229,7 @@ describe('labels', () => {
       { 'dockreg.web.port': '1', 'dockreg.web.rise': 'x' },
       /^dockreg: label dockreg\.web\.rise "x": must be a whole number from 1 to 100$/,
     ],
-    ['none', {}, /^dockreg: nothing says where an app listens: /],
+    ['none', {}, /^dockreg: no service is configured; /],
   ];
   for (const [what, given, text] of bad) {
     it(`are a fault of the set-up when there is ${what}: 78`, async () => {
@@ -334,7 +334,7 @@ describe('dockreg doctor', () => {
     const bad = await examine([]);
     assert.match(
       bad.text,
-      /^✗ services + label dockreg\.web\.prot is no option of a service; did you mean port\?$/m,
+      /^✗ services + label dockreg\.web\.prot is not an option of a service; did you mean port\?$/m,
     );
     assert.match(bad.text, /^✓ etcd /m);
     docker.close();

@@ -26,12 +26,12 @@ describe('the program refuses', () => {
     [
       'no port',
       ['--etcd', 'http://127.0.0.1:2379', '--advertise', '10.1.0.101:80'],
-      /^dockreg: --port is missing; say where the app listens: --port 8000/,
+      /^dockreg: --port is missing; give the app's port: --port 8000/,
     ],
     ['port 0', [...enough.slice(0, 2), '--port', '0'], /--port "0": must be a port number from 1 to 65535/],
     ['port 70000', [...enough.slice(0, 2), '--port', '70000'], /--port "70000": must be/],
     ['a port that is no number', [...enough.slice(0, 2), '--port', 'abc'], /--port "abc": must be/],
-    ['no etcd', ['--port', '8000'], /--etcd is missing; say where etcd is: --etcd http:/],
+    ['no etcd', ['--port', '8000'], /--etcd is missing; give etcd's endpoints: --etcd http:/],
     [
       'an etcd endpoint with a path',
       ['--port', '1', '--etcd', 'http://h:2379/v2'],
@@ -45,13 +45,13 @@ describe('the program refuses', () => {
       /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6/,
     ],
     [
-      'a key with empty parts',
+      'a key with an empty name',
       [...enough, '--key', 'a//b'],
       /--key "a\/\/b": must be names separated by single slashes/,
     ],
     ['a key with ..', [...enough, '--key', 'a/../b'], /--key "a\/..\/b": must be names/],
     ['an unknown flag', [...enough, '--prot', '1'], /unknown flag --prot; did you mean --port\?/],
-    ['a stray word', [...enough, 'serve'], /"serve" is a stray word/],
+    ['an unexpected argument', [...enough, 'serve'], /unexpected argument "serve"/],
     [
       'a timeout longer than the interval',
       [...enough, '--timeout', '6s'],

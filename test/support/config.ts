@@ -1,29 +1,36 @@
-/** Reads the configuration from a command line and an environment, for tests. */
+/** What the command line and the environment configure, for tests of the configuration. */
 import assert from 'node:assert/strict';
-import { parseCommand } from '../../src/cli.ts';
+import { readCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { ServiceConfig } from '../../src/core/settings/service.ts';
 import { formatProblem, ProblemError } from '../../src/errors.ts';
 
-/** The required options. */
+/** The fewest options that are accepted. */
 export const enough = ['--etcd', 'http://h1:2379', '--port', '8000'];
 
-export function configOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Config {
-  const command = parseCommand(argv, env);
+export async function configOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Config> {
+  const command = await readCommand(argv, env);
   assert.equal(command.kind, 'run');
   return (command as { config: Config }).config;
 }
 
 /** The only service. */
-export function serviceOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ServiceConfig {
-  const { services } = configOf(argv, env);
+export async function serviceOf(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<ServiceConfig> {
+  const { services } = await configOf(argv, env);
   assert.equal(services.length, 1);
   return services[0]!;
 }
 
-export function problemsOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): readonly string[] {
+/** The problems, each on one line; none when the command line is accepted. */
+export async function problemsOf(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<readonly string[]> {
   try {
-    parseCommand(argv, env);
+    await readCommand(argv, env);
   } catch (error) {
     if (error instanceof ProblemError) return error.problems.map(formatProblem);
     throw error;

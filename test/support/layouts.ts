@@ -1,5 +1,6 @@
 /** An instance, and what it is written as, for the tests of the layouts. */
-import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/service.ts';
+import { parseLayouts, parseOwnRecords } from '../../src/config/parse/layouts.ts';
+import { parseMeta, parseTags } from '../../src/config/parse/metadata.ts';
 import type { Address } from '../../src/core/address/ip.ts';
 import type { Layout } from '../../src/core/layouts/formats.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/layouts/instance.ts';

@@ -4,8 +4,8 @@ import { describe, it } from 'node:test';
 import { formatCheck, watchRole, type Check } from '../../src/core/settings/check.ts';
 import { enough, problemsOf, serviceOf } from '../support/config.ts';
 
-function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Check {
-  return serviceOf([...enough, ...argv], env).check;
+async function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Check> {
+  return (await serviceOf([...enough, ...argv], env)).check;
 }
 
 const http = {
@@ -82,10 +82,12 @@ describe('a check', () => {
     [['--check', 'docker'], { kind: 'docker' }],
   ];
   for (const [argv, check] of meant) {
-    it(argv.join(' ') || 'is an HTTP check when none is named', () => assert.deepEqual(checkOf(argv), check));
+    it(argv.join(' ') || 'is an HTTP check when none is named', async () =>
+      assert.deepEqual(await checkOf(argv), check),
+    );
   }
 
-  it('is the same from variables, with a header a line', () => {
+  it('is the same from variables, with a header a line', async () => {
     const env = {
       DOCKREG_CHECK: 'https:/healthz',
       DOCKREG_CHECK_METHOD: 'POST',
@@ -94,7 +96,7 @@ describe('a check', () => {
       DOCKREG_CHECK_INSECURE: 'on',
       DOCKREG_CHECK_SOCKET: '/run/app.sock',
     };
-    assert.deepEqual(checkOf([], env), {
+    assert.deepEqual(await checkOf([], env), {
       ...http,
       path: '/healthz',
       method: 'POST',
@@ -117,8 +119,8 @@ describe('a check', () => {
     'grpcs:my.Service',
     'docker',
   ]) {
-    it(`${text} is written as it was read`, () =>
-      assert.equal(formatCheck(checkOf(['--check', text])), text));
+    it(`${text} is written as it was read`, async () =>
+      assert.equal(formatCheck(await checkOf(['--check', text])), text));
   }
 
   const roles: [argv: string[], role: ReturnType<typeof watchRole>, onUdp?: ReturnType<typeof watchRole>][] =
@@ -132,9 +134,9 @@ describe('a check', () => {
       [['--check', 'docker'], 'none'],
     ];
   for (const [argv, role, onUdp = role] of roles) {
-    it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, () => {
-      assert.equal(watchRole(checkOf(argv), 'tcp'), role);
-      assert.equal(watchRole(checkOf(argv), 'udp'), onUdp);
+    it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, async () => {
+      assert.equal(watchRole(await checkOf(argv), 'tcp'), role);
+      assert.equal(watchRole(await checkOf(argv), 'udp'), onUdp);
     });
   }
 
@@ -149,8 +151,8 @@ describe('a check', () => {
     [['--check', 'http:/a b'], /printable ASCII without spaces/],
     [['--check', 'http:/a#b'], /without "#"/],
     [['--check', 'http:/é'], /printable ASCII/],
-    [['--check', 'tcp:5432'], /takes nothing behind tcp; the port is that of --port/],
-    [['--check', 'docker:web'], /takes nothing behind docker/],
+    [['--check', 'tcp:5432'], /takes nothing after tcp; the port is that of --port/],
+    [['--check', 'docker:web'], /takes nothing after docker/],
     [['--check', 'exec'], /must name a command/],
     [['--check', 'exec: '], /must name a command/],
     [
@@ -158,7 +160,7 @@ describe('a check', () => {
       /must name a service with its package, such as grpc:my\.package\.Service/,
     ],
     [['--check-method', 'CONNECT'], /must be one of GET, HEAD, POST/],
-    [['--check-header', 'Host'], /must be Name: value, one a line/],
+    [['--check-header', 'Host'], /must be Name: value, one per line/],
     [['--check-header', 'A: b', '--check-header', 'C'], /must be Name: value/],
     [['--check-header', 'A: é€'], /must be Name: value/],
     [['--check-header', 'Connection: keep-alive'], /must not set Connection/],
@@ -166,10 +168,10 @@ describe('a check', () => {
     [['--check-status', '100'], /from 200 to 599/],
     [['--check-status', '299-200'], /from 200 to 599/],
     [['--check-status', '200,'], /from 200 to 599/],
-    [['--check-body', '/(/'], /is no regular expression of JavaScript \(.*\); a plain text/],
-    [['--check-body', 'a\\q'], /has "\\q", and the escapes are/],
-    [['--check-body', 'a\\'], /has "\\", and the escapes are/],
-    [['--check-body', '\\xfg'], /has "\\x"/],
+    [['--check-body', '/(/'], /is not a valid JavaScript regular expression \(.*\); write a plain text/],
+    [['--check-body', 'a\\q'], /has the unknown escape "\\q"; the escapes are/],
+    [['--check-body', 'a\\'], /has the unknown escape "\\"; the escapes are/],
+    [['--check-body', '\\xfg'], /has the unknown escape "\\x"/],
     [['--check-method', 'HEAD', '--check-body', 'x'], /HEAD brings no body/],
     [['--check', 'tcp', '--check-send', 'x'], /--check-send needs an answer to wait for/],
     [
@@ -180,23 +182,23 @@ describe('a check', () => {
     [['--check', 'https', '--check-insecure', '--check-ca', '/ca'], /takes any certificate/],
     [['--check', 'https', '--check-server-name', '10.1.0.1'], /must be a host name/],
     [['--check', 'exec:true', '--check-socket', '/s'], /--check-socket is for http, https, tcp, grpc, grpcs/],
-    [['--check-socket', 'app.sock'], /whole path of a Unix socket/],
+    [['--check-socket', 'app.sock'], /absolute path of a Unix socket/],
     [['--check-socket', `/${'s'.repeat(107)}`], /of 107 bytes at most/],
     [['--check-send', 'x', '--check-expect', 'y'], /--check-send is for tcp checks/],
     [['--check', 'tcp', '--check', 'tcp'], /--check is given 2 times/],
     [['--check-header', ''], /--check-header needs a value/],
   ];
   for (const [argv, text] of refused) {
-    it(`refuses ${argv.join(' ').slice(0, 60)}`, () => {
+    it(`refuses ${argv.join(' ').slice(0, 60)}`, async () => {
       assert.ok(
-        problemsOf([...enough, ...argv]).some(problem => text.test(problem)),
-        problemsOf([...enough, ...argv]).join('\n') || 'it was accepted',
+        (await problemsOf([...enough, ...argv])).some(problem => text.test(problem)),
+        (await problemsOf([...enough, ...argv])).join('\n') || 'it was accepted',
       );
     });
   }
 
-  it('names the variable that is of no use to this check', () => {
-    assert.deepEqual(problemsOf([...enough, '--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [
+  it('names the variable that is of no use to this check', async () => {
+    assert.deepEqual(await problemsOf([...enough, '--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [
       'DOCKREG_CHECK_STATUS is for http, https checks, and the check is tcp; leave it out',
     ]);
   });

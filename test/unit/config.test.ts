@@ -3,28 +3,28 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Advertise } from '../../src/core/address/advertise.ts';
 import type { HostName } from '../../src/core/settings/service.ts';
-import { helpText, parseCommand } from '../../src/cli.ts';
-import { emptyConfig } from '../../src/config/services.ts';
+import { helpText, readCommand } from '../../src/cli.ts';
+import { emptyConfig } from '../../src/config/raw.ts';
 import { optionNames } from '../../src/config/options.ts';
 import { configOf, enough, problemsOf, serviceOf } from '../support/config.ts';
 
-function allowed(...argv: string[]): boolean {
-  return serviceOf([...enough, ...argv]).allowLoopback;
+async function allowed(...argv: string[]): Promise<boolean> {
+  return (await serviceOf([...enough, ...argv])).allowLoopback;
 }
 
-function engineOf(env: NodeJS.ProcessEnv, ...argv: string[]): unknown {
-  return configOf([...enough, ...argv], env).engine;
+async function engineOf(env: NodeJS.ProcessEnv, ...argv: string[]): Promise<unknown> {
+  return (await configOf([...enough, ...argv], env)).engine;
 }
 
-/** What drain, resume and status are to do. */
-function control(argv: string[], env: NodeJS.ProcessEnv = {}, file = emptyConfig): unknown[] {
-  const command = parseCommand(argv, env, file);
+/** The options of drain, resume and status. */
+async function control(argv: string[], env: NodeJS.ProcessEnv = {}, file = emptyConfig): Promise<unknown[]> {
+  const command = await readCommand(argv, env, () => Promise.resolve(file));
   return 'options' in command ? Object.values(command.options) : [];
 }
 
 describe('configuration', () => {
-  it('has the original defaults', () => {
-    assert.deepEqual(configOf(enough), {
+  it('has the original defaults', async () => {
+    assert.deepEqual(await configOf(enough), {
       endpoints: ['http://h1:2379'],
       security: { tls: { ca: undefined, cert: undefined, key: undefined }, user: undefined },
       engine: { kind: 'unix', path: '/var/run/docker.sock' },
@@ -74,7 +74,7 @@ describe('configuration', () => {
     });
   });
 
-  it('takes every option from its variable, and a flag beats it', () => {
+  it('takes every option from its variable, and a flag beats it', async () => {
     const env = {
       DOCKREG_ETCD: 'https://h1:2379,https://h2:2379/',
       DOCKREG_ETCD_CA: '/run/ca.pem',
@@ -113,7 +113,7 @@ describe('configuration', () => {
       DOCKREG_LOG: 'json',
       DOCKREG_ADVERTISE: '',
     };
-    const config = configOf(['--port=8000'], env);
+    const config = await configOf(['--port=8000'], env);
     assert.deepEqual(config, {
       endpoints: ['https://h1:2379', 'https://h2:2379'],
       security: {
@@ -186,8 +186,8 @@ describe('configuration', () => {
     ['http://h1:2379,http://h1:2379/', ['http://h1:2379']],
   ];
   for (const [text, list] of endpoints) {
-    it(`--etcd ${text} is ${list.join(' ')}`, () => {
-      assert.deepEqual(configOf(['--etcd', text, '--port', '1']).endpoints, list);
+    it(`--etcd ${text} is ${list.join(' ')}`, async () => {
+      assert.deepEqual((await configOf(['--etcd', text, '--port', '1'])).endpoints, list);
     });
   }
 
@@ -201,8 +201,8 @@ describe('configuration', () => {
     ['[2001:DB8:0::1]:1', { kind: 'literal', address: { ip: '2001:db8::1', port: 1 } }],
   ];
   for (const [text, advertise] of advertised) {
-    it(`--advertise ${text}`, () =>
-      assert.deepEqual(serviceOf([...enough, '--advertise', text]).advertise, advertise));
+    it(`--advertise ${text}`, async () =>
+      assert.deepEqual((await serviceOf([...enough, '--advertise', text])).advertise, advertise));
   }
 
   const hosts: [text: string, ip: HostName][] = [
@@ -213,26 +213,26 @@ describe('configuration', () => {
     ['host-1.example.org', { kind: 'name', name: 'host-1.example.org' }],
   ];
   for (const [text, ip] of hosts) {
-    it(`--ip ${text}`, () => assert.deepEqual(serviceOf([...enough, '--ip', text]).ip, ip));
+    it(`--ip ${text}`, async () => assert.deepEqual((await serviceOf([...enough, '--ip', text])).ip, ip));
   }
 
-  it('--port 53/udp', () => {
-    const { localPort, protocol } = serviceOf(['--etcd', 'http://h1:2379', '--port', '53/udp']);
+  it('--port 53/udp', async () => {
+    const { localPort, protocol } = await serviceOf(['--etcd', 'http://h1:2379', '--port', '53/udp']);
     assert.deepEqual([localPort, protocol], [53, 'udp']);
   });
 
-  it('--allow-loopback stands alone or has a value', () => {
-    assert.ok(allowed('--allow-loopback'));
-    assert.ok(allowed('--allow-loopback', '--ip', '127.0.0.1'));
-    assert.ok(!allowed('--allow-loopback', 'off'));
-    assert.ok(allowed('--advertise', '[::1]:80', '--allow-loopback'));
+  it('--allow-loopback stands alone or has a value', async () => {
+    assert.ok(await allowed('--allow-loopback'));
+    assert.ok(await allowed('--allow-loopback', '--ip', '127.0.0.1'));
+    assert.ok(!(await allowed('--allow-loopback', 'off')));
+    assert.ok(await allowed('--advertise', '[::1]:80', '--allow-loopback'));
   });
 
   const refused: [argv: string[], text: RegExp][] = [
     [[], /^--etcd is missing; .*DOCKREG_ETCD/],
     [['--etcd', 'http://h1:2379', '--advertise', '10.1.0.101:80'], /^--port is missing; .*--port 8000/],
     [[...enough, '--port', '1'], /--port is given 2 times/],
-    [['--port'], /--port needs a value: --port PORT/],
+    [['--port'], /--port needs a value; write --port PORT/],
     [['--port', '0'], /--port "0": must be a port number from 1 to 65535/],
     [['--port', '70000'], /"70000": must be a port/],
     [['--port', 'abc'], /"abc": must be a port/],
@@ -249,12 +249,12 @@ describe('configuration', () => {
     [['--etcd', 'http://u:p@h1:2379'], /must not carry a user or password/],
     [['--etcd', 'http://:2379'], /has no host/],
     [['--etcd', 'ftp://h1:2379'], /must begin with http/],
-    [[...enough, '--etcd-cert', '/c'], /--etcd-cert and --etcd-key go together; --etcd-key is missing/],
+    [[...enough, '--etcd-cert', '/c'], /--etcd-cert and --etcd-key go together; add --etcd-key/],
     [[...enough, '--etcd-ca', '/c'], /are for https endpoints/],
     [[...enough, '--etcd-user', 'app'], /--etcd-user app needs a password; .*DOCKREG_ETCD_PASSWORD/],
     [[...enough, '--etcd-user', 'app:secret'], /must be a name alone; everybody can read a command line/],
     [[...enough, '--etcd-password', 'x'], /unknown flag --etcd-password; did you mean --etcd-password-file/],
-    [[...enough, '--etcd-password-file', '/p'], /without a user; say --etcd-user/],
+    [[...enough, '--etcd-password-file', '/p'], /without a user; add --etcd-user/],
     [['--ip', 'not an ip/../x'], /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6 address/],
     [[...enough, '--ip', '0.0.0.0'], /means every address and reaches none/],
     [[...enough, '--ip', '::'], /means every address/],
@@ -271,14 +271,17 @@ describe('configuration', () => {
     [['--advertise', 'web:80'], /or IP:PORT such as/],
     [['--advertise', '0.0.0.0:80'], /means every address/],
     [['--advertise', '10.1.0.101:0'], /must be a port number/],
-    [['--ip', '10.1.0.101', '--advertise', '10.1.0.101:80'], /--ip and --advertise both say the address/],
+    [
+      ['--ip', '10.1.0.101', '--advertise', '10.1.0.101:80'],
+      /--ip and --advertise both give the address; use one/,
+    ],
     [['--interval', '5x'], /must be a duration/],
     [['--interval', '0'], /must be a duration/],
     [[...enough, '--timeout', '6s'], /--timeout 6000 ms is longer than --interval 5000 ms/],
     [[...enough, '--ttl', '9s'], /--ttl 9 s is shorter than two intervals.*--ttl 10s/],
     [['--ttl', '20500ms'], /whole seconds/],
     [['--drain=-1s'], /must be a duration from 1ms to 24h/],
-    [['--control', 'dockreg.sock'], /must be the whole path of a Unix socket/],
+    [['--control', 'dockreg.sock'], /must be the absolute path of a Unix socket/],
     [['--control', `/${'x'.repeat(107)}`], /of 107 bytes at most/],
     [['--listen', '9142'], /must be an address of this container and a port, such as 127\.0\.0\.1:9142/],
     [['--listen', 'localhost:9142'], /must be an address of this container and a port/],
@@ -288,7 +291,7 @@ describe('configuration', () => {
     [['--start-period', '-1s'], /--start-period needs a value/],
     [['--start-period', 'soon'], /must be a duration/],
     [['--log', 'xml'], /must be logfmt or json/],
-    [['--layout', 'serivce'], /"serivce" is no layout; there are service, named, registrator/],
+    [['--layout', 'serivce'], /"serivce" is not a layout; the layouts are service, named, registrator/],
     [['--layout', 'named'], /layout named needs a root, such as named:app\/servers/],
     [['--layout', 'skydns:clus ter'], /root of "skydns:clus ter" must be a domain/],
     [['--layout', 'registrator:a//b'], /root of "registrator:a\/\/b" must be names separated/],
@@ -307,7 +310,7 @@ describe('configuration', () => {
     [['--tags', 'a,,b'], /has an empty tag/],
     [['--meta', 'version'], /"version" must be KEY=VALUE/],
     [['--meta', 'a=1,a=2'], /gives a twice/],
-    [['--meta', 'zone=eu'], /zone has an option: --zone/],
+    [['--meta', 'zone=eu'], /zone has an option of its own; use --zone/],
     [['--meta', 'a={weight}'], /has the unknown placeholder {weight}/],
     [['--scheme', 'ftp'], /must be one of http, https/],
     [
@@ -329,22 +332,25 @@ describe('configuration', () => {
     [[...enough, '--layout', 'skydns:a', '--name', 'Web_1'], /"Web_1" is not a DNS label/],
     [['ls'], /--etcd is missing/],
     [['ls', '--port', '1'], /unknown flag --port/],
-    [['ls', '--etcd', 'http://h1:2379', '--layout', 'grpc'], /under its own name; say which with --name/],
+    [
+      ['ls', '--etcd', 'http://h1:2379', '--layout', 'grpc'],
+      /under its own name; name the service with --name/,
+    ],
     [['--prot', '8000'], /unknown flag --prot; did you mean --port\?/],
-    [['serve'], /"serve" is a stray word/],
+    [['serve'], /unexpected argument "serve"/],
   ];
   for (const [argv, text] of refused) {
-    it(`refuses ${argv.join(' ') || 'nothing at all'}`, () => {
+    it(`refuses ${argv.join(' ') || 'nothing at all'}`, async () => {
       assert.ok(
-        problemsOf(argv).some(problem => text.test(problem)),
-        problemsOf(argv).join('\n') || 'it was accepted',
+        (await problemsOf(argv)).some(problem => text.test(problem)),
+        (await problemsOf(argv)).join('\n') || 'it was accepted',
       );
     });
   }
 
-  it('takes several layouts and records, each in a flag of its own', () => {
+  it('takes several layouts and records, each in a flag of its own', async () => {
     const more = ['--layout', 'skydns:Cluster.Local.', '--layout', 'go-zero', '--record', '/a/{ip}=1'];
-    const { layouts, own } = serviceOf([...enough, ...more, '--record', '/b/{ip}=2']).publication;
+    const { layouts, own } = (await serviceOf([...enough, ...more, '--record', '/b/{ip}=2'])).publication;
     assert.deepEqual(layouts, [
       { name: 'skydns', root: 'cluster.local' },
       { name: 'go-zero', root: '' },
@@ -355,12 +361,12 @@ describe('configuration', () => {
     );
   });
 
-  it('writes the default layout only when nothing else is asked for', () => {
-    assert.deepEqual(serviceOf([...enough, '--record', '/a/{ip}=1']).publication.layouts, []);
+  it('writes the default layout only when nothing else is asked for', async () => {
+    assert.deepEqual((await serviceOf([...enough, '--record', '/a/{ip}=1'])).publication.layouts, []);
   });
 
-  it('asks ls for no port, and takes no more than it reads', () => {
-    const command = parseCommand(['ls', '--etcd', 'http://h1:2379', '--layout=kratos', '--watch'], {
+  it('asks ls for no port, and takes no more than it reads', async () => {
+    const command = await readCommand(['ls', '--etcd', 'http://h1:2379', '--layout=kratos', '--watch'], {
       DOCKREG_PORT: 'x',
     });
     assert.deepEqual(command, {
@@ -376,60 +382,71 @@ describe('configuration', () => {
     });
   });
 
-  it('has a control socket unless it is switched off', () => {
-    assert.equal(configOf(enough).control, '/run/dockreg.sock');
-    assert.equal(configOf([...enough, '--control=/tmp/a.sock']).control, '/tmp/a.sock');
-    assert.equal(configOf([...enough, '--control=off']).control, null);
+  it('has a control socket unless it is switched off', async () => {
+    assert.equal((await configOf(enough)).control, '/run/dockreg.sock');
+    assert.equal((await configOf([...enough, '--control=/tmp/a.sock'])).control, '/tmp/a.sock');
+    assert.equal((await configOf([...enough, '--control=off'])).control, null);
   });
 
-  it('asks drain, resume and status for the control socket alone, also where a file says it', () => {
-    assert.deepEqual(control(['status', '--json']), ['status', undefined, '/run/dockreg.sock', true]);
-    assert.deepEqual(control(['drain', 'web'], { DOCKREG_CONTROL: '/a', DOCKREG_PORT: 'x' }), [
+  it('asks drain, resume and status for the control socket alone, also where a file says it', async () => {
+    assert.deepEqual(await control(['status', '--json']), ['status', undefined, '/run/dockreg.sock', true]);
+    assert.deepEqual(await control(['drain', 'web'], { DOCKREG_CONTROL: '/a', DOCKREG_PORT: 'x' }), [
       ...['drain', 'web', '/a'],
       false,
     ]);
-    assert.deepEqual(control(['resume', '--control=/b'], { DOCKREG_CONTROL: '/a' }).slice(2), ['/b', false]);
+    assert.deepEqual((await control(['resume', '--control=/b'], { DOCKREG_CONTROL: '/a' })).slice(2), [
+      '/b',
+      false,
+    ]);
     const env = { DOCKREG_CONFIG: '/etc/dockreg.yaml' };
-    assert.deepEqual(parseCommand(['drain'], env), { kind: 'file', path: '/etc/dockreg.yaml' });
+    const paths: string[] = [];
+    await readCommand(['drain'], env, path => {
+      paths.push(path);
+      return Promise.resolve(emptyConfig);
+    });
+    assert.deepEqual(paths, ['/etc/dockreg.yaml']);
     const defaults = new Map([['control', { text: '/c', from: 'control' }]] as const);
-    assert.deepEqual(control(['drain'], env, { ...emptyConfig, defaults }).slice(2), ['/c', false]);
+    assert.deepEqual((await control(['drain'], env, { ...emptyConfig, defaults })).slice(2), ['/c', false]);
   });
 
-  it('says all problems at once', () => {
-    assert.equal(problemsOf(['--port', 'x', '--ip', '!', '--prot', 'z']).length, 4);
+  it('says all problems at once', async () => {
+    assert.equal((await problemsOf(['--port', 'x', '--ip', '!', '--prot', 'z'])).length, 4);
   });
 
-  it('takes the variables of the docker CLI, which ours and the flag beat', () => {
+  it('takes the variables of the docker CLI, which ours and the flag beat', async () => {
     const tcp = { kind: 'tcp', host: 'h1', port: 2376 };
-    assert.deepEqual(engineOf({ DOCKER_HOST: 'tcp://h1:2376' }), tcp);
-    assert.deepEqual(engineOf({ DOCKER_HOST: 'ssh://h2', DOCKREG_DOCKER: 'tcp://h1:2376' }), tcp);
-    assert.deepEqual(engineOf({ DOCKER_HOST: 'ssh://h2' }, '--docker', 'tcp://h1:2376'), tcp);
+    assert.deepEqual(await engineOf({ DOCKER_HOST: 'tcp://h1:2376' }), tcp);
+    assert.deepEqual(await engineOf({ DOCKER_HOST: 'ssh://h2', DOCKREG_DOCKER: 'tcp://h1:2376' }), tcp);
+    assert.deepEqual(await engineOf({ DOCKER_HOST: 'ssh://h2' }, '--docker', 'tcp://h1:2376'), tcp);
     const secure = { DOCKER_HOST: 'tcp://h1:2376', DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/certs' };
-    assert.deepEqual(engineOf(secure), { ...tcp, certificates: '/certs' });
-    assert.deepEqual(engineOf(secure, '--docker', '/s'), { kind: 'unix', path: '/s' });
+    assert.deepEqual(await engineOf(secure), { ...tcp, certificates: '/certs' });
+    assert.deepEqual(await engineOf(secure, '--docker', '/s'), { kind: 'unix', path: '/s' });
     for (const [change, text] of [
       [{ DOCKER_CERT_PATH: '' }, /DOCKER_TLS_VERIFY is set without DOCKER_CERT_PATH; name the folder/],
       [{ DOCKER_TLS_VERIFY: '' }, /DOCKER_CERT_PATH is set and DOCKER_TLS_VERIFY is not/],
       [{ DOCKER_TLS_VERIFY: '', DOCKER_TLS: '1' }, /DOCKER_TLS is set and DOCKER_TLS_VERIFY is not/],
     ] as const) {
-      assert.match(problemsOf(enough, { ...secure, ...change }).join(), text);
+      assert.match((await problemsOf(enough, { ...secure, ...change })).join(), text);
     }
   });
 
-  it('takes the password from a file or from the variable, not from both', () => {
+  it('takes the password from a file or from the variable, not from both', async () => {
     const argv = [...enough, '--etcd-user', 'app', '--etcd-password-file', '/run/password'];
-    assert.deepEqual(configOf(argv).security.user, { name: 'app', password: { file: '/run/password' } });
-    assert.match(problemsOf(argv, { DOCKREG_ETCD_PASSWORD: 'x' })[0] ?? '', /both give the password/);
+    assert.deepEqual((await configOf(argv)).security.user, {
+      name: 'app',
+      password: { file: '/run/password' },
+    });
+    assert.match((await problemsOf(argv, { DOCKREG_ETCD_PASSWORD: 'x' }))[0] ?? '', /both give the password/);
   });
 
-  it('names the variable that a bad value came from', () => {
-    assert.match(problemsOf(enough, { DOCKREG_IP: 'x y' })[0] ?? '', /^DOCKREG_IP "x y": /);
+  it('names the variable that a bad value came from', async () => {
+    assert.match((await problemsOf(enough, { DOCKREG_IP: 'x y' }))[0] ?? '', /^DOCKREG_IP "x y": /);
   });
 
-  it('answers --help and --version whatever else is there', () => {
-    assert.equal(parseCommand(['--help', '--port', 'x'], {}).kind, 'help');
-    assert.equal(parseCommand(['-h'], {}).kind, 'help');
-    assert.equal(parseCommand(['--version'], {}).kind, 'version');
+  it('answers --help and --version whatever else is there', async () => {
+    assert.equal((await readCommand(['--help', '--port', 'x'], {})).kind, 'help');
+    assert.equal((await readCommand(['-h'], {})).kind, 'help');
+    assert.equal((await readCommand(['--version'], {})).kind, 'version');
   });
 
   it('has a help text of one screen that names every option', () => {

@@ -1,65 +1,74 @@
-/** Several services: the three notations say the same, what is given for all holds for each, and what is refused. */
+/** Several services: every source means the same, defaults hold for each service, and bad input is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseCommand } from '../../src/cli.ts';
-import type { Checked, Config, ConfigByLabels } from '../../src/config/config.ts';
+import { readCommand } from '../../src/cli.ts';
+import type { Config, ConfigByLabels } from '../../src/config/config.ts';
 import type { ListConfig } from '../../src/core/settings/process.ts';
-import { parseConfigFile } from '../../src/config/file.ts';
-import { optionNames, options, type Option, type OptionName } from '../../src/config/options.ts';
+import { parseConfigFile } from '../../src/config/sources/file.ts';
+import { serviceOptionNames, type OptionName } from '../../src/config/options.ts';
 import type { ServiceConfig } from '../../src/core/settings/service.ts';
-import { formatProblem, ProblemError, SetupError, UsageError } from '../../src/errors.ts';
+import {
+  failure,
+  formatProblem,
+  ProblemError,
+  SetupError,
+  success,
+  UsageError,
+  type Result,
+} from '../../src/errors.ts';
 
 const etcd = ['--etcd', 'http://h1:2379'];
 
-type RawConfig = { readonly [Name in OptionName]?: string };
+type Outcome<T = Config | ConfigByLabels> = Result<T> & { readonly error?: ProblemError };
 
-/** The configuration, or all that is wrong with it. */
-function outcomeOf(
+/** The configuration, or the error with its problems. */
+async function outcomeOf(
   argv: readonly string[],
   env: NodeJS.ProcessEnv = {},
   yaml?: string,
-): Checked<Config | ConfigByLabels> & { readonly error?: ProblemError } {
+): Promise<Outcome> {
   try {
     const command =
       yaml === undefined
-        ? parseCommand([...etcd, ...argv], env)
-        : parseCommand([...argv, '--config', 'x.yaml'], env, parseConfigFile(yaml, 'x.yaml', env));
+        ? await readCommand([...etcd, ...argv], env)
+        : await readCommand([...argv, '--config', 'x.yaml'], env, async path =>
+            parseConfigFile(yaml, path, env),
+          );
     assert.ok(command.kind === 'run');
-    return command;
+    return success(command.config);
   } catch (error) {
-    if (error instanceof ProblemError) return { problems: error.problems.map(formatProblem), error };
+    if (error instanceof ProblemError) return { ...failure(...error.problems), error };
     throw error;
   }
 }
 
-function servicesIn(outcome: Checked<Config | ConfigByLabels>): readonly ServiceConfig[] {
-  assert.ok('config' in outcome, 'problems' in outcome ? outcome.problems.join('\n') : '');
-  assert.ok('services' in outcome.config, 'labels are wanted');
-  return outcome.config.services;
+function servicesIn(outcome: Outcome): readonly ServiceConfig[] {
+  assert.ok(outcome.ok, problemsIn(outcome));
+  assert.ok('services' in outcome.value, 'labels are wanted');
+  return outcome.value.services;
 }
 
-function problemsIn(outcome: Checked<unknown>): string {
-  return 'problems' in outcome ? outcome.problems.join('\n') : 'it was accepted';
+function problemsIn(outcome: Outcome): string {
+  return outcome.ok ? 'it was accepted' : outcome.problems.map(formatProblem).join('\n');
 }
 
-function withLabels(
+async function withLabels(
   labels: Readonly<Record<string, string>>,
   argv: readonly string[] = [],
   env: NodeJS.ProcessEnv = {},
   yaml?: string,
-): Checked<Config> {
-  const outcome = outcomeOf(argv, env, yaml);
-  assert.ok('config' in outcome, problemsIn(outcome));
-  assert.ok('withLabels' in outcome.config, 'labels are not wanted');
-  return outcome.config.withLabels(new Map(Object.entries(labels)));
+): Promise<Outcome<Config>> {
+  const outcome = await outcomeOf(argv, env, yaml);
+  assert.ok(outcome.ok, problemsIn(outcome));
+  assert.ok('withLabels' in outcome.value, 'labels are not wanted');
+  return outcome.value.withLabels(new Map(Object.entries(labels)));
 }
 
-/** Each notation of the same services; `name` is the first of each. */
-const notations: Readonly<
-  Record<
-    string,
-    (services: readonly RawConfig[], env?: NodeJS.ProcessEnv) => Checked<Config | ConfigByLabels>
-  >
+type Texts = { readonly [Name in OptionName]?: string };
+
+/** Each source with the same services; `name` is the first option of each. */
+const sources: Readonly<
+  Record<string, (services: readonly Texts[], env?: NodeJS.ProcessEnv) => Promise<Outcome>>
 > = {
   '--service': (services, env) =>
     outcomeOf(
@@ -82,14 +91,14 @@ const notations: Readonly<
   },
 };
 
-function inFlag(service: RawConfig): string {
+function inFlag(service: Texts): string {
   return Object.entries(service)
     .map(([option, text]) => `${option}=${/[,\n"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text}`)
     .join(',');
 }
 
 /** For each option of a service two values that are not its default, the second with what a notation might trip over. */
-const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more: RawConfig]>>> = {
+const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more: Texts]>>> = {
   port: ['53/udp', {}],
   key: ['/prod/service', {}],
   layout: ['service,kratos', {}],
@@ -123,54 +132,51 @@ const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more:
   watch: ['off', {}],
 };
 
-const serviceOptions = optionNames.filter(name => {
-  const { shared }: Option<unknown> = options[name];
-  return shared !== true && name !== 'name';
-});
+const serviceOptions = serviceOptionNames.filter(name => name !== 'name');
 
 describe('every option of a service', () => {
-  const plain = servicesIn(outcomeOf(['--port', '8000', '--name', 'web']))[0]!;
   for (const name of serviceOptions) {
-    it(`${name} means the same in every notation as it does alone`, () => {
+    it(`${name} means the same in every source as it does alone`, async () => {
       const [text, more] = samples[name] ?? ['', {}];
-      const said = { name: 'web', port: '8000', ...more, [name]: text };
-      const alone = servicesIn(
-        outcomeOf(Object.entries(said).flatMap(([option, value]) => [`--${option}`, value])),
+      const texts = { name: 'web', port: '8000', ...more, [name]: text };
+      const expected = servicesIn(
+        await outcomeOf(Object.entries(texts).flatMap(([option, value]) => [`--${option}`, value])),
       );
-      assert.notDeepEqual(alone[0], plain);
-      for (const [formatCheck, say] of Object.entries(notations))
-        assert.deepEqual(servicesIn(say([said])), alone, formatCheck);
+      const plain = servicesIn(await outcomeOf(['--port', '8000', '--name', 'web']));
+      assert.notDeepEqual(expected, plain);
+      for (const [source, give] of Object.entries(sources))
+        assert.deepEqual(servicesIn(await give([texts])), expected, source);
     });
   }
 
-  it('may be an option for all of them instead', () => {
+  it('may be an option for all of them instead', async () => {
     for (const name of serviceOptions) {
       const [text, more] = samples[name] ?? ['', {}];
       const own = { name: 'web', port: '8000', ...more, [name]: text };
       const { [name]: _, ...rest } = own;
-      const expected = servicesIn(outcomeOf(['--service', inFlag(own)]));
-      const flag = outcomeOf(['--service', inFlag(rest), `--${name}`, text]);
+      const expected = servicesIn(await outcomeOf(['--service', inFlag(own)]));
+      const flag = await outcomeOf(['--service', inFlag(rest), `--${name}`, text]);
       assert.deepEqual(servicesIn(flag), expected, name);
       const yaml = JSON.stringify({ etcd: 'http://h1:2379', [name]: text, services: { web: rest } });
-      assert.deepEqual(servicesIn(outcomeOf([], {}, yaml)), expected, name);
+      assert.deepEqual(servicesIn(await outcomeOf([], {}, yaml)), expected, name);
     }
   });
 });
 
-function handles(...texts: string[]): string[] {
-  return servicesIn(outcomeOf(texts.flatMap(text => ['--service', text]))).map(({ label }) => label);
+async function labelsOf(...texts: string[]): Promise<string[]> {
+  return servicesIn(await outcomeOf(texts.flatMap(text => ['--service', text]))).map(({ label }) => label);
 }
 
 describe('several services', () => {
-  const three: RawConfig[] = [
+  const three: Texts[] = [
     { name: 'web', port: '8000', check: 'http:/healthz', tags: 'blue,canary' },
     { name: 'my.api', port: '9000', check: 'grpc', rise: '2' },
     { name: 'dns', port: '53/udp', check: 'docker', interval: '10s' },
   ];
-  for (const [formatCheck, say] of Object.entries(notations)) {
-    it(`stand in ${formatCheck}, each with its own options and those of all`, () => {
+  for (const [source, give] of Object.entries(sources)) {
+    it(`stand in ${source}, each with its own options and those of all`, async () => {
       const env = { DOCKREG_INTERVAL: '6s', DOCKREG_TAGS: 'all', SERVICE_9000_ID: 'x' };
-      const services = servicesIn(say(three, env));
+      const services = servicesIn(await give(three, env));
       assert.deepEqual(
         services.map(({ label, spec, localPort, protocol, check, rise, intervalMs }) => [
           label,
@@ -191,42 +197,42 @@ describe('several services', () => {
     });
   }
 
-  it('take a repeated option and one without a value as flags do', () => {
+  it('take a repeated option and one without a value as flags do', async () => {
     const [service] = servicesIn(
-      outcomeOf([
+      await outcomeOf([
         '--service',
         'port=443, check=https:/ ,check-insecure,tags=a,tags="b,c",check-header="A: 1"',
       ]),
     );
-    const again = outcomeOf([
+    const again = await outcomeOf([
       ...['--port', '443', '--check', 'https:/', '--check-insecure', '--tags', 'a', '--tags', 'b,c'],
       ...['--check-header', 'A: 1'],
     ]);
     assert.deepEqual([service], servicesIn(again));
     const file = 'port: 443\ncheck: https:/\ncheck-insecure:\ntags: [a, "b,c"]\ncheck-header: ["A: 1"]';
-    assert.deepEqual(servicesIn(outcomeOf(etcd, {}, file)), [service]);
+    assert.deepEqual(servicesIn(await outcomeOf(etcd, {}, file)), [service]);
     const labels = { 'dockreg.port': '443', 'dockreg.check': 'https:/', 'dockreg.check-insecure': '' };
     const [labelled] = servicesIn(
-      withLabels({ ...labels, 'dockreg.tags': 'a,b,c', 'dockreg.check-header': 'A: 1' }),
+      await withLabels({ ...labels, 'dockreg.tags': 'a,b,c', 'dockreg.check-header': 'A: 1' }),
     );
     assert.deepEqual(labelled, service);
   });
 
-  it('need no name, and are then called by their ports; namesakes by both', () => {
-    assert.deepEqual(handles('port=8000', 'port=53/udp'), ['8000', '53/udp']);
-    assert.deepEqual(handles('port=1,name=web', 'port=2,name=web', 'port=3,name=db'), [
+  it('need no name, and are then called by their ports; namesakes by both', async () => {
+    assert.deepEqual(await labelsOf('port=8000', 'port=53/udp'), ['8000', '53/udp']);
+    assert.deepEqual(await labelsOf('port=1,name=web', 'port=2,name=web', 'port=3,name=db'), [
       'web:1',
       'web:2',
       'db',
     ]);
   });
 
-  it('may be named otherwise than they are called', () => {
-    const [service] = servicesIn(withLabels({ 'dockreg.blue.port': '1', 'dockreg.blue.name': 'web' }));
+  it('may be named otherwise than they are called', async () => {
+    const [service] = servicesIn(await withLabels({ 'dockreg.blue.port': '1', 'dockreg.blue.name': 'web' }));
     assert.deepEqual([service?.label, service?.spec.name], ['blue', 'web']);
   });
 
-  it('do not inherit what is of no use to what they say themselves', () => {
+  it('ignore defaults that do not apply to their own check and address', async () => {
     const argv = [
       '--check-status',
       '200',
@@ -238,7 +244,7 @@ describe('several services', () => {
       '10.1.0.101',
     ];
     const services = servicesIn(
-      outcomeOf([
+      await outcomeOf([
         ...argv,
         ...['--service', 'port=1', '--service', 'port=2,check=tcp', '--service', 'port=3,check=http:/x'],
         ...['--service', 'port=4,advertise=container', '--service', 'port=5,advertise=10.1.0.7:80'],
@@ -277,7 +283,7 @@ describe('next to each other may stand', () => {
     ],
     ['a router of Traefik', ['name=a,port=1,layout=traefik', 'name=b,port=2,record=traefik/r/{id}=1']],
   ];
-  for (const [what, texts] of pairs) it(what, () => assert.equal(handles(...texts).length, 2));
+  for (const [what, texts] of pairs) it(what, async () => assert.equal((await labelsOf(...texts)).length, 2));
 });
 
 describe('what holds', () => {
@@ -288,8 +294,13 @@ describe('what holds', () => {
     'dockreg.timeout': '2s',
     'dockreg.rise': '5',
   };
-  it('is a flag before a variable before a label before the file', () => {
-    const outcome = withLabels(labels, ['--rise', '7'], { DOCKREG_TIMEOUT: '3s', DOCKREG_RISE: '6' }, yaml);
+  it('is a flag before a variable before a label before the file', async () => {
+    const outcome = await withLabels(
+      labels,
+      ['--rise', '7'],
+      { DOCKREG_TIMEOUT: '3s', DOCKREG_RISE: '6' },
+      yaml,
+    );
     const [service] = servicesIn(outcome);
     assert.deepEqual(
       [service?.rise, service?.timeoutMs, service?.intervalMs, service?.ttlSeconds],
@@ -297,22 +308,24 @@ describe('what holds', () => {
     );
   });
 
-  it('is --port, --service or --config before labels, which are then not asked for', () => {
+  it('is --port, --service or --config before labels, which are then not asked for', async () => {
     for (const outcome of [
-      outcomeOf(['--port', '1']),
-      outcomeOf([], { DOCKREG_PORT: '1' }),
-      outcomeOf(['--service', 'port=1']),
-      outcomeOf([], {}, `${yaml}port: 1`),
-      outcomeOf([], {}, `${yaml}services: {web: {port: 1}}`),
+      await outcomeOf(['--port', '1']),
+      await outcomeOf([], { DOCKREG_PORT: '1' }),
+      await outcomeOf(['--service', 'port=1']),
+      await outcomeOf([], {}, `${yaml}port: 1`),
+      await outcomeOf([], {}, `${yaml}services: {web: {port: 1}}`),
     ])
       assert.equal(servicesIn(outcome).length, 1);
-    for (const outcome of [outcomeOf([], {}, yaml), outcomeOf(['--advertise', 'container:8080'])])
-      assert.ok('config' in outcome && 'withLabels' in outcome.config);
-    assert.match(problemsIn(outcomeOf(['--advertise', '10.1.0.1:80'])), /^--port is missing/);
+    for (const outcome of [await outcomeOf([], {}, yaml), await outcomeOf(['--advertise', 'container:8080'])])
+      assert.ok(outcome.ok && 'withLabels' in outcome.value);
+    assert.match(problemsIn(await outcomeOf(['--advertise', '10.1.0.1:80'])), /^--port is missing/);
   });
 
-  it('is a service of its own before the port for all', () => {
-    const services = servicesIn(outcomeOf(['--port', '1', '--service', 'name=a', '--service', 'port=2']));
+  it('is a service of its own before the port for all', async () => {
+    const services = servicesIn(
+      await outcomeOf(['--port', '1', '--service', 'name=a', '--service', 'port=2']),
+    );
     assert.deepEqual(
       services.map(({ localPort }) => localPort),
       [1, 2],
@@ -320,10 +333,14 @@ describe('what holds', () => {
   });
 });
 
-/** What becomes of a value in a file: the command of the check that it is, or the problems. */
-function resolved(value: string, env: NodeJS.ProcessEnv): string {
-  const outcome = outcomeOf([], env, JSON.stringify({ etcd: 'http://h1:2379', port: '1', check: value }));
-  if ('problems' in outcome) return problemsIn(outcome);
+/** What a value in a file is resolved to: the command of the check that it is, or the problems. */
+async function resolved(value: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const outcome = await outcomeOf(
+    [],
+    env,
+    JSON.stringify({ etcd: 'http://h1:2379', port: '1', check: value }),
+  );
+  if (!outcome.ok) return problemsIn(outcome);
   const { check } = servicesIn(outcome)[0]!;
   return check.kind === 'exec' ? check.command : check.kind;
 }
@@ -344,8 +361,8 @@ describe('a reference to the environment', () => {
     ['exec:${1}', {}, /has "\$\{" without a variable/],
   ];
   for (const [value, env, answer] of rows) {
-    it(`${value} with ${JSON.stringify(env)}`, () => {
-      const text = resolved(value, env);
+    it(`${value} with ${JSON.stringify(env)}`, async () => {
+      const text = await resolved(value, env);
       if (typeof answer === 'string') assert.equal(text, answer);
       else assert.match(text, answer);
     });
@@ -354,17 +371,17 @@ describe('a reference to the environment', () => {
 
 describe('refused', () => {
   const flags: [texts: string[], text: RegExp][] = [
-    [['name=web,prot=8000'], /^--service web: prot is no option of a service; did you mean port\?$/m],
+    [['name=web,prot=8000'], /^--service web: prot is not an option of a service; did you mean port\?$/m],
     [
       ['name=web,etcd=http://h1:1'],
-      /^--service web: etcd is for the process .*; say it with --etcd or DOCKREG_ETCD$/m,
+      /^--service web: etcd is for the whole process .*; set it with --etcd or DOCKREG_ETCD$/m,
     ],
-    [['name=web,log=json'], /--service web: log is for the process as a whole and not for one service/],
-    [['name=web,service=x'], /--service web: service is for the process as a whole/],
-    [['name=web'], /^--service web: port is missing; say where its app listens, such as port 8000$/],
+    [['name=web,log=json'], /--service web: log is for the whole process and not for one service/],
+    [['name=web,service=x'], /--service web: service is for the whole process/],
+    [['name=web'], /^--service web: port is missing; give the app's port, such as port 8000$/],
     [['rise=2'], /^--service number 1: port is missing/],
     [['port=1,port=2'], /^--service number 1: port is given 2 times; give it once$/m],
-    [['name=web,port='], /^--service web: port needs a value: port=PORT\[\/udp\]$/m],
+    [['name=web,port='], /^--service web: port needs a value; write port=PORT\[\/udp\]$/m],
     [['name=web,port'], /^--service web: port needs a value/m],
     [['name=web,port=x'], /^--service web: port "x": must be a port number/],
     [['name=a b,port=1'], /^--service a b: name "a b": must begin with a letter/],
@@ -377,7 +394,7 @@ describe('refused', () => {
     ],
     [['port=1,tags="a"b'], /has quotes that do not go around a whole value/],
     [['a b=1'], /must be OPTION=VALUE,… and not a b=1/],
-    [['\n'], /must say a service, such as name=web,port=8000/],
+    [['\n'], /must describe a service, such as name=web,port=8000/],
     [
       ['name=web,port=1,check=tcp,check-status=200'],
       /^--service web: check-status is for http, https checks, and the check is tcp/,
@@ -407,46 +424,50 @@ describe('refused', () => {
     ],
   ];
   for (const [texts, text] of flags) {
-    it(JSON.stringify(texts), () => {
-      const outcome = outcomeOf(texts.flatMap(service => ['--service', service]));
+    it(JSON.stringify(texts), async () => {
+      const outcome = await outcomeOf(texts.flatMap(service => ['--service', service]));
       assert.match(problemsIn(outcome), text);
       assert.ok(outcome.error instanceof UsageError);
     });
   }
 
-  it('a bad option for all, once', () => {
-    const outcome = outcomeOf(['--interval', 'x', '--service', 'port=1', '--service', 'port=2,rise=0']);
+  it('a bad option for all, once', async () => {
+    const outcome = await outcomeOf(['--interval', 'x', '--service', 'port=1', '--service', 'port=2,rise=0']);
     assert.match(problemsIn(outcome), /^--interval "x": .*\n--service number 2: rise "0": .*$/);
-    assert.match(problemsIn(outcomeOf(['--interval', 'x'])), /^--interval "x": [^\n]*$/);
+    assert.match(problemsIn(await outcomeOf(['--interval', 'x'])), /^--interval "x": [^\n]*$/);
   });
 
-  it('services in the flag and in the file', () => {
-    const outcome = outcomeOf(['--service', 'port=1'], {}, 'etcd: http://h1:1\nservices: {web: {port: 2}}');
+  it('services in the flag and in the file', async () => {
+    const outcome = await outcomeOf(
+      ['--service', 'port=1'],
+      {},
+      'etcd: http://h1:1\nservices: {web: {port: 2}}',
+    );
     assert.match(
       problemsIn(outcome),
-      /--service and the file of --config both say services; say them in one of the two/,
+      /--service and the file of --config both list services; use one of the two/,
     );
   });
 
   const labels: [labels: Record<string, string>, text: RegExp][] = [
-    [{}, /^nothing says where an app listens: .*dockreg\.port=8000$/],
+    [{}, /^no service is configured; .*dockreg\.port=8000$/],
+    [{ 'com.example.port': '1', dockregs: 'x', 'dockreg.interval': '2s' }, /^no service is configured/],
     [
-      { 'com.example.port': '1', dockregs: 'x', 'dockreg.interval': '2s' },
-      /^nothing says where an app listens/,
+      { 'dockreg.web.prot': '1' },
+      /^label dockreg\.web\.prot is not an option of a service; did you mean port\?/,
     ],
-    [{ 'dockreg.web.prot': '1' }, /^label dockreg\.web\.prot is no option of a service; did you mean port\?/],
-    [{ 'dockreg.web': '1' }, /^label dockreg\.web is no option of a service/],
+    [{ 'dockreg.web': '1' }, /^label dockreg\.web is not an option of a service/],
     [
       { 'dockreg.intervall': '1' },
-      /^label dockreg\.intervall is no option of a service; did you mean interval\?/,
+      /^label dockreg\.intervall is not an option of a service; did you mean interval\?/,
     ],
-    [{ 'dockreg.port': '1', 'dockreg.etcd': 'x' }, /^label dockreg\.etcd is for the process as a whole/],
+    [{ 'dockreg.port': '1', 'dockreg.etcd': 'x' }, /^label dockreg\.etcd is for the whole process/],
     [
       { 'dockreg.web.container': 'x', 'dockreg.web.port': '1' },
-      /label dockreg\.web\.container is for the process/,
+      /label dockreg\.web\.container is for the whole process/,
     ],
     [{ 'dockreg.web.port': 'x' }, /^label dockreg\.web\.port "x": must be a port number/],
-    [{ 'dockreg.web.port': '' }, /^label dockreg\.web\.port needs a value: dockreg\.web\.port=PORT/],
+    [{ 'dockreg.web.port': '' }, /^label dockreg\.web\.port needs a value; write dockreg\.web\.port=PORT/],
     [{ 'dockreg.web.rise': '2' }, /^labels dockreg\.web\.\*: port is missing/],
     [{ 'dockreg.web.port': '1', 'dockreg.web.ttl': '5s' }, /^labels dockreg\.web\.\*: --ttl 5 s is shorter/],
     [{ 'dockreg.a/b.port': '1' }, /^labels dockreg\.a\/b\.\*: name "a\/b": must begin with a letter/],
@@ -454,22 +475,19 @@ describe('refused', () => {
     [{ 'dockreg.a.port': '1', 'dockreg.b.port': '1' }, /of a and .* of b both write/],
   ];
   for (const [given, text] of labels) {
-    it(JSON.stringify(given), () => assert.match(problemsIn(withLabels(given)), text));
+    it(JSON.stringify(given), async () => assert.match(problemsIn(await withLabels(given)), text));
   }
 
   const files: [yaml: string, text: RegExp][] = [
-    ['prot: 1', /^x\.yaml: prot is no option; did you mean port\?/],
+    ['prot: 1', /^x\.yaml: prot is not an option; did you mean port\?/],
     ['service: {web: {port: 1}}', /^x\.yaml: service must be a text/],
-    ['service: x', /^x\.yaml: service is no option; did you mean services\?/],
-    ['config: y', /^x\.yaml: config is no option; did you mean/],
+    ['service: x', /^x\.yaml: service is not an option; did you mean services\?/],
+    ['config: y', /^x\.yaml: config is not an option; did you mean/],
     [
       'services: {web: {prot: 1}}',
-      /^x\.yaml: services\.web\.prot is no option of a service; did you mean port\?/,
+      /^x\.yaml: services\.web\.prot is not an option of a service; did you mean port\?/,
     ],
-    [
-      'services: {web: {docker: /s, port: 1}}',
-      /^x\.yaml: services\.web\.docker is for the process as a whole/,
-    ],
+    ['services: {web: {docker: /s, port: 1}}', /^x\.yaml: services\.web\.docker is for the whole process/],
     ['services: {web: {port: x}}', /^x\.yaml: services\.web\.port "x": must be a port number/],
     ['services: {web: {port: [1, 2]}}', /^x\.yaml: services\.web\.port is given 2 times/],
     [
@@ -481,15 +499,15 @@ describe('refused', () => {
     ['services: {web: {rise: 2}}', /^x\.yaml: services\.web: port is missing/],
     ['services: {web: {port: 1, watch: true}}', /services\.web\.watch "true": must be on or off/],
     ['- port: 1', /^x\.yaml must have entries of the form "port: 8000"/],
-    ['port: 1\nport: 2', /^x\.yaml is no YAML: duplicated mapping key in line 2, column 1$/],
-    ['port: [1', /^x\.yaml is no YAML: .* in line 1/],
-    ['port: !!js/function x', /^x\.yaml is no YAML: unknown scalar tag/],
-    ['', /^x\.yaml is no YAML: .*empty/],
+    ['port: 1\nport: 2', /^x\.yaml is not valid YAML: duplicated mapping key in line 2, column 1$/],
+    ['port: [1', /^x\.yaml is not valid YAML: .* in line 1/],
+    ['port: !!js/function x', /^x\.yaml is not valid YAML: unknown scalar tag/],
+    ['', /^x\.yaml is not valid YAML: .*empty/],
     ['port: 1\nservices: {a: {port: 1}, b: {port: 1}}', /of a and .* of b both write/],
   ];
   for (const [yaml, text] of files) {
-    it(yaml === '' ? 'an empty file' : yaml, () => {
-      const outcome = outcomeOf(etcd, {}, yaml);
+    it(yaml === '' ? 'an empty file' : yaml, async () => {
+      const outcome = await outcomeOf(etcd, {}, yaml);
       assert.match(problemsIn(outcome), text);
       assert.ok(outcome.error instanceof SetupError);
     });
@@ -497,17 +515,24 @@ describe('refused', () => {
 });
 
 describe('the file', () => {
-  it('is asked for by its path, also by doctor and ls, unless help is wanted', () => {
-    const needed = { kind: 'file', path: '/x.yaml' };
+  it('is asked for by its path, also by doctor and ls, unless help is wanted', async () => {
+    const paths: string[] = [];
+    const read = async (path: string) => {
+      paths.push(path);
+      return parseConfigFile('etcd: http://h1:2379', path, {});
+    };
     for (const word of [[], ['doctor'], ['ls']])
-      assert.deepEqual(parseCommand([...word, '--config', '/x.yaml'], {}), needed);
-    assert.deepEqual(parseCommand([], { DOCKREG_CONFIG: '/x.yaml' }), needed);
-    assert.equal(parseCommand(['--config', '/x.yaml', '--help'], {}).kind, 'help');
+      await readCommand([...word, '--config', '/x.yaml'], {}, read);
+    await readCommand([], { DOCKREG_CONFIG: '/y.yaml' }, read);
+    assert.equal((await readCommand(['--config', '/z.yaml', '--help'], {}, read)).kind, 'help');
+    assert.deepEqual(paths, ['/x.yaml', '/x.yaml', '/x.yaml', '/y.yaml']);
   });
 
-  it('says to ls where etcd is, and which layouts', () => {
-    const file = parseConfigFile('etcd: http://h1:2379\nlayout: [service, kratos]\nport: 1', 'x.yaml', {});
-    const command = parseCommand(['ls', '--config', 'x.yaml', '--key', 'prod'], {}, file);
+  it('says to ls where etcd is, and which layouts', async () => {
+    const yaml = 'etcd: http://h1:2379\nlayout: [service, kratos]\nport: 1';
+    const command = await readCommand(['ls', '--config', 'x.yaml', '--key', 'prod'], {}, async path =>
+      parseConfigFile(yaml, path, {}),
+    );
     assert.equal(command.kind, 'ls');
     const { config } = command as { config: ListConfig };
     assert.deepEqual(config.endpoints, ['http://h1:2379']);
@@ -517,9 +542,9 @@ describe('the file', () => {
     ]);
   });
 
-  it('keeps every text as it is written', () => {
+  it('keeps every text as it is written', async () => {
     const yaml = 'etcd: http://h1:2379\nport: 8000\nzone: 1.10\ntags: [yes, 0x1F, ~, 2026-01-02]\nwatch: off';
-    const [service] = servicesIn(outcomeOf([], {}, yaml));
+    const [service] = servicesIn(await outcomeOf([], {}, yaml));
     assert.deepEqual(
       [service?.spec.zone, service?.spec.tags, service?.watch],
       [['1.10'], [['yes'], ['0x1F'], ['~'], ['2026-01-02']], false],

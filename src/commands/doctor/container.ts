@@ -4,7 +4,7 @@
  */
 import { systemClock } from '../../clock.ts';
 import type { Config, ConfigByLabels } from '../../config/config.ts';
-import { hasLabels, unreadLabels } from '../../config/labels.ts';
+import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
 import { formatEngineEndpoint } from '../../core/settings/engine.ts';
@@ -67,12 +67,12 @@ export function* examineServices(
     yield skipped('services', `no --port, --service or --config is given, and ${reason}`);
     return [];
   }
-  const checked = config.withLabels(own.self.container.labels);
-  if ('problems' in checked) {
-    for (const message of checked.problems) yield fault('services', { message });
+  const configured = config.withLabels(own.self.container.labels);
+  if (!configured.ok) {
+    for (const problem of configured.problems) yield fault('services', problem);
     return [];
   }
-  const { services } = checked.config;
+  const { services } = configured.value;
   const names = services.map(({ label }) => label).join(', ');
   yield passed('services', `the labels of this container define ${names}`);
   return services;

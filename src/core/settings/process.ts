@@ -16,7 +16,7 @@ export interface SharedConfig {
   readonly engine: EngineEndpoint;
   /** The id of this container; undefined when the user gives none. */
   readonly container: string | undefined;
-  /** How long dockreg runs on at a stop after its keys are gone, in ms. */
+  /** At a stop, how long dockreg runs on after its keys are gone, in ms. */
   readonly drainMs: number;
   /** The path of the control socket; null for none. */
   readonly control: string | null;

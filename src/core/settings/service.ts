@@ -7,9 +7,9 @@ import type { ServiceSpec } from '../layouts/instance.ts';
 import type { Publication } from '../layouts/records.ts';
 import type { Check } from './check.ts';
 
-/** One service: where it listens, how it is checked, and as what and how it is registered. */
+/** One service: where its app listens, how it is checked, and how it is registered. */
 export interface ServiceConfig {
-  /** What the log and the doctor call it where there are several services. */
+  /** What logs and doctor call the service: its name, or else its port. Namesakes have their ports added. */
   readonly label: string;
   readonly localPort: number;
   readonly protocol: Protocol;
@@ -23,10 +23,10 @@ export interface ServiceConfig {
   readonly check: Check;
   readonly intervalMs: number;
   readonly timeoutMs: number;
-  /** How many passes in a row bring the service up, and how many fails bring it down. */
+  /** Consecutive passes that bring the service up, and consecutive failures that bring it down. */
   readonly rise: number;
   readonly fall: number;
-  /** How long after the start of dockreg fails are expected. */
+  /** How long after the start of dockreg a failed check is expected, in ms. */
   readonly startPeriodMs: number;
   readonly ttlSeconds: number;
   /** Whether to watch the app through the kernel between the checks. */

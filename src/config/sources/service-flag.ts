@@ -1,0 +1,70 @@
+/**
+ * The source of --service and its variable: one service per line, such as `name=web,port=8000,tags="blue,canary"`.
+ */
+import type { Problem } from '../../errors.ts';
+import { parseValue, ValueError, type RawOption } from '../parse/value.ts';
+import { emptyConfig, type RawConfig, type RawService } from '../raw.ts';
+import { collectOptions, serviceScope, type RawItem } from './collect.ts';
+
+/** @param option the text of the flag or of the variable; undefined where neither is given */
+export function readServiceFlag(option: RawOption | undefined): RawConfig {
+  if (option === undefined) return emptyConfig;
+  const split = parseValue(splitServices, option);
+  if (!split.ok) return { ...emptyConfig, problems: split.problems };
+  const problems: Problem[] = [];
+  const services = split.value.map((items, index): RawService => {
+    const title = items.find(({ word }) => word === 'name')?.text || `number ${index + 1}`;
+    const from = `${option.from} ${title}`;
+    const syntax = {
+      name: (word: string) => `${from}: ${word}`,
+      assign: (word: string, value: string) => `${word}=${value}`,
+    };
+    const collected = collectOptions(items, syntax, serviceScope);
+    problems.push(...collected.problems);
+    return { from, label: undefined, options: collected.options };
+  });
+  return { ...emptyConfig, services, problems };
+}
+
+/** An option, `=` and its value, plain or in double quotes, and the delimiter: a comma, the end of the line, the end. */
+const pattern = /[ \t]*([^\s=,"]*)[ \t]*(=[ \t]*(?:"((?:[^"]|"")*)"|(?!")([^,\r\n]*))[ \t]*)?(,|\r?\n|$)/y;
+
+/**
+ * A value with a comma or a line break stands in double quotes, where `""` is one quote, as in RFC 4180 and in the flags
+ * of docker.
+ */
+function splitServices(text: string): RawItem[][] {
+  const services: RawItem[][] = [];
+  let service: RawItem[] = [];
+  pattern.lastIndex = 0;
+  for (let end = ','; end !== '';) {
+    const start = pattern.lastIndex;
+    const match = pattern.exec(text);
+    if (match === null) throw syntaxError(text.slice(start));
+    const [, word = '', assignment, quoted, unquoted = '', delimiter = ''] = match;
+    const isBlankLine = word === '' && assignment === undefined && service.length === 0 && delimiter !== ',';
+    if (word === '' && !isBlankLine)
+      throw new ValueError(
+        'has an item without an option',
+        'separate options by single commas: name=web,port=8000',
+      );
+    if (!isBlankLine) service.push({ word, text: quoted?.replaceAll('""', '"') ?? unquoted.trim() });
+    if (delimiter !== ',' && service.length > 0) {
+      services.push(service);
+      service = [];
+    }
+    end = delimiter;
+  }
+  if (services.length === 0) throw new ValueError('must describe a service, such as name=web,port=8000');
+  return services;
+}
+
+function syntaxError(rest: string): ValueError {
+  const line = rest.split('\n')[0];
+  return new ValueError(
+    rest.includes('"')
+      ? `has quotes that do not go around a whole value (${line})`
+      : `must be OPTION=VALUE,… and not ${line}`,
+    'write a value with a comma as tags="blue,canary", and a double quote in it as ""',
+  );
+}
