@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { denied, outOfReach, backoffMs, noteFailure, type Outage } from '../core/retry.ts';
+import type { SessionEvent } from '../core/lease/events.ts';
 import { shuffle } from '../core/lease/failover.ts';
 import {
   advance,
@@ -26,8 +27,8 @@ import type { CallLimit, EtcdClient } from './member.ts';
 export interface Session {
   /** Keep these records for an app whose last check began at `checkedAt`. Called after each check; never waits. */
   publish(records: readonly ServiceRecord[], checkedAt: number): void;
-  /** Remove everything, now. What is under way is abandoned. */
-  withdraw(): void;
+  /** Remove everything, now. What is under way is abandoned. The reason is reported when etcd has confirmed it. */
+  withdraw(reason: string): void;
   /** What is known now. */
   snapshot(): SessionView;
   /** Withdraws, tries for at most `withinMs`, and ends. Resolves with whether etcd confirmed that nothing is left. */
@@ -42,38 +43,6 @@ export interface SessionView {
   readonly failures: number;
 }
 
-/** What the session tells of itself; each is a transition, never a tick. */
-export type SessionEvent =
-  | {
-      readonly kind: 'registered';
-      readonly keys: readonly string[];
-      readonly lease: LeaseId;
-      readonly endpoint: string;
-    }
-  | { readonly kind: 'restored'; readonly keys: readonly string[]; readonly endpoint: string }
-  /** The keys stood; what they say has changed. */
-  | { readonly kind: 'updated'; readonly keys: readonly string[]; readonly endpoint: string }
-  | {
-      readonly kind: 'moved';
-      readonly keys: readonly string[];
-      readonly removed: readonly string[];
-      readonly endpoint: string;
-    }
-  | { readonly kind: 'withdrawn'; readonly endpoint: string; readonly lease: LeaseId }
-  | { readonly kind: 'lost'; readonly lease: LeaseId; readonly endpoint: string; readonly cause: string }
-  | { readonly kind: 'contested'; readonly keys: readonly string[]; readonly endpoint: string }
-  /** Requests fail; told when it begins, for each new cause, and now and then. `tries` and `forMs` count from the first. */
-  | {
-      readonly kind: 'failing';
-      readonly endpoint: string;
-      readonly cause: string;
-      readonly tries: number;
-      readonly forMs: number;
-    }
-  | { readonly kind: 'recovered'; readonly endpoint: string; readonly tries: number; readonly forMs: number }
-  /** Nobody has acknowledged the lease for a TTL: whether our records still stand is not known. */
-  | { readonly kind: 'uncertain'; readonly lease: LeaseId; readonly forMs: number };
-
 export interface SessionOptions {
   readonly endpoints: readonly string[];
   readonly connect: (endpoint: string) => Promise<EtcdClient>;
@@ -84,7 +53,7 @@ export interface SessionOptions {
   readonly random: () => number;
   readonly emit: (event: SessionEvent) => void;
   /** Asks for a check of the app, now. */
-  readonly askForCheck: () => void;
+  readonly requestCheck: () => void;
 }
 
 /** The most that a request may take, in ms. A revocation starts with little and goes on, so that a silent member costs little. */
@@ -98,6 +67,7 @@ export function openSession(options: SessionOptions): Session {
   const endpoints = shuffle(options.endpoints, options.random);
   let lease: Lease = noLease;
   let desired: DesiredState = { kind: 'nothing' };
+  let withdrawReason = '';
   let outage: Outage | null = null;
   let failures = 0;
   /** What failed last in the outage. */
@@ -178,7 +148,7 @@ export function openSession(options: SessionOptions): Session {
           if (!(error instanceof LeaseGoneError)) throw error;
         });
         apply({ kind: 'revoked' });
-        emit({ kind: 'withdrawn', endpoint: endpoint(), lease: step.id });
+        emit({ kind: 'withdrawn', endpoint: endpoint(), lease: step.id, reason: withdrawReason });
         return;
       }
     }
@@ -275,7 +245,7 @@ export function openSession(options: SessionOptions): Session {
       const woken = new Promise<void>(resolve => {
         wake = resolve;
       });
-      if (step.kind === 'check') options.askForCheck();
+      if (step.kind === 'check') options.requestCheck();
       await woken;
     }
     member?.close();
@@ -292,8 +262,9 @@ export function openSession(options: SessionOptions): Session {
       // A try that waits for its turn keeps its turn: checks go on at their own pace while etcd is away.
       if (news) hurry.abort();
     },
-    withdraw() {
+    withdraw(reason) {
       if (desired.kind === 'nothing') return;
+      withdrawReason = reason;
       desired = { kind: 'nothing' };
       request.abort(new Error('no longer wanted'));
       wake?.();
@@ -301,7 +272,7 @@ export function openSession(options: SessionOptions): Session {
     },
     snapshot: () => ({ lease, outage, failures }),
     async close(withinMs) {
-      this.withdraw();
+      this.withdraw('stopping');
       closing = true;
       wake?.();
       hurry.abort();

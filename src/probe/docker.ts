@@ -4,7 +4,7 @@
  */
 import { within } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
-import { messageOf, SetupError } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { fail, pass, unknown, type ProbeLimits, type Probe } from './probe.ts';
 
 /** @param inspect inspects our own container. It rejects with an UnavailableError while that cannot be done. */
@@ -18,10 +18,11 @@ export function dockerProbe(inspect: () => Promise<ContainerView>, { clock, time
     }
     const { health, name, id } = container;
     if (health === undefined) {
-      throw new SetupError(
-        `container ${name || id.slice(0, 12)} has no HEALTHCHECK, and --check docker asks for what it found; ` +
-          `give its image one (or docker run --health-cmd), or choose another --check`,
-      );
+      const problem = {
+        message: `container ${name || id.slice(0, 12)} has no HEALTHCHECK, and --check docker asks for what it found`,
+        hint: 'give its image one (or docker run --health-cmd), or choose another --check',
+      };
+      return { kind: 'impossible', problem };
     }
     const reported = `Docker says ${health.status}${health.output && `: ${health.output}`}`;
     return health.status === 'healthy' ? pass(reported) : fail(reported);

@@ -2,60 +2,54 @@
  * Builds what the agent of one service needs: probe, address source, app watch and session. What is heavy is loaded
  * while the first check is under way.
  */
+import type { Metrics } from '../admin/metrics.ts';
+import type { AddressSource } from '../agent/address-loop.ts';
 import type { AgentOptions } from '../agent/agent.ts';
-import type { AddressResult, AddressSource } from '../agent/address-loop.ts';
+import { logEvent } from '../agent/log.ts';
 import { systemClock } from '../clock.ts';
-import { hasLabels, unreadLabels } from '../config/labels.ts';
-import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Address } from '../core/address/ip.ts';
+import type { AddressResult, OnUnresolvable } from '../core/address/location.ts';
 import { watchRole } from '../core/settings/check.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Self } from '../docker/self.ts';
+import { failure, success } from '../errors.ts';
 import type { EtcdClient } from '../etcd/member.ts';
 import { openSession } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
-import type { Metrics } from '../admin/metrics.ts';
 import { networkWatcher } from '../network/host-ip.ts';
-import { appHost, appProbe, forgiving } from './app-probe.ts';
+import { appHost, appProbe } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
 import { recordsAt } from './records.ts';
 
-/** What the services of a process have in common, and the log of the one that is to be. */
+/** What the services of a process share, and the log of this one. */
 export interface Shared {
   readonly version: string;
-  /** Whether there is one service only. */
-  readonly alone: boolean;
+  readonly onUnresolvable: OnUnresolvable;
   readonly log: Log;
   readonly endpoints: readonly string[];
   readonly docker: DockerAccess;
   readonly connect: (endpoint: string) => Promise<EtcdClient>;
   readonly metrics: Metrics | undefined;
-  readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
-}
-
-/** Who set labels of ours may wonder why nothing comes of them; he is told once. */
-export function tellUnreadLabels(log: Log): Shared['seeLabels'] {
-  let seen = false;
-  return labels => {
-    if (!seen && hasLabels(labels)) log.warn(unreadLabels);
-    seen = true;
-  };
+  /** Called with the labels of our container whenever Docker has returned them. */
+  readonly onLabels: (labels: ReadonlyMap<string, string>) => void;
 }
 
 export async function agentOptions(service: ServiceConfig, shared: Shared): Promise<AgentOptions> {
   const clock = systemClock;
   const random = Math.random;
-  const { version, alone, log, endpoints, docker, connect, metrics } = shared;
-  const probe = await appProbe(service, docker, version);
+  const { version, onUnresolvable, log, endpoints, docker, connect, metrics } = shared;
+  const count = metrics?.countersOf(service.label);
   return {
     config: service,
     clock,
-    log,
     random,
-    alone,
-    // One service that can never pass is no reason to take the others away.
-    probe: alone ? probe : forgiving(probe),
+    onUnresolvable,
+    emit: event => {
+      logEvent(log, event, service);
+      count?.(event);
+    },
+    probe: await appProbe(service, docker, version),
     source: createAddressSource(service, shared),
-    observe: metrics && (observation => metrics.observe(service.label, observation)),
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
@@ -77,15 +71,16 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   };
 }
 
-function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shared): AddressSource {
+function createAddressSource(service: ServiceConfig, { docker, onLabels }: Shared): AddressSource {
   const { advertise } = service;
-  const located = (address: Address, self: Self | null, how: string): AddressResult => {
+  const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
     const answer = recordsAt(service, address, self);
-    return answer.kind === 'problem' ? answer : { kind: 'address', address, records: answer.records, how };
+    if (answer.kind === 'problem') return failure({ message: answer.problem });
+    return success({ address, records: answer.records, how });
   };
   if (advertise.kind === 'literal') {
     return {
-      resolve: () => Promise.resolve(located(advertise.address, null, '--advertise')),
+      resolve: () => Promise.resolve(resultOf(advertise.address, null, '--advertise')),
       networkChanged: () => false,
       fixed: true,
     };
@@ -93,11 +88,11 @@ function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shar
   return {
     async resolve() {
       const self = await docker.findSelf();
-      seeLabels(self.container.labels);
+      onLabels(self.container.labels);
       const answer = await docker.resolveAddress(self, service, advertise);
-      if (answer.kind === 'problem') return answer;
+      if (answer.kind === 'problem') return failure({ message: answer.problem });
       const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${answer.by}`;
-      return located(answer.address, self, how);
+      return resultOf(answer.address, self, how);
     },
     networkChanged: networkWatcher(),
     fixed: false,

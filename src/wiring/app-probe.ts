@@ -1,12 +1,11 @@
 /**
- * Makes the probe of a service's app.
+ * Makes the probe for the app of a service.
  */
 import { systemClock } from '../clock.ts';
 import { passwordVariable } from '../config/options.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import { messageOf, SetupError } from '../errors.ts';
 import { openProbe } from '../probe/open.ts';
-import { unknown, type Probe } from '../probe/probe.ts';
+import type { Probe } from '../probe/probe.ts';
 import type { DockerAccess } from './docker.ts';
 
 /** Where the app is probed: in this container. */
@@ -26,16 +25,4 @@ export function appProbe(
     env: { ...process.env, [passwordVariable]: undefined, DOCKREG_PORT: String(localPort) },
     inspect: async () => (await docker.findSelf()).network,
   });
-}
-
-/** A check that can never work here is one that could not be made, and not the end of us. */
-export function forgiving(probe: Probe): Probe {
-  return async stop => {
-    try {
-      return await probe(stop);
-    } catch (error) {
-      if (error instanceof SetupError) return unknown(messageOf(error));
-      throw error;
-    }
-  };
 }

@@ -50,7 +50,7 @@ function openInstance(instance: number): Session {
       if (event.kind === 'recovered' || event.kind === 'registered') send({ kind: 'back' });
     },
     // The played checks go on at their own pace.
-    askForCheck: () => undefined,
+    requestCheck: () => undefined,
   });
 }
 

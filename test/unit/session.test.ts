@@ -34,7 +34,7 @@ async function connectionsAfter(failure: Error, endpoints: readonly string[]): P
       emit: ({ kind }) => {
         if (kind === 'registered') void session.close(1000).then(() => resolve());
       },
-      askForCheck: () => undefined,
+      requestCheck: () => undefined,
     });
     session.publish([{ key: '/service/10.1.0.101:49155', value: 'running' }], clock.now());
   });

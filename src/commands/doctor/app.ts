@@ -11,7 +11,7 @@ import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
 import { readSockets } from '../../kernel/sockets.ts';
-import { appHost, appProbe, forgiving } from '../../wiring/app-probe.ts';
+import { appHost, appProbe } from '../../wiring/app-probe.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import { ill, skipped, well, type Finding } from './finding.ts';
 
@@ -48,10 +48,16 @@ export async function examineCheck(
   version: string,
 ): Promise<Finding> {
   const startedAt = systemClock.now();
-  const probe = forgiving(await appProbe(service, docker, version));
+  const probe = await appProbe(service, docker, version);
   const verdict = await probe(new AbortController().signal);
   const tookMs = Math.round(systemClock.now() - startedAt);
   if (verdict.kind === 'pass') return well('check', `passes: ${verdict.detail} after ${tookMs} ms`);
+  if (verdict.kind === 'impossible')
+    return ill(
+      'check',
+      `could not be made after ${tookMs} ms: ${verdict.problem.message}`,
+      verdict.problem.hint,
+    );
   return ill(
     'check',
     `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} after ${tookMs} ms: ${verdict.reason}`,
