@@ -4,7 +4,7 @@
  */
 import { helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
-import { run, type DrainOrders } from './commands/run.ts';
+import { run, type Signals } from './commands/run.ts';
 import {
   ExitCode,
   formatProblem,
@@ -17,40 +17,41 @@ import {
 import { createLog } from './log.ts';
 import { version } from './version.ts';
 
-/** Aborts at the first SIGTERM or SIGINT. The second ends the process at once. */
+/** Returns a signal that aborts at the first SIGTERM or SIGINT. The second one ends the process at once. */
 function stopOnSignals(): AbortSignal {
   const stop = new AbortController();
-  const stopOn = (name: string, atOnce: ExitCode): unknown =>
+  const stopOn = (name: string, codeAtOnce: ExitCode): unknown =>
     process.on(name, () => {
-      if (stop.signal.aborted) process.exit(atOnce);
+      if (stop.signal.aborted) process.exit(codeAtOnce);
       stop.abort(new Error(name));
     });
   stopOn('SIGTERM', ExitCode.terminated);
   stopOn('SIGINT', ExitCode.interrupted);
-  // The end of a terminal is not the end of the app.
+  // The app goes on when the terminal is closed, and so does dockreg.
   process.on('SIGHUP', () => undefined);
   return stop.signal;
 }
 
-/** Drains on SIGUSR1, resumes on SIGUSR2. The last that came before somebody listens is kept for him. */
-function drainOnSignals(): DrainOrders {
+/** SIGUSR1 drains and SIGUSR2 resumes. The last one that comes before there is a listener is kept for it. */
+function adminCommandsOnSignals(): Signals['onAdminCommand'] {
   let last: 'drain' | 'resume' | null = null;
-  let onOrder: (order: 'drain' | 'resume') => void = order => {
-    last = order;
+  let onCommand = (command: 'drain' | 'resume'): void => {
+    last = command;
   };
-  // Node's own answer to SIGUSR1 is to open its debugger.
-  process.on('SIGUSR1', () => onOrder('drain'));
-  process.on('SIGUSR2', () => onOrder('resume'));
-  return {
-    listen(listener) {
-      if (closeDebugger()) last ??= 'drain';
-      onOrder = listener;
-      if (last) onOrder(last);
-    },
+  // Without a listener, Node opens its debugger at SIGUSR1.
+  process.on('SIGUSR1', () => onCommand('drain'));
+  process.on('SIGUSR2', () => onCommand('resume'));
+  return listener => {
+    if (closeDebugger()) last ??= 'drain';
+    onCommand = listener;
+    if (last) listener(last);
   };
 }
 
-/** Whether a SIGUSR1 came before our first line, and opened the debugger that nobody asked for. It is closed. */
+/**
+ * Closes the debugger that Node has opened when a SIGUSR1 came before our first line. Returns whether there was one that
+ * nobody had asked for.
+ */
 function closeDebugger(): boolean {
   const asked = [...process.execArgv, process.env['NODE_OPTIONS']].some(word => word?.includes('--inspect'));
   // Loaded late: by now most of what it needs is there.
@@ -67,7 +68,7 @@ function crash(error: unknown): never {
   process.exit(ExitCode.internal);
 }
 
-/** Null for an error that is a fault of dockreg itself. */
+/** Returns null for a fault of dockreg itself. */
 function exitCodeOf(error: unknown): ExitCode | null {
   if (error instanceof UsageError) return ExitCode.usage;
   if (error instanceof SetupError) return ExitCode.config;
@@ -75,12 +76,12 @@ function exitCodeOf(error: unknown): ExitCode | null {
 }
 
 async function main(): Promise<ExitCode> {
-  // Advice for programmers, of which gRPC earns some for every endpoint that is an IP address with TLS.
+  // Deprecation warnings are for programmers. gRPC causes one for each endpoint that is an IP address with TLS.
   process.noDeprecation = true;
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  const orders = drainOnSignals();
-  // The end of who reads our output is not the end of the app.
+  const onAdminCommand = adminCommandsOnSignals();
+  // When the reader of our output ends, dockreg goes on.
   process.stdout.on('error', () => undefined);
   try {
     const command = await readCommand(process.argv.slice(2), process.env);
@@ -109,7 +110,7 @@ async function main(): Promise<ExitCode> {
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
         const stop = stopOnSignals();
-        await run(command.config, version, log, { stop, orders });
+        await run(command.config, version, log, { stop, onAdminCommand });
         log.info('stopped', { by: messageOf(stop.reason) });
         return ExitCode.ok;
       }

@@ -1,17 +1,8 @@
 /**
- * The admin API of a running dockreg: what the control socket and the HTTP endpoint can ask and order.
+ * The admin API of a running dockreg: what the control socket and the HTTP endpoint can ask for.
  */
 import type { Clock } from '../clock.ts';
-import type { ProcessStatus, ServiceStatus } from '../core/registration/status.ts';
-
-/** One registered service, as an admin sees it. */
-export interface AdminService {
-  readonly name: string;
-  /** Keeps the service out of etcd, whatever its health, until it is resumed. */
-  drain(): void;
-  resume(): void;
-  status(): ServiceStatus;
-}
+import type { AdminService, ProcessStatus } from '../core/registration/status.ts';
 
 export interface AdminApi {
   readonly version: string;
@@ -21,7 +12,7 @@ export interface AdminApi {
   readonly clock: Clock;
 }
 
-/** The status of the process, with these of its services. */
+/** Returns the status of the process, with these of its services. */
 export function processStatus(
   { version, startedAt }: AdminApi,
   services: readonly AdminService[],

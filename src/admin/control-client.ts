@@ -22,7 +22,7 @@ export async function requestControl(path: string, request: string): Promise<Pro
   } catch (error) {
     throw new UnavailableError(explain(path, error), { cause: error });
   }
-  if ('error' in answer) throw new UsageError(answer.error);
+  if ('error' in answer) throw new UsageError({ message: answer.error, ...answer });
   return answer;
 }
 

@@ -7,7 +7,7 @@ import { TimeLimitError, within } from '../clock.ts';
 import type { ProcessStatus } from '../core/registration/status.ts';
 import { processStatus, type AdminApi } from './api.ts';
 
-export type ControlAnswer = ProcessStatus | { readonly error: string };
+export type ControlAnswer = ProcessStatus | { readonly error: string; readonly hint?: string };
 
 const mostRequestBytes = 1024;
 const requestMs = 2000;
@@ -40,15 +40,18 @@ function readLine(socket: Socket): Promise<string> {
 }
 
 function answer(request: string, api: AdminApi): ControlAnswer {
-  const [word = '', name] = request.trim().split(' ');
+  const [command = '', name] = request.trim().split(' ');
   const { services } = api;
   const chosen = name === undefined ? services : services.filter(service => service.name === name);
   if (chosen.length === 0)
-    return { error: `there is no service ${name}; there is ${services.map(each => each.name).join(', ')}` };
-  switch (word) {
+    return {
+      error: `there is no service ${name}`,
+      hint: `the services are ${services.map(each => each.name).join(', ')}`,
+    };
+  switch (command) {
     case 'drain':
     case 'resume':
-      for (const service of chosen) service[word]();
+      for (const service of chosen) service[command]();
       return processStatus(api, chosen);
     case 'status':
       return processStatus(api, chosen);

@@ -3,6 +3,7 @@
  * Where it cannot be made, a log line says so and everything else goes on. The code that answers is loaded with the
  * first connection.
  */
+import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../errors.ts';
@@ -43,24 +44,19 @@ export async function openControlSocket(
   }
 }
 
-function listen(path: string, serve: (socket: Socket) => Promise<void>): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer({ allowHalfOpen: true }, socket => void serve(socket));
-    server.maxConnections = mostConnections;
-    server.once('error', reject);
-    // The socket is bound within this call, so it never exists with other permissions.
-    const before = process.umask(0o177);
-    try {
-      server.listen(path, () => {
-        // A later error ends one connection, not the server.
-        server.off('error', reject).on('error', () => undefined);
-        resolve(server);
-      });
-    } finally {
-      process.umask(before);
-    }
-    server.unref();
-  });
+async function listen(path: string, serve: (socket: Socket) => Promise<void>): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true }, socket => void serve(socket)).unref();
+  server.maxConnections = mostConnections;
+  // The socket is bound within the call of listen, so it never exists with other permissions.
+  const before = process.umask(0o177);
+  try {
+    server.listen(path);
+  } finally {
+    process.umask(before);
+  }
+  await once(server, 'listening');
+  // A later error ends one connection, not the server.
+  return server.on('error', () => undefined);
 }
 
 /** Removes the socket of a program that was killed. */

@@ -2,6 +2,7 @@
  * The HTTP endpoint of --listen: /metrics for Prometheus, /status for programs, /healthz for liveness checks of dockreg
  * itself. It is read-only, and slow, large or frequent requests cost little.
  */
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { formatAddress, type Address } from '../core/address/ip.ts';
 import { outOfReach } from '../core/retry.ts';
@@ -29,8 +30,10 @@ export async function serveHttp(at: Address, options: HttpEndpointOptions, stop:
   const where = formatAddress(at);
   const open = async (): Promise<Server> => {
     const server = createEndpoint(options);
-    await opened(server, at);
-    return server;
+    server.listen(at.port, at.ip);
+    await once(server, 'listening');
+    // A later error ends one connection, not the server.
+    return server.on('error', () => undefined);
   };
   const server = await retry(
     open,
@@ -39,23 +42,16 @@ export async function serveHttp(at: Address, options: HttpEndpointOptions, stop:
       random,
       backoff: outOfReach,
       isTransient: () => true,
-      report: cause => log.warn(`--listen ${where}: ${cause}; trying on`),
+      report: cause => log.warn(`--listen ${where}: ${cause}; retrying`),
     },
     stop,
   );
   if (server === null) return;
   log.info(`listening on http://${where}`, { paths: Object.keys(routes).join(',') });
-  await aborted(stop);
+  // It may be aborted already: listening took some time.
+  if (!stop.aborted) await once(stop, 'abort');
   server.close();
   server.closeAllConnections();
-}
-
-/** The signal may be aborted already: listening took some time. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    if (signal.aborted) resolve();
-  });
 }
 
 interface Page {
@@ -115,17 +111,6 @@ function choose(
 ): Page | Promise<Page> {
   const path = url?.split('?')[0] ?? '';
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  if (route === undefined) return text(404, `there is ${Object.keys(routes).join(', ')}`);
+  if (route === undefined) return text(404, `not found; the paths are ${Object.keys(routes).join(', ')}`);
   return method === 'GET' || method === 'HEAD' ? route(options) : text(405, 'only GET and HEAD');
-}
-
-function opened(server: Server, { ip, port }: Address): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, ip, () => {
-      // A later error ends one connection, not the server.
-      server.off('error', reject).on('error', () => undefined);
-      resolve();
-    });
-  });
 }

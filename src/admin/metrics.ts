@@ -1,134 +1,137 @@
 /**
- * What happened, for Prometheus: what is counted as it happens, and what is read when somebody asks. Names and units are
- * those of https://prometheus.io/docs/practices/naming.
+ * The metrics for Prometheus: counters that follow the events of the services, and gauges that are read from their status
+ * at each scrape. Names and units follow https://prometheus.io/docs/practices/naming.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { AgentEvent } from '../agent/agent.ts';
-import type { AdminService } from './api.ts';
-import type { Trouble } from '../core/registration/health.ts';
-import type { ServiceStatus } from '../core/registration/status.ts';
+import type { SessionEvent } from '../core/lease/events.ts';
+import type { ServiceEvent } from '../core/registration/events.ts';
+import type { Health, Trouble, Verdict } from '../core/registration/health.ts';
+import type { AdminService, ServiceStatus } from '../core/registration/status.ts';
 
 export interface Metrics {
   readonly contentType: string;
-  /** Counts what an agent tells. */
-  observe(service: string, event: AgentEvent): void;
-  /** In the text format. */
+  /** Sets the counters of a service to 0, and returns what counts its events. */
+  countersOf(service: string): (event: ServiceEvent) => void;
+  /** Resolves with all metrics in the text format. */
   text(services: readonly AdminService[]): Promise<string>;
 }
 
-/** What a check that did not fail has as its reason. */
-const noTrouble = 'none';
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+type RegistrationEvent = Exclude<SessionEvent['kind'], 'failing' | 'recovered'>;
+
+const registrationEvents: Readonly<Record<RegistrationEvent, true>> = {
+  registered: true,
+  withdrawn: true,
+  lost: true,
+  restored: true,
+  moved: true,
+  updated: true,
+  contested: true,
+  uncertain: true,
+};
+/** Every status that the health can change to. */
+const healths: Readonly<Record<Exclude<Health['status'], 'unknown'>, true>> = {
+  starting: true,
+  up: true,
+  down: true,
+};
+/** The reasons that a check of each verdict can have. */
+const reasons: Readonly<Record<Verdict['kind'], readonly (Trouble | 'none')[]>> = {
+  pass: ['none'],
+  fail: ['refused', 'connection', 'tls', 'timeout', 'answer'],
+  unknown: ['none'],
+  impossible: ['none'],
+};
+/** What is read from the status at a scrape, by the name of its gauge. Null sets no value. */
+const readings: Readonly<
+  Record<string, readonly [help: string, read: (status: ServiceStatus) => number | null]>
+> = {
+  up: ['Whether the health is up.', status => Number(status.health === 'up')],
+  health_since_timestamp_seconds: ['When the health changed last.', status => unixSeconds(status.since)],
+  drained: ['Whether the service is drained.', status => Number(status.drained)],
+  registered: ['Whether the records stand in etcd.', status => Number(status.registration === 'registered')],
+  registered_since_timestamp_seconds: [
+    'When it was registered.',
+    status => unixSeconds(status.registeredSince),
+  ],
+  lease_remaining_seconds: [
+    'How long the lease lives at least.',
+    status => status.lease?.remainingSeconds ?? null,
+  ],
+  last_check_timestamp_seconds: ['When the last check began.', status => unixSeconds(status.lastCheck?.at)],
+};
+const bucketsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 export function createMetrics(version: string, startedAt: number): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const labelNames = ['service'] as const;
-  const gauge = (name: string, help: string): Gauge<'service'> =>
-    new Gauge({ name: `dockreg_${name}`, help, labelNames, registers });
+  const counter = <T extends string>(
+    name: string,
+    help: string,
+    ...labels: readonly T[]
+  ): Counter<'service' | T> =>
+    new Counter({ name: `dockreg_service_${name}`, help, labelNames: ['service', ...labels], registers });
+  const buildInfo = { name: 'dockreg_build_info', help: 'The version that runs; always 1.', registers };
+  new Gauge({ ...buildInfo, labelNames: ['version'] }).set({ version }, 1);
+  const startTime = { name: 'process_start_time_seconds', help: 'When dockreg started.', registers };
+  new Gauge(startTime).set(startedAt / 1000);
 
-  new Gauge({
-    name: 'dockreg_build_info',
-    help: 'The version that runs; always 1.',
-    labelNames: ['version'],
-    registers,
-  }).set({ version }, 1);
-  new Gauge({
-    name: 'process_start_time_seconds',
-    help: 'When dockreg started, in seconds since 1970.',
-    registers,
-  }).set(startedAt / 1000);
-
-  const checks = new Counter({
-    name: 'dockreg_checks_total',
-    help: 'Checks of the app by verdict, and by how far a failed one came. Unknown is a fault of dockreg itself; impossible, of the configuration.',
-    labelNames: ['service', 'verdict', 'reason'],
-    registers,
-  });
+  const checks = counter(
+    'checks_total',
+    'Checks of the app by verdict; failed ones also by how far they reached the app.',
+    'verdict',
+    'reason',
+  );
   const durations = new Histogram({
-    name: 'dockreg_check_duration_seconds',
+    name: 'dockreg_service_check_duration_seconds',
     help: 'How long the checks of the app took.',
-    labelNames,
-    buckets,
+    labelNames: ['service'],
+    buckets: bucketsSeconds,
     registers,
   });
-  const transitions = new Counter({
-    name: 'dockreg_health_transitions_total',
-    help: 'Changes of health, by what it became.',
-    labelNames: ['service', 'health'],
-    registers,
-  });
-  const events = new Counter({
-    name: 'dockreg_registration_events_total',
-    help: 'What became of the records in etcd.',
-    labelNames: ['service', 'event'],
-    registers,
-  });
-  const errors = new Counter({
-    name: 'dockreg_etcd_errors_total',
-    help: 'Requests to etcd that failed.',
-    labelNames,
-    registers,
-  });
+  const transitions = counter('health_transitions_total', 'Changes of the health, by the new one.', 'health');
+  const registrations = counter('registration_events_total', 'Changes of the records in etcd.', 'event');
+  const errors = counter('etcd_errors_total', 'Requests to etcd that failed.');
 
-  const read: readonly [Gauge<'service'>, (status: ServiceStatus) => number | null][] = [
-    [gauge('service_up', 'Whether the app passes its checks.'), ({ health }) => Number(health === 'up')],
-    [
-      gauge('service_health_since_timestamp_seconds', 'Since when it has its health, in seconds since 1970.'),
-      ({ since }) => Date.parse(since) / 1000,
-    ],
-    [gauge('service_drained', 'Whether it is drained.'), ({ drained }) => Number(drained)],
-    [
-      gauge('service_registered', 'Whether its records stand in etcd, as far as is known.'),
-      ({ registration }) => Number(registration === 'registered'),
-    ],
-    [
-      gauge('registered_since_timestamp_seconds', 'Since when, in seconds since 1970.'),
-      ({ registeredSince }) => (registeredSince === null ? null : Date.parse(registeredSince) / 1000),
-    ],
-    [
-      gauge('lease_remaining_seconds', 'For how long etcd has promised to keep the lease at least.'),
-      ({ lease }) => lease && lease.remainingSeconds,
-    ],
-    [
-      gauge('last_check_timestamp_seconds', 'When the last check began, in seconds since 1970.'),
-      ({ lastCheck }) => lastCheck && Date.parse(lastCheck.at) / 1000,
-    ],
-  ];
-
-  const countCheck = (service: string, verdict: string, reason: Trouble | typeof noTrouble): void =>
-    checks.inc({ service, verdict, reason });
+  const gauges = Object.entries(readings).map(([name, [help, read]]) => ({
+    gauge: new Gauge({ name: `dockreg_service_${name}`, help, labelNames: ['service'], registers }),
+    read,
+  }));
 
   return {
     contentType: registry.contentType,
-    observe(service, event) {
-      switch (event.kind) {
-        case 'checked': {
-          const { verdict, tookMs } = event;
-          countCheck(service, verdict.kind, verdict.kind === 'fail' ? verdict.trouble : noTrouble);
-          durations.observe({ service }, tookMs / 1000);
-          return;
-        }
-        case 'health-changed':
-          return transitions.inc({ service, health: event.health });
-        case 'told':
-          if (event.event !== 'failing' && event.event !== 'recovered')
-            events.inc({ service, event: event.event });
-      }
+    countersOf(service) {
+      for (const [verdict, each] of Object.entries(reasons))
+        for (const reason of each) checks.inc({ service, verdict, reason }, 0);
+      for (const health of Object.keys(healths)) transitions.inc({ service, health }, 0);
+      for (const event of Object.keys(registrationEvents)) registrations.inc({ service, event }, 0);
+      durations.zero({ service });
+      return event => {
+        if (event.kind === 'health-changed') transitions.inc({ service, health: event.health });
+        if (event.kind in registrationEvents) registrations.inc({ service, event: event.kind });
+        if (event.kind !== 'checked') return;
+        const { verdict, tookMs } = event;
+        const reason = verdict.kind === 'fail' ? verdict.trouble : 'none';
+        checks.inc({ service, verdict: verdict.kind, reason });
+        durations.observe({ service }, tookMs / 1000);
+      };
     },
     text(services) {
       errors.reset();
-      for (const [each] of read) each.reset();
+      for (const { gauge } of gauges) gauge.reset();
       for (const service of services) {
         const status = service.status();
         const labels = { service: status.name };
         errors.inc(labels, status.etcdErrors);
-        for (const [each, valueOf] of read) {
-          const value = valueOf(status);
-          if (value !== null) each.set(labels, value);
+        for (const { gauge, read } of gauges) {
+          const value = read(status);
+          if (value !== null) gauge.set(labels, value);
         }
       }
       return registry.metrics();
     },
   };
+}
+
+function unixSeconds(date: string | null | undefined): number | null {
+  return date ? Date.parse(date) / 1000 : null;
 }

@@ -1,16 +1,12 @@
 /**
  * Starts what admins can reach: the control socket and the HTTP endpoint. What is switched off is not loaded.
  */
-import type { Address } from '../core/address/ip.ts';
+import type { SharedConfig } from '../core/settings/process.ts';
 import type { Log } from '../log.ts';
 import type { AdminApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
 
-export interface AdminOptions {
-  /** The path of the control socket; null for none. */
-  readonly control: string | null;
-  /** Where the HTTP endpoint listens; undefined for none. */
-  readonly listen: Address | undefined;
+export interface AdminOptions extends Pick<SharedConfig, 'control' | 'listen'> {
   /** Needed with `listen`. */
   readonly metrics: Metrics | undefined;
   readonly log: Log;

@@ -1,39 +1,39 @@
 /**
- * `dockreg drain`, `resume` and `status`: asks the dockreg that runs in this container.
+ * `dockreg drain`, `resume` and `status`: ask the dockreg that runs in this container.
  */
 import { systemClock } from '../clock.ts';
 import { requestControl } from '../admin/control-client.ts';
 import type { ServiceStatus } from '../core/registration/status.ts';
-import { UnavailableError } from '../errors.ts';
+import { UnavailableError, type Problem } from '../errors.ts';
 import { alignColumns, formatAge } from './table.ts';
 
 export interface ControlOptions {
   readonly word: 'drain' | 'resume' | 'status';
-  /** All of them when it is left out. */
+  /** Undefined for all services. */
   readonly service: string | undefined;
-  /** The control socket. */
+  /** The path of the control socket. */
   readonly path: string;
   readonly json: boolean;
 }
 
-/** For so long etcd is waited for, in ms, after a drain. */
+/** How long a drain waits until etcd has confirmed it, in ms. */
 const confirmMs = 5000;
 const pollMs = 100;
 
 /**
- * Answers whether all is well: every service is up, or what was ordered is done.
+ * Resolves with whether all is well: every service is up, or the command is done.
  * @throws UnavailableError when no dockreg answers, and when etcd does not confirm a drain
  */
 export async function control(options: ControlOptions, write: (text: string) => void): Promise<boolean> {
   const { word, service, path, json } = options;
-  const about = (asked: string): string => (service === undefined ? asked : `${asked} ${service}`);
-  let answer = await requestControl(path, about(word));
+  const requestOf = (command: string): string => (service === undefined ? command : `${command} ${service}`);
+  let answer = await requestControl(path, requestOf(word));
   switch (word) {
     case 'drain': {
       const until = systemClock.now() + confirmMs;
       while (!answer.services.every(isAbsent) && systemClock.now() < until) {
         await systemClock.sleep(pollMs);
-        answer = await requestControl(path, about('status'));
+        answer = await requestControl(path, requestOf('status'));
       }
       for (const each of answer.services) {
         if (isAbsent(each)) write(`${each.name} is drained, and nothing of it is left in etcd\n`);
@@ -45,7 +45,7 @@ export async function control(options: ControlOptions, write: (text: string) => 
     case 'resume':
       for (const { name, health } of answer.services)
         write(
-          `${name} is resumed: it is ${health}${health === 'up' ? '' : ', and registered when it is up'}\n`,
+          `${name} is resumed: it is ${health}${health === 'up' ? '' : ', and will be registered when it is up'}\n`,
         );
       return true;
     case 'status':
@@ -58,12 +58,12 @@ function isAbsent({ drained, registration }: ServiceStatus): boolean {
   return drained && registration === 'absent';
 }
 
-function whyLeft({ name, drained, etcdError }: ServiceStatus): string {
-  if (!drained) return `${name} was resumed by somebody else`;
-  return (
-    `${name} is drained, but etcd has not confirmed that its key is gone: ${etcdError ?? 'no answer yet'}; ` +
-    `it is tried on, and the key goes with its lease at the latest`
-  );
+function whyLeft({ name, drained, etcdError }: ServiceStatus): Problem {
+  if (!drained) return { message: `${name} was resumed by another command` };
+  return {
+    message: `${name} is drained, but etcd has not confirmed that its key is gone: ${etcdError ?? 'no answer yet'}`,
+    hint: 'dockreg keeps trying, and the key goes with its lease at the latest',
+  };
 }
 
 function formatStatus(services: readonly ServiceStatus[]): string {

@@ -2,59 +2,54 @@
  * Builds what the agent of one service needs: probe, address source, app watch and session. What is heavy is loaded
  * while the first check is under way.
  */
+import type { Metrics } from '../admin/metrics.ts';
+import type { AddressSource } from '../agent/address-loop.ts';
 import type { AgentOptions } from '../agent/agent.ts';
-import type { AddressResult, AddressSource } from '../agent/address-loop.ts';
+import { logEvent } from '../agent/log.ts';
 import { systemClock } from '../clock.ts';
-import { hasLabels, unreadLabels } from '../config/sources/labels.ts';
-import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Address } from '../core/address/ip.ts';
+import type { AddressResult, OnUnresolvable } from '../core/address/location.ts';
 import { watchRole } from '../core/settings/check.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Self } from '../docker/self.ts';
+import { success } from '../errors.ts';
 import type { LeaseStore } from '../etcd/ports.ts';
 import { openSession } from '../etcd/session.ts';
-import { formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Metrics } from '../admin/metrics.ts';
 import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
 import { recordsAt } from './records.ts';
 
-/** What the services of a process have in common, and the log of the one that is to be. */
+/** What the services of a process share, and the log of this one. */
 export interface Shared {
   readonly version: string;
-  /** Whether there is one service only. */
-  readonly alone: boolean;
+  readonly onUnresolvable: OnUnresolvable;
   readonly log: Log;
   readonly endpoints: readonly string[];
   readonly docker: DockerAccess;
   readonly connect: (endpoint: string) => Promise<LeaseStore>;
   readonly metrics: Metrics | undefined;
-  readonly seeLabels: (labels: ReadonlyMap<string, string>) => void;
-}
-
-/** Who set labels of ours may wonder why nothing comes of them; he is told once. */
-export function tellUnreadLabels(log: Log): Shared['seeLabels'] {
-  let seen = false;
-  return labels => {
-    if (!seen && hasLabels(labels)) log.warn(unreadLabels);
-    seen = true;
-  };
+  /** Called with the labels of our container whenever Docker has returned them. */
+  readonly onLabels: (labels: ReadonlyMap<string, string>) => void;
 }
 
 export async function agentOptions(service: ServiceConfig, shared: Shared): Promise<AgentOptions> {
   const clock = systemClock;
   const random = Math.random;
-  const { version, alone, log, endpoints, docker, connect, metrics } = shared;
+  const { version, onUnresolvable, log, endpoints, docker, connect, metrics } = shared;
+  const count = metrics?.countersOf(service.label);
   return {
     config: service,
     clock,
-    log,
     random,
-    alone,
+    onUnresolvable,
+    emit: event => {
+      logEvent(log, event, service);
+      count?.(event);
+    },
     probe: await appProbe(service, docker, version),
     source: createAddressSource(service, shared),
-    observe: metrics && (observation => metrics.observe(service.label, observation)),
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
@@ -76,17 +71,15 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   };
 }
 
-function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shared): AddressSource {
+function createAddressSource(service: ServiceConfig, { docker, onLabels }: Shared): AddressSource {
   const { advertise } = service;
-  const located = (address: Address, self: Self | null, how: string): AddressResult => {
-    const answer = recordsAt(service, address, self);
-    return answer.ok
-      ? { kind: 'address', address, records: answer.value, how }
-      : { kind: 'problem', problem: answer.problems.map(formatProblem).join(', ') };
+  const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
+    const records = recordsAt(service, address, self);
+    return records.ok ? success({ address, records: records.value, how }) : records;
   };
   if (advertise.kind === 'literal') {
     return {
-      resolve: () => Promise.resolve(located(advertise.address, null, '--advertise')),
+      resolve: () => Promise.resolve(resultOf(advertise.address, null, '--advertise')),
       networkChanged: () => false,
       fixed: true,
     };
@@ -94,12 +87,11 @@ function createAddressSource(service: ServiceConfig, { docker, seeLabels }: Shar
   return {
     async resolve() {
       const self = await docker.findSelf();
-      seeLabels(self.container.labels);
+      onLabels(self.container.labels);
       const answer = await docker.resolveAddress(self, service, advertise);
-      if (!answer.ok) return { kind: 'problem', problem: answer.problems.map(formatProblem).join(', ') };
+      if (!answer.ok) return answer;
       const { address, by } = answer.value;
-      const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`;
-      return located(address, self, how);
+      return resultOf(address, self, `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`);
     },
     networkChanged: networkChangeDetector(),
     fixed: false,

@@ -1,27 +1,32 @@
 /**
- * Reads the certificates that the configuration names, at the start, so that a wrong path is reported at once. A file
- * that breaks later, such as while it is renewed, is read again instead.
+ * Reads the certificates that the configuration names, at the start, so that a wrong path is reported at once. Later each
+ * file is read again when it is needed, so one that is being renewed then ends nothing.
  */
 import type { SharedConfig } from '../core/settings/process.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { SetupError } from '../errors.ts';
 
-/** @throws SetupError when a file cannot be used */
+/**
+ * Reads the files for etcd, for Docker where it is asked, and for the checks.
+ * @throws SetupError when a file cannot be used
+ */
 export async function checkCertificates(
   { security, engine }: SharedConfig,
   services: readonly ServiceConfig[],
 ): Promise<void> {
-  const isDockerAsked =
-    services.some(({ advertise }) => advertise.kind !== 'literal') || services.length === 0;
+  const usesDocker = services.some(({ advertise }) => advertise.kind !== 'literal') || services.length === 0;
   await refuseBadFiles(async () => {
     await (await import('../etcd/tls.ts')).readTls(security.tls);
-    if (isDockerAsked && engine.kind === 'tcp' && engine.certificates !== undefined)
+    if (usesDocker && engine.kind === 'tcp' && engine.certificates !== undefined)
       await (await import('../docker/tls.ts')).readCertificates(engine.certificates);
   });
   await checkAuthorities(services);
 }
 
-/** The same for those of the checks. */
+/**
+ * Reads the authorities of the checks.
+ * @throws SetupError when a file cannot be used
+ */
 export async function checkAuthorities(services: readonly ServiceConfig[]): Promise<void> {
   await refuseBadFiles(async () => {
     for (const { check } of services)

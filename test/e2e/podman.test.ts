@@ -108,7 +108,7 @@ describe('a container of podman', () => {
     const stopping = host.docker(['stop', 'plain']);
     await first('delete', key, since);
     await stopping;
-    assert.match(await logsOf(host, 'plain'), /msg=withdrawn/);
+    assert.match(await logsOf(host, 'plain'), /msg="withdrawn: stopping"/);
   });
 
   it('loses its key with its network, and gets it back with the network', async () => {

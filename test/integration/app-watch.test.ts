@@ -301,7 +301,11 @@ describe(
       port = await freePort();
       const web = await app({ uid: 61_234 });
       const program = await dockreg(asUser(61_235));
-      await program.waitForLine(`app is watched: process ${web.pid} (node), by its end alone`);
+      await program.waitForLine(
+        new RegExp(
+          `app is watched: process ${web.pid} \\(node\\) listens on .*, of which only its end is visible`,
+        ),
+      );
       web.signal('SIGKILL');
       await deleted();
     });
@@ -310,7 +314,7 @@ describe(
       port = await freePort();
       const web = await app();
       const program = await dockreg(asUser(61_235));
-      await program.waitForLine('app is watched: by the socket on [::]');
+      await program.waitForLine('app is watched: only the socket on [::]');
       web.signal('SIGKILL');
       await deleted(60_000);
     });

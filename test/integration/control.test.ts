@@ -146,7 +146,7 @@ describe('dockreg drain, resume and status', () => {
     assert.match(text, /^web +down +\d+s +10\.1\.0\.101:49155 +absent +HTTP 503 from /m);
     assert.match(
       (await dockreg(['resume'])).text,
-      /^web is resumed: it is down, and registered when it is up$/,
+      /^web is resumed: it is down, and will be registered when it is up$/,
     );
   });
 
@@ -185,20 +185,20 @@ describe('dockreg drain, resume and status', () => {
     assert.equal((await etcd.keys('/')).size, 1);
   });
 
-  it('let the doctor tell of a drain', async () => {
+  it('let the doctor report a drain', async () => {
     await start();
     const drained = /^✗ drain +web is drained; put it back with dockreg resume web$/;
     assert.ok((await doctor()).lines.every(({ raw }) => !raw.includes('drain')));
     await dockreg(['drain']);
-    const told = await doctor();
-    assert.ok(told.lines.some(({ raw }) => drained.test(raw)));
-    assert.equal(told.exit?.code, 1);
+    const findings = await doctor();
+    assert.ok(findings.lines.some(({ raw }) => drained.test(raw)));
+    assert.equal(findings.exit?.code, 1);
   });
 
   it('refuse what is no service, and what they do not take', async () => {
     await start();
     const cases: [words: string[], text: RegExp][] = [
-      [['drain', 'api'], /^dockreg: there is no service api; there is web$/],
+      [['drain', 'api'], /^dockreg: there is no service api; the services are web$/],
       [['drain', '--json'], /unknown flag --json/],
       [['drain', 'web', 'api'], /unexpected argument "api"/],
       [['--port', '1', 'status'], /"status" must come first/],
@@ -211,7 +211,7 @@ describe('dockreg drain, resume and status', () => {
     assert.ok((await etcd.keys('/')).has(key));
   });
 
-  it('say where nobody is to be asked', async () => {
+  it('say that no dockreg answers', async () => {
     assert.deepEqual(await dockreg(['status']), {
       code: 69,
       text: '',
@@ -223,7 +223,7 @@ describe('dockreg drain, resume and status', () => {
 });
 
 describe('the control socket', () => {
-  it('is for its user alone, and goes with the program', async () => {
+  it('is only for its user, and goes with the program', async () => {
     const program = await start();
     assert.equal(statSync(path).mode & 0o777, 0o600);
     if (isRoot) {
@@ -261,7 +261,7 @@ describe('the control socket', () => {
     assert.equal(existsSync(path), true);
   });
 
-  it('that cannot be made is told, and no reason to end', { skip: !isRoot && 'needs root' }, async () => {
+  it('that cannot be made is logged, and ends nothing', { skip: !isRoot && 'needs root' }, async () => {
     const program = await start({}, nobody);
     await program.waitForLine(/no control socket: listen EACCES/);
     program.assertClean();

@@ -54,7 +54,7 @@ const deleted = (): Promise<{ readonly at: number }> =>
 /** Resolves when the app was checked `count` more times. */
 const checks = (count: number): Promise<unknown> => web.request(10_000, web.requests.length + count);
 const puts = (): number => watcher.events.filter(({ type }) => type === 'put').length;
-const told = (text: string): number => program.lines.filter(({ raw }) => raw.includes(text)).length;
+const logged = (text: string): number => program.lines.filter(({ raw }) => raw.includes(text)).length;
 
 describe('--drain', () => {
   it('deletes the key at once, and ends its time later', async () => {
@@ -77,7 +77,7 @@ describe('--drain', () => {
       await startRegistered({ DOCKREG_DRAIN: '1m' });
       program.signal(signal);
       await deleted();
-      await program.waitForLine('the app goes on for those who have not heard yet');
+      await program.waitForLine('lingering: key removed, waiting for clients to notice');
       program.signal(signal);
       assert.equal((await program.exitWithin(2000)).code, code);
     });
@@ -115,7 +115,7 @@ describe('--drain', () => {
 });
 
 describe('SIGUSR1 drains, and SIGUSR2 resumes', () => {
-  it('while the checks go on, and each is told once', async () => {
+  it('while the checks go on, and each is logged once', async () => {
     await startRegistered();
     for (let round = 1; round <= 2; round++) {
       program.signal('SIGUSR1');
@@ -124,12 +124,12 @@ describe('SIGUSR1 drains, and SIGUSR2 resumes', () => {
       program.signal('SIGUSR1');
       await checks(2);
       assert.equal(puts(), round, 'a key was written while it was drained');
-      assert.equal(told('app drained'), round);
+      assert.equal(logged('app drained'), round);
       program.signal('SIGUSR2');
       await put();
       program.signal('SIGUSR2');
       await checks(2);
-      assert.equal(told('app resumed'), round);
+      assert.equal(logged('app resumed'), round);
     }
     program.assertClean();
   });

@@ -75,10 +75,10 @@ describe('/metrics', () => {
     await start();
     const first = await metrics();
     assert.ok([...first.keys()].some(name => /^dockreg_build_info\{version="\d/.test(name)));
-    const value = (name: string): number | undefined => first.get(`dockreg_${name}`);
-    assert.equal(value('service_up{service="web"}'), 1);
-    assert.equal(value('service_registered{service="web"}'), 1);
-    assert.equal(value('service_drained{service="web"}'), 0);
+    const value = (name: string): number | undefined => first.get(`dockreg_service_${name}`);
+    assert.equal(value('up{service="web"}'), 1);
+    assert.equal(value('registered{service="web"}'), 1);
+    assert.equal(value('drained{service="web"}'), 0);
     assert.equal(value('registration_events_total{service="web",event="registered"}'), 1);
     assert.equal(value('health_transitions_total{service="web",health="up"}'), 1);
     assert.equal(value('etcd_errors_total{service="web"}'), 0);
@@ -98,11 +98,14 @@ describe('/metrics', () => {
     await program.waitForLine('ECONNREFUSED');
     const bad = await metrics();
     for (const reason of ['answer', 'timeout', 'refused'])
-      assert.ok(bad.get(`dockreg_checks_total{service="web",verdict="fail",reason="${reason}"}`), reason);
+      assert.ok(
+        bad.get(`dockreg_service_checks_total{service="web",verdict="fail",reason="${reason}"}`),
+        reason,
+      );
     assert.equal(bad.get('dockreg_service_up{service="web"}'), 0);
     assert.equal(bad.get('dockreg_service_registered{service="web"}'), 0);
-    assert.equal(bad.get('dockreg_lease_remaining_seconds{service="web"}'), undefined);
-    assert.equal(bad.get('dockreg_registration_events_total{service="web",event="withdrawn"}'), 1);
+    assert.equal(bad.get('dockreg_service_lease_remaining_seconds{service="web"}'), undefined);
+    assert.equal(bad.get('dockreg_service_registration_events_total{service="web",event="withdrawn"}'), 1);
 
     await proxy.set('refuse');
     await web.listen();
@@ -111,7 +114,7 @@ describe('/metrics', () => {
     program.signal('SIGUSR1');
     await program.waitForLine('app drained');
     const away = await metrics();
-    assert.ok((away.get('dockreg_etcd_errors_total{service="web"}') ?? 0) > 0);
+    assert.ok((away.get('dockreg_service_etcd_errors_total{service="web"}') ?? 0) > 0);
     assert.equal(away.get('dockreg_service_drained{service="web"}'), 1);
     await proxy.set('pass');
   });
@@ -119,7 +122,7 @@ describe('/metrics', () => {
   it('escapes what a name may hold', async () => {
     await start();
     const made = createMetrics('1"2', 0);
-    made.observe('a"b\\c\nd', { kind: 'health-changed', health: 'up' });
+    made.countersOf('a"b\\c\nd')({ kind: 'health-changed', health: 'up' });
     const text = await made.text([]);
     assert.ok(text.includes('dockreg_build_info{version="1\\"2"} 1'), text);
     assert.ok(text.includes('{service="a\\"b\\\\c\\nd",health="up"} 1'), text);
@@ -181,8 +184,8 @@ describe('the server by itself', () => {
   });
 });
 
-describe('whoever asks', () => {
-  it('gets 404, 405 or no body, as HTTP has it', async () => {
+describe('a client of the HTTP endpoint', () => {
+  it('gets 404, 405 or no body, as HTTP requires', async () => {
     await start();
     for (const path of ['/', '/metrics/', '/__proto__', '/toString'])
       assert.equal((await get(path)).status, 404, path);
@@ -195,7 +198,7 @@ describe('whoever asks', () => {
     assert.ok(Number(head.headers.get('content-length')) > 1000);
   });
 
-  it('slowly, much or often costs little', async () => {
+  it('that is slow, large or frequent costs little', async () => {
     await start();
     const sockets: Socket[] = [];
     const open = (): Socket => {
@@ -225,11 +228,11 @@ describe('whoever asks', () => {
 });
 
 describe('a port that is taken', () => {
-  it('is told once and tried again, and the app is registered meanwhile', async () => {
+  it('is logged once and retried, and the app is registered meanwhile', async () => {
     const other = createServer().listen(port, '127.0.0.1');
     await once(other, 'listening');
     await start();
-    await program.waitForLine(/--listen 127\.0\.0\.1:\d+: listen EADDRINUSE.*; trying on/);
+    await program.waitForLine(/--listen 127\.0\.0\.1:\d+: listen EADDRINUSE.*; retrying/);
     other.close();
     await program.waitForLine(`listening on http://127.0.0.1:${port}`);
     assert.equal((await get('/healthz')).status, 200);

@@ -107,8 +107,8 @@ describe('the key', () => {
     const web = await app();
     web.respond({ status: 404 });
     const program = await dockreg(web.port, { env: literal });
-    const seen = web.requests.length;
-    await web.request(10_000, seen + 3);
+    const count = web.requests.length;
+    await web.request(10_000, count + 3);
     await program.waitForLine('down: HTTP 404');
     assert.equal((await etcd.leases()).length, 0);
     assert.equal((await etcd.keys('/')).size, 0);
@@ -212,7 +212,7 @@ describe('the stop', () => {
 });
 
 describe('surroundings that come late', () => {
-  it('etcd: waited for, told once, registered when it comes', async () => {
+  it('etcd: waited for, logged once, registered when it comes', async () => {
     const { port } = await app();
     const proxy = await startProxy(etcd.members[0]!.port);
     await proxy.set('refuse');

@@ -87,7 +87,7 @@ async function dockreg(
   return program;
 }
 
-/** All are registered, each told by its own name. */
+/** All are registered, each logged under its own name. */
 async function registered(program: Program): Promise<void> {
   for (const name of names)
     await program.waitForLine(({ raw, fields }) => fields['service'] === name && raw.includes('registered'));
@@ -96,7 +96,7 @@ async function registered(program: Program): Promise<void> {
 const keyOf = (index: number): string => `/service/10.1.0.101:${49_155 + index}`;
 
 describe('one process with three services in four layouts', () => {
-  it('has a lease and a transaction for each, and takes the one that dies away alone', async () => {
+  it('has a lease and a transaction for each, and withdraws only the one that dies', async () => {
     const watcher = await etcd.watch('');
     const program = await dockreg(flags(), { DOCKREG_LAYOUT: four });
     const puts: WatchEvent[] = [];
@@ -240,7 +240,7 @@ describe('labels', () => {
     });
   }
 
-  it('are not asked for, and told of, when something else says the services', async () => {
+  it('are not read, and a warning says so, when something else configures the services', async () => {
     container(threeLabels());
     const program = await dockreg(['--port', String(apps[0]!.port)]);
     await program.waitForLine('registered');

@@ -1,56 +1,63 @@
-/** How an address is kept: looked at again, moved, missed, and found again. */
+/** How an address is kept: resolved again, moved, missed, and found again. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Clock } from '../../src/clock.ts';
-import { SetupError, UnavailableError } from '../../src/errors.ts';
-import { createAddressLoop, type AddressResult } from '../../src/agent/address-loop.ts';
+import { createAddressLoop } from '../../src/agent/address-loop.ts';
+import { logEvent } from '../../src/agent/log.ts';
+import {
+  noteAnswer,
+  unknownLocation,
+  type AddressEvent,
+  type AddressResult,
+  type OnUnresolvable,
+} from '../../src/core/address/location.ts';
+import { failure, success, UnavailableError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
+import { FakeClock, settle } from '../support/fake-clock.ts';
 
-const at = (port: number, value = 'running'): AddressResult => ({
-  kind: 'address',
-  address: { ip: '10.1.0.101', port },
-  records: [{ key: `10.1.0.101:${port}`, value }],
-  how: 'published',
-});
-const none: AddressResult = { kind: 'problem', problem: 'not published' };
+const at = (port: number, value = 'running'): AddressResult =>
+  success({
+    address: { ip: '10.1.0.101', port },
+    records: [{ key: `10.1.0.101:${port}`, value }],
+    how: 'published',
+  });
+const none: AddressResult = failure({ message: 'not published', hint: 'publish it' });
 const away = new UnavailableError('no socket');
 
+type Answer = AddressResult | UnavailableError;
+
 interface Story {
-  /** The keys of the records, or `none`, in the order in which they were told. */
-  readonly told: readonly string[];
-  /** The waits between the looks, in ms. */
+  /** The keys of the records, or `none`, in the order in which they were reported. */
+  readonly reported: readonly string[];
+  /** The waits between the attempts, in ms. */
   readonly waits: readonly number[];
   readonly log: readonly string[];
+  readonly events: readonly AddressEvent[];
 }
 
-/** Looks once for each answer, on a clock whose sleeps take no time. */
+interface StoryOptions {
+  /** The attempt during which the network changes. */
+  readonly changedAt?: number;
+  readonly onUnresolvable?: OnUnresolvable;
+}
+
+/** Makes one attempt for each answer. */
 async function addressLoop(
-  answers: readonly (AddressResult | Error)[],
-  changedAt?: number,
-  alone = true,
+  answers: readonly Answer[],
+  { changedAt, onUnresolvable = 'end' }: StoryOptions = {},
 ): Promise<Story> {
-  const told: string[] = [];
+  const clock = new FakeClock();
+  const events: AddressEvent[] = [];
+  const lines: string[] = [];
+  const log = createLog('logfmt', clock, line => lines.push(line));
   const waits: number[] = [];
-  const log: string[] = [];
   const ending = new AbortController();
-  let looks = 0;
-  let now = 0;
-  const clock: Clock = {
-    now: () => now,
-    wall: () => now,
-    sleep: (ms, signal) => {
-      if (!signal?.aborted) waits.push(Math.round(ms));
-      now += ms;
-      if (looks === answers.length) ending.abort();
-      return Promise.resolve();
-    },
-    after: () => () => undefined,
-    repeat: () => Promise.resolve(),
-  };
+  let attempts = 0;
   const source = {
     resolve: () => {
-      const answer = answers[looks++];
-      if (looks - 1 === changedAt) subject.noteNetwork();
+      const answer = answers[attempts];
+      if (attempts === changedAt) subject.noteNetwork();
+      attempts += 1;
+      if (attempts === answers.length) ending.abort();
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer ?? none);
     },
     networkChanged: () => true,
@@ -58,71 +65,140 @@ async function addressLoop(
   };
   const subject = createAddressLoop(source, {
     clock,
-    log: createLog('logfmt', clock, line => log.push(line)),
     random: () => 0.5,
-    alone,
-    onAddress: records => told.push(records.map(({ key }) => key).join(' ')),
-    onAddressLost: () => told.push('none'),
+    onUnresolvable,
+    emit: event => {
+      events.push(event);
+      logEvent(log, event, { rise: 1, fall: 1, ttlSeconds: 20 });
+    },
   });
-  await subject.run(ending.signal);
-  return { told, waits, log };
+  const running = subject.run(ending.signal);
+  for (await settle(); !ending.signal.aborted; await settle()) {
+    const [waitMs] = clock.due;
+    assert.ok(waitMs !== undefined, 'it waits');
+    waits.push(waitMs);
+    await clock.advance(waitMs);
+  }
+  await running;
+  const reported = events.flatMap(event => {
+    if ('resolved' in event) return [event.resolved.records.map(({ key }) => key).join(' ')];
+    return event.kind === 'address-lost' ? ['none'] : [];
+  });
+  return { reported, waits, log: lines, events };
 }
 
-describe('locating', () => {
-  it('tells an address once and looks again every 30 s', async () => {
-    const { told, waits } = await addressLoop([at(1), at(1), at(1)]);
-    assert.deepEqual([told, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
+describe('the address loop', () => {
+  it('reports an address once and resolves it again every 30 s', async () => {
+    const { reported, waits } = await addressLoop([at(1), at(1), at(1)]);
+    assert.deepEqual([reported, waits], [['10.1.0.101:1'], [30_000, 30_000]]);
   });
 
-  it('tells the address that is new', async () => {
-    const { told, log } = await addressLoop([at(1), at(2)]);
-    assert.deepEqual(told, ['10.1.0.101:1', '10.1.0.101:2']);
+  it('reports a new address', async () => {
+    const { reported, log } = await addressLoop([at(1), at(2)]);
+    assert.deepEqual(reported, ['10.1.0.101:1', '10.1.0.101:2']);
+    assert.match(log[0] ?? '', /msg="address 10\.1\.0\.101:1" found=published$/m);
     assert.match(log[1] ?? '', /address 10\.1\.0\.101:2.*was=10\.1\.0\.101:1/);
   });
 
-  it('tells records that are new at an old address, without a word about the address', async () => {
-    const { told, log } = await addressLoop([at(1), at(1, 'v2'), at(1, 'v2')]);
-    assert.deepEqual(told, ['10.1.0.101:1', '10.1.0.101:1']);
+  it('reports new records at an old address, and logs nothing about the address', async () => {
+    const { reported, log } = await addressLoop([at(1), at(1, 'v2'), at(1, 'v2')]);
+    assert.deepEqual(reported, ['10.1.0.101:1', '10.1.0.101:1']);
     assert.equal(log.length, 1);
   });
 
-  it('looks again at once when the network has changed meanwhile', async () => {
-    const { waits } = await addressLoop([at(1), at(2)], 0);
+  it('resolves again at once when the network changed during an attempt', async () => {
+    const { reported } = await addressLoop([at(1), at(2)], { changedAt: 0 });
+    assert.deepEqual(reported, ['10.1.0.101:1', '10.1.0.101:2']);
+    const { waits } = await addressLoop([at(1), at(2), at(2)], { changedAt: 0 });
     assert.deepEqual(waits, [30_000]);
   });
 
   it('keeps an address while Docker is away, whatever time that takes', async () => {
-    const { told, waits, log } = await addressLoop([at(1), away, away, away, at(1)]);
-    assert.deepEqual(told, ['10.1.0.101:1']);
+    const { reported, waits, log } = await addressLoop([at(1), away, away, away, at(1), at(1)]);
+    assert.deepEqual(reported, ['10.1.0.101:1']);
     assert.deepEqual(waits, [30_000, 450, 900, 1500, 30_000]);
     assert.match(log[1] ?? '', /address 10\.1\.0\.101:1 could not be confirmed: no socket/);
-    assert.match(log[2] ?? '', /still holds.*tries=3/);
+    assert.match(log[2] ?? '', /address 10\.1\.0\.101:1 confirmed again.*tries=3/);
+    assert.equal(log.length, 3);
   });
 
-  it('believes that an address is gone when Docker says so twice in a row', async () => {
-    assert.deepEqual((await addressLoop([at(1), none, at(1)])).told, ['10.1.0.101:1']);
-    const { told, log } = await addressLoop([at(1), none, none, none, at(2)]);
-    assert.deepEqual(told, ['10.1.0.101:1', 'none', '10.1.0.101:2']);
-    assert.match(log[2] ?? '', /address 10\.1\.0\.101:1 is gone: not published/);
+  it('gives an address up when Docker says twice in a row that there is none', async () => {
+    assert.deepEqual((await addressLoop([at(1), none, at(1)])).reported, ['10.1.0.101:1']);
+    const { reported, waits, log } = await addressLoop([at(1), none, none, none, at(2)]);
+    assert.deepEqual(reported, ['10.1.0.101:1', 'none', '10.1.0.101:2']);
+    assert.deepEqual(waits, [30_000, 450, 900, 1500]);
+    assert.match(log[2] ?? '', /address 10\.1\.0\.101:1 is gone: not published; publish it/);
   });
 
-  it('tells the same address again after it was gone', async () => {
-    assert.deepEqual((await addressLoop([at(1), none, none, at(1)])).told, [
+  it('does not count answers that did not come as answers that there is none', async () => {
+    assert.deepEqual((await addressLoop([at(1), away, none, away, at(1)])).reported, ['10.1.0.101:1']);
+    assert.deepEqual((await addressLoop([at(1), none, away, none])).reported, ['10.1.0.101:1', 'none']);
+    assert.deepEqual((await addressLoop([at(1), none, at(1), none, at(1)])).reported, ['10.1.0.101:1']);
+  });
+
+  it('reports the same address again after it was gone', async () => {
+    assert.deepEqual((await addressLoop([at(1), none, none, at(1)])).reported, [
       '10.1.0.101:1',
       'none',
       '10.1.0.101:1',
     ]);
   });
 
-  it('waits at the start for a Docker that is late, and ends when there is no address', async () => {
-    assert.deepEqual((await addressLoop([away, away, at(1)])).told, ['10.1.0.101:1']);
-    await assert.rejects(addressLoop([away, none]), new SetupError('not published'));
+  it('waits at the start for a Docker that is late, and asks to end when there is no address', async () => {
+    assert.deepEqual((await addressLoop([away, away, at(1)])).reported, ['10.1.0.101:1']);
+    const { events } = await addressLoop([away, none]);
+    assert.deepEqual(events.at(-1), {
+      kind: 'address-unresolvable',
+      problems: [{ message: 'not published', hint: 'publish it' }],
+    });
   });
 
-  it('of one service of several without an address goes on, and looks as seldom as one that has it', async () => {
-    const { told, waits, log } = await addressLoop([none, none, at(1)], undefined, false);
-    assert.deepEqual([told, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
-    assert.match(log[0] ?? '', /level=warn msg="waiting for the address: not published"/);
+  it('of one service of several waits without an address, as long as one that has it', async () => {
+    const answers = [none, none, at(1), at(1)];
+    const { reported, waits, log } = await addressLoop(answers, { onUnresolvable: 'wait' });
+    assert.deepEqual([reported, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
+    assert.match(log[0] ?? '', /level=warn msg="waiting for the address: not published; publish it"/);
     assert.equal(log.length, 2);
   });
+
+  it('resolves a fixed address once, and ends', async () => {
+    const events: string[] = [];
+    const subject = createAddressLoop(
+      { resolve: () => Promise.resolve(at(1)), networkChanged: () => true, fixed: true },
+      {
+        clock: new FakeClock(),
+        random: () => 0.5,
+        onUnresolvable: 'end',
+        emit: ({ kind }) => events.push(kind),
+      },
+    );
+    await subject.run(new AbortController().signal);
+    subject.noteNetwork();
+    assert.deepEqual(events, ['address-found']);
+  });
+
+  it('does not hide an error of its own', async () => {
+    const source = {
+      resolve: () => Promise.reject(new TypeError('a bug')),
+      networkChanged: () => false,
+      fixed: false,
+    };
+    const options = { clock: new FakeClock(), random: () => 0.5, onUnresolvable: 'wait' as const };
+    const subject = createAddressLoop(source, { ...options, emit: () => undefined });
+    await assert.rejects(subject.run(new AbortController().signal), new TypeError('a bug'));
+  });
+});
+
+describe('the time until the next attempt', () => {
+  const known = noteAnswer(unknownLocation, at(1), 'wait', 0, 0.5).location;
+  const rows: [what: string, actual: number, expected: number][] = [
+    ['with an address, least', noteAnswer(known, at(1), 'wait', 0, 0).waitMs, 27_000],
+    ['with an address, most', noteAnswer(known, at(1), 'wait', 0, 1).waitMs, 33_000],
+    ['without an answer, least', noteAnswer(known, away, 'wait', 0, 0).waitMs, 300],
+    ['without an answer, most', noteAnswer(known, away, 'wait', 0, 1).waitMs, 600],
+    ['without one yet', noteAnswer(unknownLocation, away, 'wait', 0, 1).waitMs, 600],
+    ['after a first miss', noteAnswer(known, none, 'wait', 0, 1).waitMs, 600],
+    ['without an address from the start', noteAnswer(unknownLocation, none, 'wait', 0, 1).waitMs, 33_000],
+  ];
+  for (const [what, actual, expected] of rows) it(what, () => assert.equal(Math.round(actual), expected));
 });

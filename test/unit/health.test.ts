@@ -1,8 +1,10 @@
 /** The health reducer: rise, fall, and checks that could not be made. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { describeHealth } from '../../src/agent/log.ts';
 import {
-  describeHealth,
+  detailOf,
+  isConclusive,
   judge,
   unknownHealth,
   type Health,
@@ -13,7 +15,7 @@ const verdicts: Record<string, Verdict> = {
   p: { kind: 'pass', detail: 'HTTP 200' },
   f: { kind: 'fail', reason: 'refused', trouble: 'refused' },
   u: { kind: 'unknown', reason: 'EMFILE' },
-  i: { kind: 'impossible', problem: { message: 'no HEALTHCHECK' } },
+  i: { kind: 'impossible', problem: { message: 'no HEALTHCHECK', hint: 'add one' } },
 };
 
 /** Capitals are checks within the start period. */
@@ -28,6 +30,7 @@ describe('health', () => {
   const cases: [sequence: string, rise: number, fall: number, status: Health['status']][] = [
     ['', 1, 1, 'unknown'],
     ['u', 1, 1, 'unknown'],
+    ['i', 1, 1, 'unknown'],
     ['p', 1, 1, 'up'],
     ['f', 1, 1, 'down'],
     ['pf', 1, 1, 'down'],
@@ -39,6 +42,8 @@ describe('health', () => {
     ['pp', 2, 1, 'up'],
     ['pfp', 2, 1, 'down'],
     ['pup', 2, 1, 'up'],
+    ['pip', 2, 1, 'up'],
+    ['pffif', 1, 3, 'down'],
     ['f', 1, 3, 'down'],
     ['pff', 1, 3, 'up'],
     ['pfff', 1, 3, 'down'],
@@ -73,17 +78,18 @@ describe('health', () => {
   it('says each transition once, with its counter and reason', () => {
     const rules = { rise: 2, fall: 2 };
     let health = unknownHealth;
-    const said = 'ffppupffffp'.split('').map(letter => {
+    const texts = 'ffppupiffffp'.split('').map(letter => {
       const next = judge(health, verdicts[letter]!, rules, false);
       const text = describeHealth(health, next, verdicts[letter]!, rules);
       health = next;
       return text;
     });
-    assert.deepEqual(said, [
+    assert.deepEqual(texts, [
       'down: refused',
       null,
       'rising 1/2: HTTP 200',
       'up 2/2: HTTP 200',
+      null,
       null,
       null,
       'failing 1/2: refused',
@@ -93,4 +99,17 @@ describe('health', () => {
       'rising 1/2: HTTP 200',
     ]);
   });
+
+  const letters: [letter: string, isConclusive: boolean, detail: string][] = [
+    ['p', true, 'HTTP 200'],
+    ['f', true, 'refused'],
+    ['u', false, 'EMFILE'],
+    ['i', false, 'no HEALTHCHECK; add one'],
+  ];
+  for (const [letter, expected, detail] of letters) {
+    it(`${verdicts[letter]!.kind} ${expected ? 'says' : 'does not say'} something about the app`, () => {
+      assert.equal(isConclusive(verdicts[letter]!), expected);
+      assert.equal(detailOf(verdicts[letter]!), detail);
+    });
+  }
 });

@@ -1,51 +1,104 @@
-/** Events of one service and what must be done about them. */
+/** The state of one service: what each input makes of it, and what must be done about it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { logEvent } from '../../src/agent/log.ts';
+import type { ResolvedAddress } from '../../src/core/address/location.ts';
+import type { SessionEvent } from '../../src/core/lease/events.ts';
+import type { ServiceEvent } from '../../src/core/registration/events.ts';
 import {
-  initialRegistration,
-  register,
-  type RegistrationEvent,
-} from '../../src/core/registration/registration.ts';
+  initialState,
+  reduce,
+  wantedRecords,
+  type ServiceAction,
+  type ServiceInput,
+  type ServiceRules,
+  type ServiceState,
+} from '../../src/core/registration/service.ts';
+import type { Owner, Survey } from '../../src/core/watch/watch.ts';
+import { createLog } from '../../src/log.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
-const rules = { rise: 1, fall: 2, startUntil: 0 };
-const pass = (startedAt: number): RegistrationEvent => ({
-  kind: 'checked',
+const rules: ServiceRules = {
+  rise: 1,
+  fall: 2,
+  startUntil: 0,
+  intervalMs: 5000,
+  timeoutMs: 3000,
+  sharesPort: true,
+  onUnresolvable: 'wait',
+};
+const pass = (startedAt: number): ServiceInput => ({
+  kind: 'check-ended',
   verdict: { kind: 'pass', detail: 'ok' },
   startedAt,
 });
-const fail = (startedAt: number): RegistrationEvent => ({
-  kind: 'checked',
+const fail = (startedAt: number): ServiceInput => ({
+  kind: 'check-ended',
   verdict: { kind: 'fail', reason: 'refused', trouble: 'refused' },
   startedAt,
 });
-const unknown: RegistrationEvent = {
-  kind: 'checked',
-  verdict: { kind: 'unknown', reason: 'EMFILE' },
-  startedAt: 9,
-};
-const at = (port: number): RegistrationEvent => ({
-  kind: 'address-found',
-  records: [{ key: `/service/10.1.0.101:${port}`, value: 'running' }],
+const unknown = (startedAt: number, reason = 'EMFILE'): ServiceInput => ({
+  kind: 'check-ended',
+  verdict: { kind: 'unknown', reason },
+  startedAt,
 });
-const drain: RegistrationEvent = { kind: 'admin', admin: 'drain' };
-const resume: RegistrationEvent = { kind: 'admin', admin: 'register' };
-const stop: RegistrationEvent = { kind: 'admin', admin: 'stop' };
+const problem = { message: 'no HEALTHCHECK', hint: 'add one' };
+const impossible = (startedAt: number): ServiceInput => ({
+  kind: 'check-ended',
+  verdict: { kind: 'impossible', problem },
+  startedAt,
+});
+const resolved = (port: number): ResolvedAddress => ({
+  address: { ip: '10.1.0.101', port },
+  records: [{ key: `/service/10.1.0.101:${port}`, value: 'running' }],
+  how: 'published',
+});
+const at = (port: number): ServiceInput => ({
+  kind: 'address-found',
+  resolved: resolved(port),
+  previous: null,
+});
+const lost: ServiceInput = {
+  kind: 'address-lost',
+  address: resolved(49155).address,
+  cause: 'not published',
+};
+const gone: ServiceInput = { kind: 'app-gone', reason: 'nothing listens' };
+const drain: ServiceInput = { kind: 'admin', admin: 'drain' };
+const resume: ServiceInput = { kind: 'admin', admin: 'register' };
+const stop: ServiceInput = { kind: 'admin', admin: 'stop' };
 
-/** The actions that each event leads to, in short. */
-function play(...events: RegistrationEvent[]): string[] {
-  let state = initialRegistration;
-  return events.map(event => {
-    const { after, actions } = register(state, event, rules);
-    state = after;
-    return actions
+/** The transitions of these inputs, each of which comes when its check began, or in the millisecond after the last. */
+function transitions(
+  inputs: readonly ServiceInput[],
+  changed: Partial<ServiceRules> = {},
+): { readonly state: ServiceState; readonly actions: readonly ServiceAction[] }[] {
+  let now = 0;
+  let state = initialState(now);
+  return inputs.map(input => {
+    now = 'startedAt' in input ? input.startedAt : now + 1;
+    const next = reduce(state, input, { ...rules, ...changed }, { now, random: 0.5 });
+    ({ state } = next);
+    return next;
+  });
+}
+
+function eventsOf(actions: readonly ServiceAction[]): ServiceEvent[] {
+  return actions.flatMap(action => (action.kind === 'emit' ? [action.event] : []));
+}
+
+/** What each input changes in etcd, in short. */
+function play(...inputs: ServiceInput[]): string[] {
+  return transitions(inputs).map(({ actions }) =>
+    actions
       .map(action => {
         if (action.kind === 'publish')
           return `publish ${action.records.map(({ key }) => key).join()} @${action.checkedAt}`;
-        return action.kind === 'withdraw' ? `withdraw: ${action.reason}` : 'tell';
+        return action.kind === 'withdraw' ? `withdraw: ${action.reason}` : '';
       })
-      .filter(text => text !== 'tell')
-      .join('; ');
-  });
+      .filter(text => text !== '')
+      .join('; '),
+  );
 }
 
 const one = '/service/10.1.0.101:49155';
@@ -72,38 +125,57 @@ describe('registration', () => {
   });
 
   it('does nothing on a check that could not be made', () => {
-    assert.deepEqual(play(at(49155), unknown, pass(1), unknown), ['', '', `publish ${one} @1`, '']);
+    for (const unmade of [unknown, impossible])
+      assert.deepEqual(play(at(49155), unmade(1), pass(2), unmade(3)), ['', '', `publish ${one} @2`, '']);
   });
 
-  it('follows a changed address', () => {
+  it('follows a changed address, and changed records', () => {
     assert.deepEqual(play(at(49155), pass(1), at(49156)).slice(1), [
       `publish ${one} @1`,
       `publish ${two} @1`,
     ]);
+    const renamed = { ...resolved(49155), records: [{ key: '/other', value: 'running' }] };
+    assert.deepEqual(play(at(49155), pass(1), { kind: 'records-changed', resolved: renamed }).slice(1), [
+      `publish ${one} @1`,
+      'publish /other @1',
+    ]);
+  });
+
+  it('withdraws when there is no address any more', () => {
+    assert.deepEqual(play(at(49155), pass(1), lost, pass(2), at(49156)).slice(2), [
+      'withdraw: no address',
+      '',
+      `publish ${two} @2`,
+    ]);
   });
 
   it('withdraws at once when nobody can connect any more, without counting, and only then', () => {
-    const vanished: RegistrationEvent = { kind: 'app-gone', reason: 'nothing listens' };
-    assert.deepEqual(play(at(49155), pass(1), vanished, vanished, fail(2), pass(3)).slice(2), [
+    assert.deepEqual(play(at(49155), pass(1), gone, gone, fail(2), pass(3)).slice(2), [
       'withdraw: nothing listens',
       '',
       '',
       `publish ${one} @3`,
     ]);
-    assert.deepEqual(play(at(49155), vanished, fail(1), vanished), ['', '', '', '']);
+    assert.deepEqual(play(at(49155), gone, fail(1), gone), ['', '', '', '']);
+  });
+
+  it('withdraws before it does anything else', () => {
+    for (const input of [fail(3), gone, lost, drain, stop]) {
+      const actions = transitions([at(49155), pass(1), fail(2), input]).at(-1)!.actions;
+      assert.equal(actions[0]?.kind, 'withdraw', input.kind);
+    }
   });
 
   it('tells a fail within the start period as no failure, and the end of the period as one', () => {
-    let state = initialRegistration;
-    const told = [fail(1), fail(2), fail(11), pass(12)].flatMap(event => {
-      const { after, actions } = register(state, event, { ...rules, startUntil: 10 });
-      state = after;
-      return actions.map(action => (action.kind === 'tell' ? `${action.level} ${action.message}` : action));
-    });
-    assert.deepEqual(told, [
-      'info starting: refused',
-      'warn down, and its start period is over: refused',
-      'info up 1/1: ok',
+    const lines: string[] = [];
+    const log = createLog('logfmt', new FakeClock(), line => lines.push(line.replace(/^time=\S+ /, '')));
+    const inputs = [fail(1), fail(2), fail(11), pass(12)];
+    for (const { actions } of transitions(inputs, { startUntil: 10 }))
+      for (const event of eventsOf(actions)) logEvent(log, event, { ...rules, ttlSeconds: 20 });
+    assert.deepEqual(lines, [
+      'level=info msg="app starting: refused"\n',
+      'level=warn msg="app down, and its start period is over: refused"\n',
+      'level=info msg="app up 1/1: ok"\n',
     ]);
   });
 
@@ -130,20 +202,20 @@ describe('registration', () => {
     assert.deepEqual(play(at(49155), pass(1), drain, stop, resume).slice(2), ['withdraw: drained', '', '']);
   });
 
-  const undone: [name: string, ...events: RegistrationEvent[]][] = [
+  const undone: [name: string, ...inputs: ServiceInput[]][] = [
     ['a check', pass(3)],
     ['a change of health', fail(3), fail(4), pass(5)],
-    ['what the watch sees', { kind: 'app-gone', reason: 'nothing listens' }, pass(5)],
+    ['what the app watch observes', gone, pass(5)],
     ['a moved address', at(49156)],
-    ['an address that is lost and found', { kind: 'address-lost' }, at(49156)],
+    ['an address that is lost and found', lost, at(49156)],
     ['a second drain', drain],
-    ['a check that could not be made', unknown],
+    ['a check that could not be made', unknown(9)],
   ];
-  for (const [name, ...events] of undone) {
+  for (const [name, ...inputs] of undone) {
     it(`is not resumed by ${name}`, () => {
       assert.deepEqual(
-        play(at(49155), pass(1), drain, ...events).slice(3),
-        events.map(() => ''),
+        play(at(49155), pass(1), drain, ...inputs).slice(3),
+        inputs.map(() => ''),
       );
     });
   }
@@ -154,13 +226,209 @@ describe('registration', () => {
     assert.deepEqual(play(drain, resume, drain, at(49155), pass(1)).slice(3), ['', '']);
   });
 
-  it('tells a drain and its end once each', () => {
-    let state = initialRegistration;
-    const told = [resume, drain, drain, resume, resume, stop, drain].flatMap(event => {
-      const { after, actions } = register(state, event, rules);
-      state = after;
-      return actions.map(action => (action.kind === 'tell' ? action.message.split(':')[0] : action.kind));
-    });
-    assert.deepEqual(told, ['drained', 'resumed']);
+  it('reports a drain, its end and a stop once each', () => {
+    const reported = transitions([resume, drain, drain, resume, resume, stop, drain, stop]).flatMap(
+      ({ actions }) => eventsOf(actions).map(event => (event.kind === 'admin' ? event.admin : event.kind)),
+    );
+    assert.deepEqual(reported, ['drain', 'register', 'stop']);
   });
+});
+
+const survey: Survey = { sockets: [], owner: null, hidden: '' };
+const owner: Owner = { pid: 17, name: 'node', certain: true };
+const session: Readonly<Record<SessionEvent['kind'], SessionEvent>> = {
+  registered: { kind: 'registered', keys: [one], lease: '255', endpoint: 'http://h1:2379' },
+  restored: { kind: 'restored', keys: [one], endpoint: 'http://h1:2379' },
+  updated: { kind: 'updated', keys: [one], endpoint: 'http://h1:2379' },
+  moved: { kind: 'moved', keys: [two], removed: [one], endpoint: 'http://h1:2379' },
+  withdrawn: { kind: 'withdrawn', lease: '255', endpoint: 'http://h1:2379', reason: 'drained' },
+  lost: { kind: 'lost', lease: '255', endpoint: 'http://h1:2379', cause: 'not found' },
+  contested: { kind: 'contested', keys: [one], endpoint: 'http://h1:2379' },
+  failing: { kind: 'failing', endpoint: 'http://h1:2379', cause: 'refused', tries: 1, forMs: 0 },
+  recovered: { kind: 'recovered', endpoint: 'http://h1:2379', tries: 3, forMs: 900 },
+  uncertain: { kind: 'uncertain', lease: '255', forMs: 20_000 },
+};
+
+describe('every input', () => {
+  const up = [at(49155), pass(1)];
+  const { address } = resolved(49155);
+  const unresolvable: ServiceInput = { kind: 'address-unresolvable', problems: [problem] };
+  /** The actions of the last input, in short. */
+  type Row = [name: string, inputs: ServiceInput[], actions: string, rules?: Partial<ServiceRules>];
+  const rows: Row[] = [
+    ['a pass', [pass(1)], 'checked, inform-watch true, health-changed'],
+    ['a pass that changes nothing', [pass(1), pass(2)], 'checked, inform-watch true'],
+    ['a fail', [fail(1)], 'checked, inform-watch false, health-changed'],
+    [
+      'a check that goes another way than the watch',
+      [pass(1)],
+      'checked, health-changed',
+      { sharesPort: false },
+    ],
+    ['a check that could not be made', [unknown(1)], 'checked, not-checked'],
+    ['a second one for the same reason', [unknown(1), unknown(2)], 'checked'],
+    ['one for another reason', [unknown(1), unknown(2, 'ENFILE')], 'checked, not-checked'],
+    ['one after a check that was made', [unknown(1), pass(2), unknown(3)], 'checked, not-checked'],
+    ['an impossible check of one service of several', [impossible(1)], 'checked, not-checked'],
+    ['an impossible check of the only service', [impossible(1)], 'end', { onUnresolvable: 'end' }],
+    [
+      'a fail of the only service',
+      [fail(1)],
+      'checked, inform-watch false, health-changed',
+      { onUnresolvable: 'end' },
+    ],
+    ['a request for a check', [{ kind: 'check-requested' }], 'check-now'],
+
+    ['an address', [at(1)], 'address-found'],
+    [
+      'an address that is confirmed',
+      [{ kind: 'address-confirmed', address, attempts: 2 }],
+      'address-confirmed',
+    ],
+    ['one that is not', [{ kind: 'address-unconfirmed', address, cause: 'away' }], 'address-unconfirmed'],
+    ['an address that is lost', [lost], 'address-lost'],
+    ['an address that there cannot be', [unresolvable], 'address-unresolvable, end'],
+
+    ['nothing that listens, while it is up', [...up, gone], 'withdraw, app-gone, health-changed'],
+    ['nothing that listens, while it is down', [fail(1), gone], ''],
+    [
+      'nothing that listens, where the check goes another way',
+      [...up, gone],
+      'check-now',
+      { sharesPort: false },
+    ],
+    ['something that listens', [{ kind: 'listening' }], 'listening, check-now'],
+    [
+      'another process',
+      [{ kind: 'replaced', before: survey, now: survey, handover: false }],
+      'replaced, check-now',
+    ],
+    ['a process that is stopped', [...up, { kind: 'stopped', owner }], 'stopped, check-now'],
+    ['one that is resumed, while it is up', [...up, { kind: 'resumed', owner }], 'resumed'],
+    ['one that is resumed, while it is down', [fail(1), { kind: 'resumed', owner }], 'resumed, check-now'],
+    ['clients that wait', [...up, { kind: 'waiting', clients: 3 }], 'waiting, check-now'],
+    ['a watch that begins', [{ kind: 'watching', survey }], 'watching'],
+    [
+      'an app on loopback',
+      [{ kind: 'loopback', socket: { ip: '127.0.0.1', port: 8000, inode: '1', uid: 0, waiting: 0 } }],
+      'loopback',
+    ],
+
+    ...Object.values(session).map((event): Row => [`${event.kind} of the session`, [event], event.kind]),
+    ['a session that ended', [stop, { kind: 'closed', confirmed: true }], 'closed'],
+  ];
+  for (const [name, inputs, expected, changed] of rows) {
+    it(`${name}: ${expected || 'nothing'}`, () => {
+      const { actions } = transitions(inputs, changed).at(-1)!;
+      const texts = actions.map(action => {
+        if (action.kind === 'inform-watch') return `inform-watch ${action.passed}`;
+        return action.kind === 'emit' ? action.event.kind : action.kind;
+      });
+      assert.equal(texts.join(', '), expected);
+    });
+  }
+
+  it('names the problem that ends the service', () => {
+    for (const input of [impossible(1), unresolvable]) {
+      const { actions } = transitions([input], { onUnresolvable: 'end' })[0]!;
+      assert.deepEqual(actions.at(-1), { kind: 'end', problems: [problem] });
+    }
+  });
+
+  it('reports a check with the health before and after it', () => {
+    const { actions } = transitions([pass(1), fail(2)])[1]!;
+    assert.deepEqual(eventsOf(actions)[0], {
+      kind: 'checked',
+      verdict: { kind: 'fail', reason: 'refused', trouble: 'refused' },
+      tookMs: 0,
+      before: { status: 'up', fails: 0 },
+      after: { status: 'up', fails: 1 },
+    });
+  });
+});
+
+describe('a check during which dockreg did not run', () => {
+  const rows: [tookMs: number, verdict: string][] = [
+    [4000, 'fail'],
+    [4001, 'unknown'],
+  ];
+  for (const [tookMs, verdict] of rows) {
+    it(`of ${tookMs} ms, with a timeout of 3000 ms: ${verdict}`, () => {
+      const { state } = reduce(initialState(0), fail(0), rules, { now: tookMs, random: 0.5 });
+      assert.equal(state.lastCheck?.verdict.kind, verdict);
+      assert.equal(state.lastCheck?.tookMs, tookMs);
+      assert.equal(state.health.status, verdict === 'fail' ? 'down' : 'unknown');
+      if (state.lastCheck?.verdict.kind === 'unknown')
+        assert.equal(state.lastCheck.verdict.reason, 'dockreg itself did not run for 4001 ms');
+    });
+  }
+});
+
+/** The state after these inputs. */
+function after(...inputs: ServiceInput[]): ServiceState {
+  return transitions(inputs).at(-1)!.state;
+}
+
+describe('what the state remembers', () => {
+  it('is nothing at the start', () => {
+    const { schedule, healthSince, goneAt, why, registeredSince } = initialState(7);
+    assert.deepEqual(
+      [schedule.dueAt, healthSince, goneAt, why, registeredSince],
+      [7, 7, -Infinity, null, null],
+    );
+  });
+
+  it('why: the last verdict about the app, or what the watch observed', () => {
+    assert.equal(after(pass(1)).why, 'ok');
+    assert.equal(after(pass(1), unknown(2)).why, 'ok');
+    assert.equal(after(pass(1), impossible(2)).why, 'ok');
+    assert.equal(after(pass(1), fail(2)).why, 'refused');
+    assert.equal(after(pass(1), gone).why, 'nothing listens');
+    assert.equal(after(fail(1), gone).why, 'nothing listens');
+  });
+
+  it('since when it has its health, which a counter does not change', () => {
+    assert.equal(after(pass(3)).healthSince, 3);
+    assert.equal(after(pass(3), fail(4)).healthSince, 3);
+    assert.equal(after(pass(3), fail(4), fail(5)).healthSince, 5);
+    assert.equal(after(pass(3), gone).healthSince, 4);
+  });
+
+  it('the last check, also one that could not be made', () => {
+    assert.equal(after(pass(1), unknown(2)).lastCheck?.startedAt, 2);
+    assert.equal(after(pass(1), unknown(2)).checkedAt, 1);
+  });
+
+  it('since when it is registered, and since when nothing is left', () => {
+    assert.equal(after(pass(5), session.registered).registeredSince, 6);
+    assert.equal(after(pass(5), session.withdrawn).goneAt, 6);
+    assert.equal(after(pass(5), session.lost).goneAt, 6);
+    assert.equal(after(pass(5), session.moved).goneAt, -Infinity);
+    assert.equal(after(pass(5), { kind: 'closed', confirmed: false }).goneAt, 6);
+    assert.equal(after(pass(5), session.withdrawn, { kind: 'closed', confirmed: true }).goneAt, 6);
+  });
+
+  it('which records it wants', () => {
+    assert.deepEqual(wantedRecords(after(at(49155), pass(1))), resolved(49155).records);
+    for (const input of [fail(9), gone, lost, drain, stop])
+      assert.equal(wantedRecords(after(at(49155), pass(1), fail(2), input)), null, input.kind);
+  });
+
+  const changes: [name: string, input: ServiceInput, speedsUp: boolean][] = [
+    ['nothing that listens', gone, true],
+    ['something that listens', { kind: 'listening' }, true],
+    ['another process', { kind: 'replaced', before: survey, now: survey, handover: true }, true],
+    ['a process that is stopped', { kind: 'stopped', owner }, true],
+    ['a process that is resumed', { kind: 'resumed', owner }, false],
+    ['clients that wait', { kind: 'waiting', clients: 1 }, false],
+    ['a watch that begins', { kind: 'watching', survey }, false],
+  ];
+  for (const [name, input, speedsUp] of changes) {
+    it(`${name} ${speedsUp ? 'makes' : 'does not make'} the next checks quick`, () => {
+      assert.equal(after(pass(1), pass(2)).schedule.steady, true);
+      assert.equal(after(pass(1), pass(2), input).schedule.steady, !speedsUp);
+      const { state } = transitions([pass(1), pass(2), input], { sharesPort: false }).at(-1)!;
+      assert.equal(state.schedule.steady, !speedsUp);
+    });
+  }
 });

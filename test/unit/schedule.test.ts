@@ -36,15 +36,15 @@ function gap(
   return next.dueAt - startedAt;
 }
 
-describe('the pace', () => {
+describe('the schedule', () => {
   it('begins at once', () => assert.equal(startSchedule(7).dueAt, 7));
 
   const cases: [what: string, actual: number, expected: number][] = [
     ['up: every interval', gap(steady, up, 20_000), 5000],
     ['up, and the timer was early: every interval', gap(steady, up, 19_999), 5000],
     ['up, an extra check: the regular one stays where it was', gap(steady, up, 17_000), 3000],
-    ['up for the first time: drawn by chance, least', gap(starting, up, 0, { random: 0 }), 500],
-    ['up for the first time: drawn by chance, most', gap(starting, up, 0, { random: 1 }), 5000],
+    ['up for the first time: random, least', gap(starting, up, 0, { random: 0 }), 500],
+    ['up for the first time: random, most', gap(starting, up, 0, { random: 1 }), 5000],
     ['one fail of several: quick', gap(steady, failing, 20_000, { verdict: 'fail' }), 1000],
     ['one pass of several: quick', gap(starting, rising, 9000), 1000],
     ['just down: quick', gap(steady, down, 20_000, { verdict: 'fail' }), 1000],
@@ -80,7 +80,7 @@ describe('the pace', () => {
   it('never stands still and never lags', () => {
     for (const health of [up, failing, rising, booting, down]) {
       for (const schedule of [starting, steady, speedUp(steady, 19_000)]) {
-        for (const verdict of ['pass', 'fail', 'unknown'] as const) {
+        for (const verdict of ['pass', 'fail', 'unknown', 'impossible'] as const) {
           for (const tookMs of [0, 3000]) {
             const due = gap(schedule, health, 20_000, { verdict, tookMs });
             assert.ok(due > 0 && due <= tookMs + intervalMs, `${health.status} ${verdict} ${due}`);

@@ -2,15 +2,24 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { noLease, type Lease } from '../../src/core/lease/lease.ts';
-import { initialRegistration, type Registration } from '../../src/core/registration/registration.ts';
+import { initialState, type ServiceState } from '../../src/core/registration/service.ts';
 import { statusOf, type RegistrationStatus, type ServiceFacts } from '../../src/core/registration/status.ts';
 
-const up: Registration = {
-  ...initialRegistration,
+const initial = initialState(90_000);
+const up: ServiceState = {
+  ...initial,
   health: { status: 'up', fails: 0 },
-  records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
+  healthSince: 40_000,
+  why: 'HTTP 200',
+  resolved: {
+    address: { ip: '10.1.0.101', port: 49155 },
+    records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
+    how: 'published',
+  },
+  registeredSince: 41_000,
+  lastCheck: { startedAt: 97_000, tookMs: 12, verdict: { kind: 'pass', detail: 'HTTP 200' } },
 };
-const drained: Registration = { ...up, admin: 'drain' };
+const drained: ServiceState = { ...up, admin: 'drain' };
 const granting: Lease = { kind: 'granting', id: '255', askedAt: 90_000 };
 const fresh: Lease = {
   kind: 'held',
@@ -22,20 +31,11 @@ const fresh: Lease = {
 };
 const held: Lease = { ...fresh, ownership: 'holding' };
 const facts: ServiceFacts = {
-  name: 'web',
-  ttlSeconds: 20,
-  intervalMs: 5000,
-  timeoutMs: 3000,
-  startedAt: 90_000,
-  registration: up,
-  why: 'HTTP 200',
-  since: 40_000,
-  address: { ip: '10.1.0.101', port: 49155 },
+  config: { label: 'web', ttlSeconds: 20, intervalMs: 5000, timeoutMs: 3000 },
+  state: up,
   lease: held,
-  registeredSince: 41_000,
   etcdError: null,
   etcdErrors: 3,
-  lastCheck: { startedAt: 97_000, tookMs: 12, verdict: { kind: 'pass', detail: 'HTTP 200' } },
 };
 const date = (moment: number): string => `T${moment}`;
 
@@ -60,16 +60,11 @@ describe('the status of a service', () => {
   });
 
   it('of one of which nothing is known yet', () => {
-    const unknown: ServiceFacts = {
-      ...facts,
-      ...{ registration: initialRegistration, why: null, address: null, lease: noLease },
-      ...{ registeredSince: null, lastCheck: null },
-    };
-    assert.deepEqual(statusOf(unknown, 100_000, date), {
+    assert.deepEqual(statusOf({ ...facts, state: initial, lease: noLease }, 100_000, date), {
       name: 'web',
       health: 'unknown',
       why: null,
-      since: 'T40000',
+      since: 'T90000',
       drained: false,
       address: null,
       registration: 'absent',
@@ -86,18 +81,30 @@ describe('the status of a service', () => {
   it('says that no check was made in time', () => {
     assert.equal(statusOf(facts, 97_000 + 16_000, date).isLate, false);
     assert.equal(statusOf(facts, 97_000 + 16_001, date).isLate, true);
-    assert.equal(statusOf({ ...facts, lastCheck: null }, 90_000 + 16_000, date).isLate, false);
-    assert.equal(statusOf({ ...facts, lastCheck: null }, 90_000 + 16_001, date).isLate, true);
+    assert.equal(statusOf({ ...facts, state: initial }, 90_000 + 16_000, date).isLate, false);
+    assert.equal(statusOf({ ...facts, state: initial }, 90_000 + 16_001, date).isLate, true);
+  });
+
+  it('shows the hint of a check that can never be made', () => {
+    const problem = { message: 'no HEALTHCHECK', hint: 'add one' };
+    const lastCheck = { startedAt: 97_000, tookMs: 12, verdict: { kind: 'impossible', problem } } as const;
+    assert.deepEqual(statusOf({ ...facts, state: { ...up, lastCheck } }, 100_000, date).lastCheck, {
+      at: 'T97000',
+      seconds: 0.012,
+      verdict: 'impossible',
+      detail: 'no HEALTHCHECK; add one',
+    });
   });
 
   it('shows the key under the lease that it has', () => {
     const records = [{ key: 'web.rpc/', value: '10.1.0.101:49155', underLease: true }];
-    const status = statusOf({ ...facts, registration: { ...up, records } }, 100_000, date);
+    const state = { ...up, resolved: { ...up.resolved!, records } };
+    const status = statusOf({ ...facts, state }, 100_000, date);
     assert.deepEqual(status.records, [{ key: 'web.rpc/255', value: '10.1.0.101:49155' }]);
   });
 
-  const rows: [name: string, registration: Registration, lease: Lease, now: number, RegistrationStatus][] = [
-    ['no lease, not up', initialRegistration, noLease, 100_000, 'absent'],
+  const rows: [name: string, state: ServiceState, lease: Lease, now: number, RegistrationStatus][] = [
+    ['no lease, not up', initial, noLease, 100_000, 'absent'],
     ['no lease, up', up, noLease, 100_000, 'registering'],
     ['no lease, drained', drained, noLease, 100_000, 'absent'],
     ['a lease that is asked for', up, granting, 100_000, 'registering'],
@@ -115,11 +122,11 @@ describe('the status of a service', () => {
       'withdrawing',
     ],
   ];
-  for (const [name, registration, lease, now, expected] of rows) {
+  for (const [name, state, lease, now, expected] of rows) {
     it(`says with ${name}: ${expected}`, () => {
-      const status = statusOf({ ...facts, registration, lease }, now, date);
+      const status = statusOf({ ...facts, state, lease }, now, date);
       assert.equal(status.registration, expected);
-      assert.equal(status.drained, registration === drained);
+      assert.equal(status.drained, state === drained);
       const isThere = expected === 'registered' || expected === 'uncertain';
       assert.equal(status.registeredSince, isThere ? 'T41000' : null);
       if (expected === 'uncertain') assert.equal(status.lease?.remainingSeconds, 0);

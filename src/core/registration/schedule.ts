@@ -1,16 +1,17 @@
 /**
- * When the next check is due. In doubt (starting, changing, counting) checks come quickly, as with HAProxy's fastinter;
- * a service that is up is checked every interval; one that stays down ever more gently, down to every interval.
+ * When the next check is due. While the state of the app is unclear (starting, changing, counting) checks come quickly, as
+ * with HAProxy's fastinter. A service that is up is checked once an interval. The longer a service stays down, the
+ * longer the gap, up to the interval.
  *
- * The gap before the second check of a service that is up is drawn by chance: a thousand containers that start together
- * then do not check, and renew their leases, in step. After that the period is fixed.
+ * The gap before the second check of a service that is up is random: a thousand containers that start together then do
+ * not check, and renew their leases, in step. After that the period is fixed.
  */
 import type { Health, Verdict } from './health.ts';
 
 export interface Schedule {
   /** When the next check is due, in monotonic ms. */
   readonly dueAt: number;
-  /** When the last change of the app came, in monotonic ms. */
+  /** When the app changed last, in monotonic ms. */
   readonly unsteadySince: number;
   /** Whether the service is up and its checks keep their period. */
   readonly steady: boolean;
@@ -18,19 +19,19 @@ export interface Schedule {
 
 export interface CheckOutcome {
   readonly verdict: Verdict['kind'];
-  /** What the verdict made of the service. */
+  /** The health after the verdict. */
   readonly health: Health;
   /** When the check began, in monotonic ms. */
   readonly startedAt: number;
 }
 
-/** From check to check while in doubt, in ms, unless the interval is shorter. */
+/** The gap between quick checks, in ms, unless the interval is shorter. */
 const quickMs = 1000;
 /** The gap while a service stays down, as a share of the time that it has been down. */
 const downShare = 0.1;
-/** Even an app that uses up the whole timeout gets a pause between two checks, in ms. */
+/** The least pause between two checks, in ms, also for an app that uses the whole timeout. */
 const restMs = 250;
-/** A check that began less than this before it was due was the one that was due; a timer may be early. In ms. */
+/** A check that began at most this long before it was due, in ms, was the one that was due: a timer may be early. */
 const earlyMs = 5;
 
 /** The first check is due at once. */
@@ -38,13 +39,13 @@ export function startSchedule(now: number): Schedule {
   return { dueAt: now, unsteadySince: now, steady: false };
 }
 
-/** Something about the app changed, so the checks that follow come quickly. */
+/** The schedule after something about the app has changed: the next checks come quickly. */
 export function speedUp(schedule: Schedule, now: number): Schedule {
   return { ...schedule, unsteadySince: now, steady: false };
 }
 
 /**
- * The pace after a check.
+ * Returns the schedule after a check.
  * @param random a number in [0, 1)
  */
 export function nextSchedule(
@@ -59,7 +60,7 @@ export function nextSchedule(
   if (health.status === 'up' && health.fails === 0) {
     if (!schedule.steady)
       return { ...schedule, dueAt: startedAt + intervalMs * (0.1 + 0.9 * random), steady: true };
-    // A check for a reason of its own comes on top of the regular ones and does not move them.
+    // A check that was requested comes on top of the regular ones and does not move them.
     return schedule.dueAt - startedAt > earlyMs ? schedule : { ...schedule, dueAt: startedAt + intervalMs };
   }
   const unsteadySince = schedule.steady ? startedAt : schedule.unsteadySince;

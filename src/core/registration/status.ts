@@ -1,12 +1,21 @@
 /**
- * What a service looks like from outside, as one picture for people and machines. Pure: what is known goes in.
+ * The status of a service, as people and programs see it from outside. Pure: facts go in, a picture comes out.
  */
-import { formatProblem } from '../../errors.ts';
-import { formatAddress, type Address } from '../address/ip.ts';
-import type { Health, Verdict } from './health.ts';
+import { formatAddress } from '../address/ip.ts';
 import type { Lease } from '../lease/lease.ts';
 import { formatLease, recordsUnder } from '../lease/writes.ts';
-import { wantedRecords, type Registration } from './registration.ts';
+import type { ServiceConfig } from '../settings/service.ts';
+import { detailOf, type Health, type Verdict } from './health.ts';
+import { wantedRecords, type ServiceState } from './service.ts';
+
+/** One registered service, as admins see and control it. */
+export interface AdminService {
+  readonly name: string;
+  /** Keeps the service out of etcd, whatever its health, until it is resumed. */
+  drain(): void;
+  resume(): void;
+  status(): ServiceStatus;
+}
 
 export interface ProcessStatus {
   readonly version: string;
@@ -14,26 +23,28 @@ export interface ProcessStatus {
   readonly services: readonly ServiceStatus[];
 }
 
+/** Every moment is an ISO date. */
 export interface ServiceStatus {
   readonly name: string;
   readonly health: Health['status'];
-  /** What the last check, or the app watch, said of it; null before the first. */
+  /** What the last verdict, or the app watch, says about the health; null before the first check. */
   readonly why: string | null;
-  /** Since when it has this health. A date, like every moment here. */
+  /** Since when the service has this health. */
   readonly since: string;
   readonly drained: boolean;
   /** Where others reach it; null while that is not known. */
   readonly address: string | null;
   readonly registration: RegistrationStatus;
   readonly registeredSince: string | null;
-  /** What it is written as while it is registered. */
+  /** What is written for it while it is registered. */
   readonly records: readonly { readonly key: string; readonly value: string }[];
-  /** What etcd promised: the lease lives for so many seconds more at least. */
+  /** The lease lives for at least this long, as etcd has promised. */
   readonly lease: { readonly id: string; readonly remainingSeconds: number } | null;
-  /** What goes wrong with etcd, and how many requests have failed since the start. */
+  /** Why requests to etcd fail now; null while they do not. */
   readonly etcdError: string | null;
+  /** How many requests to etcd have failed since the start. */
   readonly etcdErrors: number;
-  /** Whether no check was made for longer than ever should be: a fault of dockreg itself. */
+  /** Whether the last check is longer ago than it can be while dockreg works. */
   readonly isLate: boolean;
   readonly lastCheck: {
     readonly at: string;
@@ -46,52 +57,43 @@ export interface ServiceStatus {
 /** `uncertain`: it was registered, and etcd has not answered for a TTL. */
 export type RegistrationStatus = 'absent' | 'registering' | 'registered' | 'uncertain' | 'withdrawing';
 
-/** Moments are in monotonic ms. */
 export interface ServiceFacts {
-  readonly name: string;
-  readonly ttlSeconds: number;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  readonly startedAt: number;
-  readonly registration: Registration;
-  readonly why: string | null;
-  readonly since: number;
-  readonly address: Address | null;
+  readonly config: Pick<ServiceConfig, 'label' | 'ttlSeconds' | 'intervalMs' | 'timeoutMs'>;
+  readonly state: ServiceState;
   readonly lease: Lease;
-  readonly registeredSince: number | null;
   readonly etcdError: string | null;
   readonly etcdErrors: number;
-  readonly lastCheck: {
-    readonly startedAt: number;
-    readonly tookMs: number;
-    readonly verdict: Verdict;
-  } | null;
 }
 
-/** @param date writes a moment as a date */
+/**
+ * @param now in monotonic ms
+ * @param date writes a monotonic moment as a date
+ */
 export function statusOf(facts: ServiceFacts, now: number, date: (moment: number) => string): ServiceStatus {
-  const { lease, lastCheck, registration, registeredSince, address } = facts;
-  const status = registrationOf(facts, now);
-  const isThere = status === 'registered' || status === 'uncertain';
-  const id = lease.kind === 'held' ? lease.id : null;
-  const records = recordsUnder(id ?? '', registration.records ?? []);
+  const { config, state, lease, etcdError, etcdErrors } = facts;
+  const { lastCheck, registeredSince, resolved } = state;
+  const registration = registrationOf(facts, now);
+  const isThere = registration === 'registered' || registration === 'uncertain';
+  const ttlMs = config.ttlSeconds * 1000;
+  const held = lease.kind === 'held' ? lease : null;
   return {
-    name: facts.name,
-    health: registration.health.status,
-    why: facts.why,
-    since: date(facts.since),
-    drained: registration.admin === 'drain',
-    address: address && formatAddress(address),
-    registration: status,
+    name: config.label,
+    health: state.health.status,
+    why: state.why,
+    since: date(state.healthSince),
+    drained: state.admin === 'drain',
+    address: resolved && formatAddress(resolved.address),
+    registration,
     registeredSince: isThere && registeredSince !== null ? date(registeredSince) : null,
-    records,
-    lease:
-      lease.kind === 'held'
-        ? { id: formatLease(lease.id), remainingSeconds: remainingSeconds(facts, lease.acknowledgedAt, now) }
-        : null,
-    etcdError: facts.etcdError,
-    etcdErrors: facts.etcdErrors,
-    isLate: isLate(facts, now),
+    records: recordsUnder(held?.id ?? '', resolved?.records ?? []),
+    lease: held && {
+      id: formatLease(held.id),
+      remainingSeconds: Math.max(0, Math.round(ttlMs - (now - held.acknowledgedAt)) / 1000),
+    },
+    etcdError,
+    etcdErrors,
+    // A check is due after an interval at most and takes its timeout at most. Before the first check, healthSince is the start.
+    isLate: now - (lastCheck?.startedAt ?? state.healthSince) > 2 * (config.intervalMs + config.timeoutMs),
     lastCheck: lastCheck && {
       at: date(lastCheck.startedAt),
       seconds: lastCheck.tookMs / 1000,
@@ -101,32 +103,18 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
   };
 }
 
-export function detailOf(verdict: Verdict): string {
-  if (verdict.kind === 'impossible') return formatProblem(verdict.problem);
-  return verdict.kind === 'pass' ? verdict.detail : verdict.reason;
-}
-
-function registrationOf({ lease, registration, ttlSeconds }: ServiceFacts, now: number): RegistrationStatus {
-  const wanted = wantedRecords(registration) !== null;
+function registrationOf({ config, state, lease }: ServiceFacts, now: number): RegistrationStatus {
+  const isWanted = wantedRecords(state) !== null;
   switch (lease.kind) {
     case 'none':
-      return wanted ? 'registering' : 'absent';
+      return isWanted ? 'registering' : 'absent';
     case 'granting':
-      return wanted ? 'registering' : 'withdrawing';
+      return isWanted ? 'registering' : 'withdrawing';
     case 'revoking':
       return 'withdrawing';
     case 'held':
-      if (!wanted) return 'withdrawing';
+      if (!isWanted) return 'withdrawing';
       if (lease.ownership === 'claiming') return 'registering';
-      return now - lease.acknowledgedAt >= ttlSeconds * 1000 ? 'uncertain' : 'registered';
+      return now - lease.acknowledgedAt >= config.ttlSeconds * 1000 ? 'uncertain' : 'registered';
   }
-}
-
-/** No pace is slower than one check an interval, and a check may take its timeout; twice that is no chance any more. */
-function isLate({ lastCheck, startedAt, intervalMs, timeoutMs }: ServiceFacts, now: number): boolean {
-  return now - (lastCheck?.startedAt ?? startedAt) > 2 * (intervalMs + timeoutMs);
-}
-
-function remainingSeconds({ ttlSeconds }: ServiceFacts, acknowledgedAt: number, now: number): number {
-  return Math.max(0, Math.round(ttlSeconds * 1000 - (now - acknowledgedAt)) / 1000);
 }

@@ -1,0 +1,152 @@
+/**
+ * The wording of everything that a service logs: one line for each transition, none for what only repeats. Where a change
+ * leads to a check at once, the check is logged and the change is not.
+ */
+import { formatAddress } from '../core/address/ip.ts';
+import { formatLease } from '../core/lease/writes.ts';
+import type { ServiceEvent } from '../core/registration/events.ts';
+import { isConclusive, type Health, type Thresholds, type Verdict } from '../core/registration/health.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
+import { describeOwner, type Survey } from '../core/watch/watch.ts';
+import type { Log } from '../log.ts';
+
+/** Logs an event of the service with this configuration. */
+export function logEvent(
+  log: Log,
+  event: ServiceEvent,
+  config: Pick<ServiceConfig, 'rise' | 'fall' | 'ttlSeconds'>,
+): void {
+  if (event.kind === 'checked') return logCheck(log, event, config);
+  const keys = 'keys' in event ? event.keys.join(' ') : '';
+  const fields = {
+    endpoint: 'endpoint' in event ? event.endpoint : undefined,
+    lease: 'lease' in event ? formatLease(event.lease) : undefined,
+    tries: 'tries' in event ? event.tries : undefined,
+    for: 'forMs' in event ? `${(event.forMs / 1000).toFixed(1)}s` : undefined,
+  };
+  switch (event.kind) {
+    case 'not-checked':
+      return log.warn(`app could not be checked: ${event.cause}`);
+    case 'app-gone':
+      return log.warn(`app down: ${event.reason}`);
+    case 'watching':
+      return log.info(`app is watched: ${describeSurvey(event.survey)}`);
+    case 'loopback':
+      return log.warn(
+        `app listens on ${formatAddress(event.socket)} only: nothing outside the container can reach it, not even ` +
+          'through a published port; let it listen on 0.0.0.0',
+      );
+    case 'replaced': {
+      const before = describeOwner(event.before.owner);
+      const now = describeSurvey(event.now);
+      return event.handover
+        ? log.info(`app is served by another process: ${now}`, { before })
+        : log.warn(`app was restarted: ${now}`, { before });
+    }
+    case 'stopped':
+      return log.warn(`app was stopped by a signal: ${describeOwner(event.owner)}`);
+    case 'resumed':
+      return log.info(`app was resumed by a signal: ${describeOwner(event.owner)}`);
+    case 'admin':
+      if (event.admin === 'drain')
+        log.info('app drained: not registered, whatever its health, until it is resumed');
+      if (event.admin === 'register') log.info('app resumed: registered while it is up');
+      return;
+
+    case 'address-found': {
+      const { resolved, previous } = event;
+      const was = previous ? formatAddress(previous) : undefined;
+      return log.info(`address ${formatAddress(resolved.address)}`, { found: resolved.how, was });
+    }
+    case 'address-confirmed':
+      return log.info(`address ${formatAddress(event.address)} confirmed again`, { tries: event.attempts });
+    case 'address-unconfirmed':
+      return log.warn(
+        event.address
+          ? `address ${formatAddress(event.address)} could not be confirmed: ${event.cause}`
+          : `waiting for the address: ${event.cause}`,
+      );
+    case 'address-lost':
+      return log.warn(`address ${formatAddress(event.address)} is gone: ${event.cause}`);
+
+    case 'registered':
+      return log.info(`registered ${keys}`, fields);
+    case 'restored':
+      return log.warn(`restored ${keys}: another client had deleted or overwritten it`, fields);
+    case 'updated':
+      return log.info(`updated ${keys}`, fields);
+    case 'moved':
+      return log.info(`moved to ${keys}`, { from: event.removed.join(' '), ...fields });
+    case 'withdrawn':
+      return log.info(`withdrawn: ${event.reason}`, fields);
+    case 'lost':
+      return log.warn(
+        `etcd lost our lease: ${event.cause}; checking the app, then registering again`,
+        fields,
+      );
+    case 'contested':
+      return log.warn(`${keys} is held by another lease too: do two services claim one address?`, fields);
+    case 'failing':
+      if (event.tries === 1) return log.warn(`etcd: ${event.cause}; retrying`, fields);
+      return log.warn(`etcd still fails: ${event.cause}`, fields);
+    case 'recovered':
+      return log.info('etcd answers again', { ...fields, for: undefined, after: fields.for });
+    case 'uncertain':
+      return log.warn('etcd has not answered for a TTL: the key may be gone', fields);
+    case 'closed':
+      if (event.confirmed) return;
+      return log.warn(
+        `stopped without an answer from etcd: the key goes with its lease, within ${config.ttlSeconds} s`,
+      );
+
+    case 'health-changed':
+    case 'listening':
+    case 'waiting':
+    case 'records-changed':
+    case 'address-unresolvable':
+      return;
+  }
+}
+
+function logCheck(
+  log: Log,
+  { verdict, before, after }: Extract<ServiceEvent, { kind: 'checked' }>,
+  thresholds: Thresholds,
+): void {
+  const text = describeHealth(before, after, verdict, thresholds);
+  if (text === null) return;
+  if (verdict.kind === 'pass' || after.status === 'starting') log.info(`app ${text}`);
+  else log.warn(`app ${text}`);
+}
+
+/** What a verdict did to the health; null when that is nothing new. */
+export function describeHealth(
+  before: Health,
+  after: Health,
+  verdict: Verdict,
+  { rise, fall }: Thresholds,
+): string | null {
+  if (!isConclusive(verdict) || before === after) return null;
+  if (verdict.kind === 'pass') {
+    if (after.status === 'up')
+      return before.status === 'up' ? `up again: ${verdict.detail}` : `up ${rise}/${rise}: ${verdict.detail}`;
+    return after.status === 'unknown' ? null : `rising ${after.passes}/${rise}: ${verdict.detail}`;
+  }
+  const { reason } = verdict;
+  if (after.status === 'up') return `failing ${after.fails}/${fall}: ${reason}`;
+  if (after.status === 'starting')
+    return before.status === 'starting' && before.reason === reason ? null : `starting: ${reason}`;
+  if (before.status === 'starting') return `down, and its start period is over: ${reason}`;
+  if (before.status === 'down' && before.passes === 0)
+    return before.reason === reason ? null : `still down: ${reason}`;
+  return before.status === 'up' ? `down ${fall}/${fall}: ${reason}` : `down: ${reason}`;
+}
+
+function describeSurvey({ sockets, owner, hidden }: Survey): string {
+  const [socket] = sockets ?? [];
+  if (socket === undefined) return `only by its checks and by connects (${hidden})`;
+  const where = formatAddress(socket);
+  if (owner === null) return `only the socket on ${where}, every few seconds (${hidden})`;
+  const restriction = owner.certain ? '' : `, of which only its end is visible (${hidden})`;
+  return `${describeOwner(owner)} listens on ${where}${restriction}`;
+}

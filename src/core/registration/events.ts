@@ -1,0 +1,35 @@
+/**
+ * Everything that a registered service reports while it runs. Its log lines (agent/log.ts) and its metrics
+ * (admin/metrics.ts) are made from these events and from nothing else.
+ */
+import type { AddressEvent } from '../address/location.ts';
+import type { SessionEvent } from '../lease/events.ts';
+import type { WatchEvent } from '../watch/watch.ts';
+import type { Health, Verdict } from './health.ts';
+
+/** What admins want for a service. `stop` is final: dockreg itself is being stopped. */
+export type AdminState = 'register' | 'drain' | 'stop';
+
+/**
+ * The address comes with the events `address-…` and `records-changed`; etcd with those of the session; what the app does
+ * between the checks with those of the app watch, of which `app-gone` is reported where it brings the service down.
+ */
+export type ServiceEvent = OwnEvent | AddressEvent | SessionEvent | WatchEvent;
+
+type OwnEvent =
+  /** A check ended. The health is given before and after it. */
+  | {
+      readonly kind: 'checked';
+      readonly verdict: Verdict;
+      readonly tookMs: number;
+      readonly before: Health;
+      readonly after: Health;
+    }
+  /** A check could not be made: the first of a row, each new cause, and then ever more seldom. */
+  | { readonly kind: 'not-checked'; readonly cause: string }
+  /** The status of the health changed, for whatever reason. */
+  | { readonly kind: 'health-changed'; readonly health: Health['status'] }
+  /** The service was drained or resumed, or dockreg stops. */
+  | { readonly kind: 'admin'; readonly admin: AdminState }
+  /** The session with etcd ended. Unless etcd confirmed it, the key may stand until its lease runs out. */
+  | { readonly kind: 'closed'; readonly confirmed: boolean };

@@ -1,0 +1,245 @@
+/**
+ * The state of one registered service, and what each input makes of it. Pure: inputs come in, actions go out, and the
+ * agent performs them. It keeps true that records are published only for a service that is up, at a known address, and
+ * neither drained nor stopping. Whatever ends one of these withdraws them, before any other action.
+ */
+import type { OnUnresolvable, ResolvedAddress } from '../address/location.ts';
+import type { Problem } from '../../errors.ts';
+import type { ServiceRecord } from '../lease/writes.ts';
+import { noteFailure, type Outage } from '../retry.ts';
+import type { WatchEvent } from '../watch/watch.ts';
+import type { AdminState, ServiceEvent } from './events.ts';
+import {
+  detailOf,
+  isConclusive,
+  judge,
+  unknownHealth,
+  type Health,
+  type Thresholds,
+  type Verdict,
+} from './health.ts';
+import { nextSchedule, speedUp, startSchedule, type Schedule } from './schedule.ts';
+
+/** Moments are in monotonic ms. */
+export interface ServiceState {
+  readonly health: Health;
+  /** Since when the health has its status. */
+  readonly healthSince: number;
+  /** What the last verdict, or the app watch, says about the health; null before the first. */
+  readonly why: string | null;
+  readonly admin: AdminState;
+  /** Where others reach the app; null while that is not known. */
+  readonly resolved: ResolvedAddress | null;
+  /** When the last check that gave a verdict about the app began. */
+  readonly checkedAt: number;
+  readonly lastCheck: {
+    readonly startedAt: number;
+    readonly tookMs: number;
+    readonly verdict: Verdict;
+  } | null;
+  readonly schedule: Schedule;
+  /** The row of checks that could not be made; null after one that could. */
+  readonly checkOutage: Outage | null;
+  readonly registeredSince: number | null;
+  /** Since when nothing is left in etcd; -Infinity if there never was anything. */
+  readonly goneAt: number;
+}
+
+export interface ServiceRules extends Thresholds {
+  /** The end of the start period, in monotonic ms. */
+  readonly startUntil: number;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Whether the checks and the app watch look at the same port. */
+  readonly sharesPort: boolean;
+  readonly onUnresolvable: OnUnresolvable;
+}
+
+export type ServiceInput =
+  /** A check that began at `startedAt`, in monotonic ms, ended with this verdict. */
+  | { readonly kind: 'check-ended'; readonly verdict: Verdict; readonly startedAt: number }
+  /** The session needs a check before it may write. */
+  | { readonly kind: 'check-requested' }
+  | Exclude<ServiceEvent, { kind: 'checked' | 'not-checked' | 'health-changed' }>;
+
+export type ServiceAction =
+  /** Keep these records in etcd for an app whose last check began at `checkedAt`, in monotonic ms. */
+  | { readonly kind: 'publish'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number }
+  /** Remove them, now. */
+  | { readonly kind: 'withdraw'; readonly reason: string }
+  /** Check the app now, whatever the schedule says. */
+  | { readonly kind: 'check-now' }
+  /** Pass the outcome of a check on to the app watch. */
+  | { readonly kind: 'inform-watch'; readonly passed: boolean }
+  | { readonly kind: 'emit'; readonly event: ServiceEvent }
+  /** End the agent: the service can never be registered here. */
+  | { readonly kind: 'end'; readonly problems: readonly Problem[] };
+
+/** When an input came, in monotonic ms, and a random number in [0, 1). */
+export interface Moment {
+  readonly now: number;
+  readonly random: number;
+}
+
+export interface Transition {
+  readonly state: ServiceState;
+  /** In the order in which they are to be performed. */
+  readonly actions: readonly ServiceAction[];
+}
+
+/** A check that took this much longer than its timeout, in ms, was not slow: dockreg itself did not run. */
+const ownPauseMs = 1000;
+
+export function initialState(now: number): ServiceState {
+  return {
+    health: unknownHealth,
+    healthSince: now,
+    why: null,
+    admin: 'register',
+    resolved: null,
+    checkedAt: -Infinity,
+    lastCheck: null,
+    schedule: startSchedule(now),
+    checkOutage: null,
+    registeredSince: null,
+    goneAt: -Infinity,
+  };
+}
+
+/** Returns the next state and what to do. */
+export function reduce(
+  before: ServiceState,
+  input: ServiceInput,
+  rules: ServiceRules,
+  moment: Moment,
+): Transition {
+  const { state, actions } = respond(before, input, rules, moment);
+  const inEtcd = reconcile(before, state);
+  const { status } = state.health;
+  if (status === before.health.status) return { state, actions: [...inEtcd, ...actions] };
+  return {
+    state: { ...state, healthSince: moment.now },
+    actions: [...inEtcd, ...actions, emit({ kind: 'health-changed', health: status })],
+  };
+}
+
+/** The records that should stand in etcd; null for none. */
+export function wantedRecords({ health, resolved, admin }: ServiceState): readonly ServiceRecord[] | null {
+  return health.status === 'up' && admin === 'register' && resolved ? resolved.records : null;
+}
+
+function reconcile(before: ServiceState, after: ServiceState): readonly ServiceAction[] {
+  const records = wantedRecords(after);
+  const previous = wantedRecords(before);
+  if (records === null) return previous ? [{ kind: 'withdraw', reason: whyNot(after) }] : [];
+  if (records === previous && after.checkedAt === before.checkedAt) return [];
+  return [{ kind: 'publish', records, checkedAt: after.checkedAt }];
+}
+
+function whyNot({ health, resolved, admin }: ServiceState): string {
+  if (admin !== 'register') return admin === 'drain' ? 'drained' : 'stopping';
+  if (resolved === null) return 'no address';
+  return health.status === 'down' ? health.reason : 'not up';
+}
+
+function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules, moment: Moment): Transition {
+  const { now } = moment;
+  switch (input.kind) {
+    case 'check-ended':
+      return afterCheck(before, input.verdict, input.startedAt, rules, moment);
+    case 'check-requested':
+      return { state: before, actions: [checkNow] };
+    case 'admin':
+      if (before.admin === 'stop' || before.admin === input.admin) return { state: before, actions: [] };
+      return reporting(input, { ...before, admin: input.admin });
+    case 'address-found':
+    case 'records-changed':
+      return reporting(input, { ...before, resolved: input.resolved });
+    case 'address-lost':
+      return reporting(input, { ...before, resolved: null });
+    case 'address-unresolvable':
+      return reporting(input, before, { kind: 'end', problems: input.problems });
+    case 'registered':
+      return reporting(input, { ...before, registeredSince: now });
+    case 'withdrawn':
+    case 'lost':
+      return reporting(input, { ...before, goneAt: now });
+    case 'closed':
+      return reporting(input, input.confirmed ? before : { ...before, goneAt: now });
+    case 'app-gone':
+    case 'listening':
+    case 'replaced':
+    case 'stopped': {
+      const quick = { ...before, schedule: speedUp(before.schedule, now) };
+      if (input.kind !== 'app-gone') return reporting(input, quick, checkNow);
+      return rules.sharesPort ? afterGone(quick, input) : { state: quick, actions: [checkNow] };
+    }
+    case 'waiting':
+      return reporting(input, before, checkNow);
+    case 'resumed':
+      return before.health.status === 'up' ? reporting(input, before) : reporting(input, before, checkNow);
+    case 'address-confirmed':
+    case 'address-unconfirmed':
+    case 'restored':
+    case 'updated':
+    case 'moved':
+    case 'contested':
+    case 'failing':
+    case 'recovered':
+    case 'uncertain':
+    case 'watching':
+    case 'loopback':
+      return reporting(input, before);
+  }
+}
+
+/** A service that is up goes down without counting fails: a refused connect is certain, and every client meets it. */
+function afterGone(before: ServiceState, event: Extract<WatchEvent, { kind: 'app-gone' }>): Transition {
+  const { reason } = event;
+  if (before.health.status !== 'up') return { state: { ...before, why: reason }, actions: [] };
+  return reporting(event, { ...before, why: reason, health: { status: 'down', passes: 0, reason } });
+}
+
+function afterCheck(
+  before: ServiceState,
+  answer: Verdict,
+  startedAt: number,
+  rules: ServiceRules,
+  { now, random }: Moment,
+): Transition {
+  const tookMs = now - startedAt;
+  const verdict: Verdict =
+    tookMs <= rules.timeoutMs + ownPauseMs
+      ? answer
+      : { kind: 'unknown', reason: `dockreg itself did not run for ${Math.round(tookMs)} ms` };
+  if (verdict.kind === 'impossible' && rules.onUnresolvable === 'end')
+    return { state: before, actions: [{ kind: 'end', problems: [verdict.problem] }] };
+  const health = judge(before.health, verdict, rules, startedAt < rules.startUntil);
+  const outcome = { verdict: verdict.kind, health, startedAt };
+  const schedule = nextSchedule(before.schedule, outcome, now, rules.intervalMs, random);
+  const state = { ...before, health, schedule, lastCheck: { startedAt, tookMs, verdict } };
+  const checked = emit({ kind: 'checked', verdict, tookMs, before: before.health, after: health });
+  const detail = detailOf(verdict);
+  if (isConclusive(verdict)) {
+    const inform: ServiceAction = { kind: 'inform-watch', passed: verdict.kind === 'pass' };
+    return {
+      state: { ...state, why: detail, checkedAt: startedAt, checkOutage: null },
+      actions: rules.sharesPort ? [checked, inform] : [checked],
+    };
+  }
+  const { outage, report } = noteFailure(before.checkOutage, detail, now);
+  return {
+    state: { ...state, checkOutage: outage },
+    actions: report ? [checked, emit({ kind: 'not-checked', cause: detail })] : [checked],
+  };
+}
+
+const checkNow: ServiceAction = { kind: 'check-now' };
+
+function emit(event: ServiceEvent): ServiceAction {
+  return { kind: 'emit', event };
+}
+
+function reporting(event: ServiceEvent, state: ServiceState, ...more: readonly ServiceAction[]): Transition {
+  return { state, actions: [emit(event), ...more] };
+}

@@ -1,0 +1,85 @@
+/**
+ * Finds out which services to register, and logs what was configured: by flags or a file at once, by the labels of our
+ * container as soon as Docker answers.
+ */
+import { systemClock } from '../clock.ts';
+import type { Config, ConfigByLabels } from '../config/config.ts';
+import { hasLabels, unreadLabels } from '../config/sources/labels.ts';
+import { outOfReach } from '../core/retry.ts';
+import { formatCheck } from '../core/settings/check.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
+import { SetupError, UnavailableError } from '../errors.ts';
+import type { Fields, Log } from '../log.ts';
+import { retry } from '../retry.ts';
+import { checkAuthorities, checkCertificates } from './certificates.ts';
+import type { DockerAccess } from './docker.ts';
+
+/**
+ * Resolves with none when `stop` aborts before the labels are known.
+ * @throws SetupError when the labels or a certificate cannot be used
+ */
+export async function readServices(
+  config: Config | ConfigByLabels,
+  { version, docker, log }: { readonly version: string; readonly docker: DockerAccess; readonly log: Log },
+  stop: AbortSignal,
+): Promise<readonly ServiceConfig[]> {
+  const { endpoints, drainMs } = config;
+  const given = 'services' in config ? config.services : [];
+  const [only] = given.length === 1 ? given : [];
+  log.info('started', {
+    version,
+    etcd: endpoints.join(','),
+    drain: drainMs === 0 ? undefined : `${drainMs}ms`,
+    services: only
+      ? undefined
+      : given.map(({ label }) => label).join(',') || 'by the labels of this container',
+    ...(only && describe(only)),
+  });
+  if (!only) logServices(given, log);
+  await checkCertificates(config, given);
+  if ('services' in config) return given;
+  const labels = await retry(
+    async () => (await docker.findSelf()).container.labels,
+    {
+      clock: systemClock,
+      random: Math.random,
+      backoff: outOfReach,
+      isTransient: error => error instanceof UnavailableError,
+      report: cause =>
+        log.warn(
+          `waiting for the labels of this container, as no --port, --service or --config is given: ${cause}`,
+        ),
+    },
+    stop,
+  );
+  if (labels === null) return [];
+  const configured = config.withLabels(labels);
+  if (!configured.ok) throw new SetupError(configured.problems);
+  const { services } = configured.value;
+  logServices(services, log);
+  await checkAuthorities(services);
+  return services;
+}
+
+/** Returns a function that warns once of labels that are not read, because the services are configured elsewhere. */
+export function warnOfUnreadLabels(log: Log): (labels: ReadonlyMap<string, string>) => void {
+  let checked = false;
+  return labels => {
+    if (!checked && hasLabels(labels)) log.warn(unreadLabels);
+    checked = true;
+  };
+}
+
+function logServices(services: readonly ServiceConfig[], log: Log): void {
+  for (const service of services) log.info('configured', { service: service.label, ...describe(service) });
+}
+
+function describe({ localPort, check, intervalMs, timeoutMs, ttlSeconds }: ServiceConfig): Fields {
+  return {
+    port: localPort,
+    check: formatCheck(check),
+    interval: `${intervalMs}ms`,
+    timeout: `${timeoutMs}ms`,
+    ttl: `${ttlSeconds}s`,
+  };
+}
