@@ -81,7 +81,8 @@ class Bed {
     return new Bed(await serviceOf([...enough, ...argv]), options);
   }
 
-  private constructor(
+  /** Use it where the test acts before the agent does anything; `start` elsewhere. */
+  constructor(
     config: ServiceConfig,
     {
       watched = false,
@@ -663,14 +664,14 @@ describe('an agent whose address', () => {
 
 describe('an agent that is stopped', () => {
   it('before it began makes no check', async () => {
-    const bed = await Bed.start();
+    const bed = new Bed(await serviceOf(enough), {});
     bed.stop.abort(new Error('SIGTERM'));
     assert.equal(await bed.end(), -Infinity);
     assert.deepEqual([bed.checks, bed.take()], [[], ['0 close session']]);
   });
 
   it('during its first check drops the verdict', async () => {
-    const bed = await Bed.start({ watched: true });
+    const bed = new Bed(await serviceOf(enough), { watched: true });
     bed.checkMs = 1000;
     await bed.pass(0.5);
     assert.equal(await bed.end(), -Infinity);
