@@ -4,6 +4,7 @@
 #                             packages    Debian's packages of the test bed (root)
 #                             podman      Debian's podman, beside Docker (root)
 #                             linters     Debian's packages that check shell scripts and the Vagrantfile (root)
+#                             compile     build/ (compiled)
 #                             build       build/ (compiled) and dist/ (bundle)
 #                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
 #                             docker-next Docker as Debian 13 has it, beside the one that packages installs (root)
@@ -70,11 +71,15 @@ setup_packages() {
     iproute2 openssl util-linux procps haproxy nginx
 }
 
-setup_build() {
+setup_compile() {
   setup_npm
-  # What was compiled from a file that has moved would still run.
+  # Otherwise the compiled form of a file that has moved stays, and still runs.
   rm -rf build
   node_modules/.bin/tsc
+}
+
+setup_build() {
+  setup_compile
   node build/scripts/bundle.js
 }
 
@@ -175,6 +180,7 @@ for step in "$@"; do
     packages) (setup_packages) ;;
     podman) (install_packages podman netavark catatonit) ;;
     linters) (install_packages shellcheck vagrant) ;;
+    compile) setup_compile ;;
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
     docker-next) (setup_docker_next) ;;

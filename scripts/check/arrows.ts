@@ -1,0 +1,104 @@
+/**
+ * The architecture as an allow list: what each folder of src may import. Part of `npm run check`. Reports every import
+ * that the table does not allow, every circle among files, and every package that package.json does not declare.
+ * usage: node build/scripts/check/arrows.js [--unused]   --unused prints the entries of the table that no import needs
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  findFileCircles,
+  findForbidden,
+  findTableCircles,
+  findUndeclared,
+  findUnused,
+  importsOf,
+  type Manifest,
+  type Table,
+} from './imports.ts';
+import { project, readSources, report } from './sources.ts';
+
+/** What everything above the edges may use. */
+const ground = ['clock.ts', 'errors.ts', 'log.ts', 'retry.ts', 'core'];
+/** What an edge may use: nothing that logs, no other edge, and the folders that edges share. */
+const edge = ['clock.ts', 'errors.ts', 'retry.ts', 'core', 'network', 'tls'];
+
+/**
+ * Each row imports from rows below it only: main → commands → wiring → {admin, agent} → edges → core. To add a folder,
+ * add its row. A new entry is a decision about the architecture: the commit says why.
+ */
+const table: Table = {
+  // The process, and its command line.
+  'main.ts': [
+    'cli.ts',
+    'commands',
+    'config',
+    'clock.ts',
+    'errors.ts',
+    'log.ts',
+    'version.ts',
+    'node:inspector',
+  ],
+  'cli.ts': ['commands', 'config', 'core/settings', 'errors.ts', 'npm:fastest-levenshtein', 'npm:minimist'],
+  'version.ts': ['../package.json'],
+
+  // Commands: what a person or supervisord starts.
+  commands: [...ground, 'commands/ls', 'wiring', 'admin', 'agent', 'config'],
+  'commands/doctor': [...ground, 'wiring', 'admin', 'config', 'docker', 'etcd', 'kernel', 'node:net'],
+  'commands/ls': [...ground, 'wiring', 'etcd'],
+
+  // Wiring builds the parts that a command needs.
+  wiring: [...ground, 'admin', 'agent', 'config', 'probe', 'kernel', 'docker', 'etcd', 'network', 'tls'],
+
+  // A running dockreg: how it is asked, and one registered service.
+  admin: [...ground, 'agent', 'npm:prom-client', 'node:fs/promises', 'node:http', 'node:net'],
+  agent: [...ground, 'probe', 'kernel', 'etcd'],
+
+  // Configuration: text from flags, variables, labels and files becomes settings.
+  config: ['core', 'errors.ts', 'npm:js-yaml', 'npm:fastest-levenshtein', 'node:fs/promises', 'node:net'],
+
+  // Edges: each speaks to one thing outside, and imports no other edge.
+  probe: [
+    ...[...edge, 'npm:got', 'node:child_process', 'node:events', 'node:http', 'node:http2', 'node:net'],
+    ...['node:stream', 'node:tls', 'node:vm'],
+  ],
+  kernel: [...edge, 'node:fs', 'node:net'],
+  docker: [...edge, 'npm:dockerode', 'node:fs/promises', 'node:os', 'node:path'],
+  etcd: [...edge, 'npm:@grpc/grpc-js', 'npm:cockatiel', 'npm:etcd3', 'node:crypto', 'node:fs/promises'],
+
+  // What edges share.
+  network: ['clock.ts', 'errors.ts', 'core', 'node:dns/promises', 'node:fs', 'node:os'],
+  tls: ['errors.ts', 'core', 'node:crypto', 'node:fs/promises', 'node:tls'],
+
+  // The ground.
+  'log.ts': ['clock.ts', 'core/settings'],
+  'retry.ts': ['clock.ts', 'errors.ts', 'core/retry.ts'],
+  'clock.ts': [],
+  'errors.ts': [],
+
+  // The core is pure: no package, no module of Node's, no clock.
+  'core/settings': ['errors.ts', 'core/address', 'core/layouts'],
+  'core/registration': ['errors.ts', 'core/retry.ts', 'core/address', 'core/lease'],
+  'core/layouts': ['errors.ts', 'core/address', 'core/lease'],
+  'core/lease': ['errors.ts', 'core/retry.ts'],
+  'core/address': ['errors.ts', 'core/retry.ts'],
+  'core/watch': ['errors.ts', 'core/retry.ts'],
+  'core/retry.ts': ['errors.ts'],
+};
+
+const imports = readSources(['src', 'test', 'demo', 'scripts', 'examples']).flatMap(importsOf);
+const ofSrc = imports.filter(({ path }) => path.startsWith('src/'));
+if (process.argv.includes('--unused')) {
+  for (const line of findUnused(ofSrc, table)) console.log(line);
+} else {
+  const manifest = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as Manifest;
+  report('arrows', [
+    ...findForbidden(ofSrc, table),
+    ...findFileCircles(imports),
+    ...findUndeclared(imports, manifest),
+    ...findTableCircles(table).map(circle => ({
+      path: 'scripts/check/arrows.ts',
+      line: 1,
+      message: `the table allows a circle: ${circle.join(' → ')}`,
+    })),
+  ]);
+}
