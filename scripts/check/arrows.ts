@@ -13,77 +13,70 @@ import {
   findUnused,
   importsOf,
   type Manifest,
-  type Table,
+  readTable,
 } from './imports.ts';
 import { project, readSources, report } from './sources.ts';
 
-/** What everything above the edges may use. */
-const ground = ['clock.ts', 'errors.ts', 'log.ts', 'retry.ts', 'core'];
-/** What an edge may use: nothing that logs, no other edge, and the folders that edges share. */
-const edge = ['clock.ts', 'errors.ts', 'retry.ts', 'core', 'network', 'tls'];
+/** What every layer above the edges may use. */
+const ground = 'clock.ts errors.ts log.ts retry.ts core';
+/** What an edge may use: no log, no other edge, but the folders that edges share. */
+const edge = 'clock.ts errors.ts retry.ts core network tls';
 
 /**
- * Each row imports from rows below it only: main → commands → wiring → {admin, agent} → edges → core. To add a folder,
- * add its row. A new entry is a decision about the architecture: the commit says why.
+ * The layers, from top to bottom: main → commands → wiring → {admin, agent} → edges → core. A new folder needs a row. A
+ * new entry is a decision about the architecture, so its commit gives the reason.
  */
-const table: Table = {
-  // The process, and its command line.
-  'main.ts': [
-    'cli.ts',
-    'commands',
-    'config',
-    'clock.ts',
-    'errors.ts',
-    'log.ts',
-    'version.ts',
-    'node:inspector',
-  ],
-  'cli.ts': ['commands', 'config', 'core/settings', 'errors.ts', 'npm:fastest-levenshtein', 'npm:minimist'],
-  'version.ts': ['../package.json'],
+const table = readTable({
+  // The process and its command line.
+  'main.ts': `cli.ts commands config clock.ts errors.ts log.ts version.ts node:inspector`,
+  'cli.ts': `commands config core/settings errors.ts npm:fastest-levenshtein npm:minimist`,
+  'version.ts': `../package.json`,
 
-  // Commands: what a person or supervisord starts.
-  commands: [...ground, 'commands/ls', 'wiring', 'admin', 'agent', 'config'],
-  'commands/doctor': [...ground, 'wiring', 'admin', 'config', 'docker', 'etcd', 'kernel', 'node:net'],
-  'commands/ls': [...ground, 'wiring', 'etcd'],
+  // The commands that a person or supervisord starts.
+  commands: `${ground} wiring admin agent config commands/ls commands/table.ts`,
+  'commands/doctor': `${ground} wiring admin config docker etcd kernel tls node:events node:net`,
+  'commands/ls': `${ground} wiring etcd commands/table.ts`,
+  'commands/table.ts': `core`,
 
-  // Wiring builds the parts that a command needs.
-  wiring: [...ground, 'admin', 'agent', 'config', 'probe', 'kernel', 'docker', 'etcd', 'network', 'tls'],
+  // Builds the parts that a command needs.
+  wiring: `${ground} admin agent config probe kernel docker etcd network tls`,
 
-  // A running dockreg: how it is asked, and one registered service.
-  admin: [...ground, 'agent', 'npm:prom-client', 'node:fs/promises', 'node:http', 'node:net'],
-  agent: [...ground, 'probe', 'kernel', 'etcd'],
+  // A running dockreg: the interfaces that answer questions about it, and one registered service.
+  admin: `${ground} agent
+    npm:prom-client node:events node:fs/promises node:http node:net`,
+  agent: `${ground} probe kernel etcd`,
 
-  // Configuration: text from flags, variables, labels and files becomes settings.
-  config: ['core', 'errors.ts', 'npm:js-yaml', 'npm:fastest-levenshtein', 'node:fs/promises', 'node:net'],
+  // Turns flags, variables, labels and files into settings.
+  config: `core errors.ts config/parse
+    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs/promises node:net`,
+  'config/parse': `core errors.ts node:net`,
 
-  // Edges: each speaks to one thing outside, and imports no other edge.
-  probe: [
-    ...[...edge, 'npm:got', 'node:child_process', 'node:events', 'node:http', 'node:http2', 'node:net'],
-    ...['node:stream', 'node:tls', 'node:vm'],
-  ],
-  kernel: [...edge, 'node:fs', 'node:net'],
-  docker: [...edge, 'npm:dockerode', 'node:fs/promises', 'node:os', 'node:path'],
-  etcd: [...edge, 'npm:@grpc/grpc-js', 'npm:cockatiel', 'npm:etcd3', 'node:crypto', 'node:fs/promises'],
+  // Edges: each talks to one kind of thing outside the program and imports no other edge.
+  probe: `${edge} npm:got npm:protobufjs
+    node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
+  kernel: `${edge} node:fs node:net`,
+  docker: `${edge} npm:dockerode node:fs/promises node:os node:path`,
+  etcd: `${edge} npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
 
-  // What edges share.
-  network: ['clock.ts', 'errors.ts', 'core', 'node:dns/promises', 'node:fs', 'node:os'],
-  tls: ['errors.ts', 'core', 'node:crypto', 'node:fs/promises', 'node:tls'],
+  // Shared by the edges.
+  network: `core clock.ts errors.ts node:dns/promises node:fs node:os`,
+  tls: `core errors.ts node:crypto node:fs/promises node:tls`,
 
   // The ground.
-  'log.ts': ['clock.ts', 'core/settings'],
-  'retry.ts': ['clock.ts', 'errors.ts', 'core/retry.ts'],
-  'clock.ts': [],
-  'errors.ts': [],
+  'log.ts': `clock.ts core/settings`,
+  'retry.ts': `clock.ts errors.ts core/retry.ts`,
+  'clock.ts': ``,
+  'errors.ts': ``,
 
-  // The core is pure: no package, no module of Node's, no clock.
-  'core/settings': ['errors.ts', 'core/address', 'core/layouts'],
-  'core/registration': ['errors.ts', 'core/retry.ts', 'core/address', 'core/lease'],
-  'core/layouts': ['errors.ts', 'core/address', 'core/lease'],
-  'core/lease': ['errors.ts', 'core/retry.ts'],
-  'core/address': ['errors.ts', 'core/retry.ts'],
-  'core/watch': ['errors.ts', 'core/retry.ts'],
-  'core/retry.ts': ['errors.ts'],
-};
+  // The core is pure: it uses no package, no module of Node and no clock.
+  'core/registration': `errors.ts core/retry.ts core/address core/lease core/settings core/watch`,
+  'core/settings': `errors.ts core/address core/layouts`,
+  'core/layouts': `errors.ts core/address core/lease`,
+  'core/watch': `errors.ts core/retry.ts core/address`,
+  'core/address': `errors.ts core/retry.ts core/lease`,
+  'core/lease': `errors.ts core/retry.ts`,
+  'core/retry.ts': `errors.ts`,
+});
 
 const imports = readSources(['src', 'test', 'demo', 'scripts', 'examples']).flatMap(importsOf);
 const ofSrc = imports.filter(({ path }) => path.startsWith('src/'));

@@ -13,6 +13,13 @@ import { type Violation, isText, type Source, tokensOf } from './sources.ts';
  */
 export type Table = Readonly<Record<string, readonly string[]>>;
 
+/** Reads a table whose rows are texts, with entries separated by spaces or line breaks. */
+export function readTable(rows: Readonly<Record<string, string>>): Table {
+  return Object.fromEntries(
+    Object.entries(rows).map(([row, entries]) => [row, entries.split(/\s+/).filter(entry => entry !== '')]),
+  );
+}
+
 export interface Import {
   readonly path: string;
   readonly line: number;

@@ -9,20 +9,21 @@ import {
   findUnused,
   importsOf,
   type Import,
-  type Table,
+  readTable,
 } from '../../scripts/check/imports.ts';
 
-const table: Table = {
-  'main.ts': ['edge', 'core', 'version.ts'],
-  edge: ['core', 'tls', 'npm:got', 'npm:@grpc/grpc-js', 'node:net'],
-  'edge/inner': ['edge/shared.ts'],
-  other: ['core/retry.ts'],
-  tls: [],
-  'version.ts': ['../package.json'],
-  'core/address': [],
-  'core/lease': ['core/address'],
-  'core/retry.ts': [],
-};
+const table = readTable({
+  'main.ts': 'edge core version.ts',
+  edge: `core tls
+    npm:got npm:@grpc/grpc-js node:net`,
+  'edge/inner': 'edge/shared.ts',
+  other: 'core/retry.ts',
+  tls: '',
+  'version.ts': '../package.json',
+  'core/address': '',
+  'core/lease': 'core/address',
+  'core/retry.ts': '',
+});
 
 type Tree = Readonly<Record<string, string>>;
 
