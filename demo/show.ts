@@ -3,6 +3,7 @@
  * `--keep` leaves the stage open until Ctrl-C, `--no-story` does that without the story.
  */
 import type { Watcher } from '../test/support/etcd-watcher.ts';
+import { interrupted, Interruption } from '../test/support/interruption.ts';
 import { Keys } from './keys.ts';
 import { Screen } from './screen.ts';
 
@@ -59,18 +60,4 @@ export async function show<S extends Stage>(open: () => Promise<S>, play: Story<
     await stage?.close();
   }
   process.exit(code);
-}
-
-class Interruption extends Error {
-  override readonly name = 'Interruption';
-}
-
-/** Rejects with an Interruption when somebody ends the show. */
-function interrupted(): Promise<never> {
-  const interruption = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.on(signal, () => reject(new Interruption(signal)));
-  });
-  interruption.catch(() => undefined);
-  return interruption;
 }

@@ -61,7 +61,8 @@ const inlineProto: Plugin = {
       const { default: protobuf } = await import('protobufjs');
       const protoRoot = new protobuf.Root();
       const folder = join(dirname(require.resolve('etcd3/package.json')), 'proto');
-      await protoRoot.load(join(folder, 'rpc.proto'), { keepCase: true });
+      // Synchronously: otherwise the order in which the disk answers decides the order of the messages in the bundle.
+      protoRoot.loadSync(join(folder, 'rpc.proto'), { keepCase: true });
       return {
         resolveDir: root,
         contents: `
