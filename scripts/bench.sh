@@ -1,7 +1,7 @@
 #!/bin/sh
-# npm run bench [-- FLAG...]: measures dockreg on real containers, see test/bench/container.ts. `--help` lists the flags.
-# With --base, another commit is checked out and built in a temporary git worktree. All that it leaves is removed at the
-# end, also after Ctrl-C or a failure.
+# npm run bench [-- FLAG...]: measures dockreg on real containers (test/bench/container.ts). `--help` lists the flags.
+# With --base, it also checks out and builds another commit in a temporary git worktree. The worktree, its images and
+# all temporary files are removed at the end, also after Ctrl-C or a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
