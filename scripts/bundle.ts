@@ -1,6 +1,6 @@
 /**
- * Builds dist/: the program with the parts of its libraries that it uses. The bundle is split into chunks, so the program
- * loads only what it needs. Part of `npm run build`, after the compiler.
+ * Builds dist/: the program with the parts of its libraries that it uses. The bundle is split into chunks, so the
+ * program loads only what it needs. Part of `npm run build`, after the compiler.
  * usage: node build/scripts/bundle.js [--inputs]   --inputs prints the largest inputs of each chunk, in bytes
  */
 import { rmSync, writeFileSync } from 'node:fs';
@@ -92,8 +92,8 @@ const inlineProto: Plugin = {
 };
 
 /**
- * An `import` of a Node module reads each of its exports, and some of them load a large part of Node when they are read:
- * `node:http` loads all of undici for its WebSocket. As an object, a module loads only what the program reads.
+ * An `import` of a Node module reads each of its exports, and some of them load a large part of Node when they are
+ * read: `node:http` loads all of undici for its WebSocket. As an object, a module loads only what the program reads.
  */
 const plainBuiltins: Plugin = {
   name: 'plain-builtins',

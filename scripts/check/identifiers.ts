@@ -1,4 +1,4 @@
-/** Finds words that the project no longer uses, as identifiers or as whole strings. Comments and prose are not checked. */
+/** Finds words that the project no longer uses, as identifiers or as whole strings. Comments and prose may use them. */
 import { SyntaxKind } from 'typescript/unstable/ast';
 import { type Violation, isText, type Source, tokensOf } from './sources.ts';
 

@@ -1,6 +1,7 @@
 /**
- * Finds the imports of sources and checks them against a table. Every form counts: static, dynamic, type-only, `require`
- * and `process.getBuiltinModule`. Paths are resolved before they are compared, so their spelling does not matter.
+ * Finds the imports of sources and checks them against a table. Every form counts: static, dynamic, type-only,
+ * `require` and `process.getBuiltinModule`. Paths are resolved before they are compared, so their spelling does not
+ * matter.
  */
 import { posix } from 'node:path';
 import { SyntaxKind } from 'typescript/unstable/ast';

@@ -138,15 +138,15 @@ export async function measureStart(bench: Bench): Promise<readonly Row[]> {
     // The first start reads the files from the disk.
     await timeDockreg(version);
   }
-  const bare: number[] = [];
+  const reference: number[] = [];
   const starts = await repeat(bench, 'exec → first check', async version => {
-    bare.push(await time(version, node, '-e', '0'));
+    reference.push(await time(version, node, '-e', '0'));
     return timeDockreg(version);
   });
   await host.docker(['rm', '--force', ...versions.map(container)]);
   return [
-    ...starts.map(row => ({ ...row, reference: median(bare) })),
-    { what: "a bare Node's start", unit: 'ms', values: bare },
+    ...starts.map(row => ({ ...row, reference: median(reference) })),
+    { what: "a bare Node's start", unit: 'ms', values: reference },
   ];
 }
 

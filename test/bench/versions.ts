@@ -1,7 +1,7 @@
 /**
  * The versions of dockreg that a bench measures, each an image of the example app: `head`, built from this folder, and
- * with --base another commit, built from its worktree. The runs of the versions alternate, so that what else the machine
- * does meanwhile affects both alike.
+ * with --base another commit, built from its worktree. The runs of the versions alternate, so that what else the
+ * machine does meanwhile affects both alike.
  */
 import { join } from 'node:path';
 import type { EtcdCluster } from '../support/etcd.ts';
@@ -34,8 +34,8 @@ const baseImage = 'dockreg-bench:base';
 const buildTimeoutMs = 300_000;
 
 /**
- * Brings the images to the host. Before it builds those of the base, it passes on what removes them, with all containers,
- * so that nothing stays after a failure either.
+ * Brings the images to the host. Before it builds those of the base, it passes on what removes them, with all
+ * containers, so that nothing stays after a failure either.
  */
 export async function prepareVersions(
   host: Host,
