@@ -1,6 +1,6 @@
 /**
- * What dockreg costs: CPU, memory and writes to etcd in the steady state, and the time of its start. In the same run, a
- * Node that does nothing and one with a bare timer are measured beside it, as references.
+ * What dockreg costs: CPU, memory and writes to etcd in the steady state, and the time to start. A Node that does
+ * nothing and a Node with only a timer are measured at the same time, as references.
  */
 import { readFile } from 'node:fs/promises';
 import { pause } from '../support/wait.ts';
@@ -20,8 +20,8 @@ const idle = { what: 'a bare Node', container: 'idle', program: 'setInterval' };
 const timer = { what: 'a bare timer, 4 times a second', container: 'timer', program: 'setInterval' };
 
 /**
- * Measures CPU, memory and proposals of containers that run at the same time, several per version because no two
- * processes take the same memory. They settle first; then CPU is measured over `seconds`.
+ * Measures CPU, memory and raft proposals. All containers run at the same time, several per version, because the memory
+ * of equal processes differs. They first settle; then CPU is measured for `seconds`.
  */
 export async function measureCost(
   bench: Bench,
@@ -74,7 +74,7 @@ export async function measureCost(
   return rows;
 }
 
-/** One row for each kind of subject, with the values of all its processes. */
+/** Returns one row per kind of subject, with the values of all its processes. */
 function rowsOf(
   subjects: readonly Subject[],
   what: string,
@@ -103,8 +103,8 @@ function rowsOf(
 }
 
 /**
- * Runs in a container: starts a program and prints how many ms pass until it connects to the port that it is given, or,
- * if it is given none, until it has ended. The first connection is the first check.
+ * A script for a container. It starts a program and prints the ms until the program connects to the port in its
+ * arguments, which is the first check; without such an argument, the ms until the program ends.
  */
 const timeStart = `
   const { createServer } = require('node:net');
@@ -126,15 +126,14 @@ const timeStart = `
 export async function measureStart(bench: Bench): Promise<readonly Row[]> {
   const { host, versions } = bench;
   const node = '/opt/dockreg/bin/node';
-  const container = ({ name }: Version): string => `start-${name}`;
   const time = async (version: Version, ...words: string[]): Promise<number> =>
-    Number(await host.docker(['exec', container(version), node, '-e', timeStart, ...words]));
+    Number(await host.docker(['exec', startContainer(version), node, '-e', timeStart, ...words]));
   const dockreg = ['/opt/dockreg/bin/dockreg', '--port', 'PORT', '--advertise', '10.1.0.1:1'];
   const timeDockreg = (version: Version): Promise<number> =>
     time(version, ...dockreg, '--etcd', 'http://127.0.0.1:1');
 
   for (const version of versions) {
-    await startNode(bench, version, container(version), 'setInterval(() => {}, 1 << 30)');
+    await startNode(bench, version, startContainer(version), 'setInterval(() => {}, 1 << 30)');
     // The first start reads the files from the disk.
     await timeDockreg(version);
   }
@@ -143,11 +142,14 @@ export async function measureStart(bench: Bench): Promise<readonly Row[]> {
     reference.push(await time(version, node, '-e', '0'));
     return timeDockreg(version);
   });
-  await host.docker(['rm', '--force', ...versions.map(container)]);
-  return [
-    ...starts.map(row => ({ ...row, reference: median(reference) })),
-    { what: "a bare Node's start", unit: 'ms', values: reference },
-  ];
+  await host.docker(['rm', '--force', ...versions.map(startContainer)]);
+  const rows: Row[] = [{ what: "a bare Node's start", unit: 'ms', values: reference }];
+  for (const row of starts) rows.push({ ...row, reference: median(reference) });
+  return rows;
+}
+
+function startContainer({ name }: Version): string {
+  return `start-${name}`;
 }
 
 /** User and system time of all threads of a process, in s. The kernel counts hundredths of a second. */

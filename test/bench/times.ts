@@ -1,9 +1,9 @@
 /**
- * How soon a key appears and disappears, in ms: containers of the example app are started, killed, stopped and hung.
+ * How soon a key appears and disappears, in ms, when the app or dockreg is started, killed, stopped or made to hang.
  */
 import { connect } from 'node:net';
 import { listeningIn } from '../support/example.ts';
-import { eventually, pause } from '../support/wait.ts';
+import { eventually, pause, WaitError } from '../support/wait.ts';
 import type { Row } from './table.ts';
 import { type Bench, changed, pidOf, repeat, startVersion, type Version } from './versions.ts';
 
@@ -21,25 +21,31 @@ export async function measureTimes(bench: Bench): Promise<readonly Row[]> {
    * moment in the middle of an interval, so that no two runs meet the same phase.
    */
   const registered = async (): Promise<void> => {
-    const all = async (): Promise<boolean> => {
-      const there = await etcd.keys('/service/');
-      return [...keys.values()].every(key => there.has(key));
-    };
-    await eventually('all keys', all, { timeoutMs: 30_000 });
+    await eventually(
+      'the keys of all versions',
+      async () => (await etcd.keys('/service/')).size === versions.length,
+      { timeoutMs: 30_000 },
+    );
     await pause(1500 + Math.random() * 3000);
   };
-  /** Sends a signal to a process of the container, and answers how long the key was there afterwards. */
+  /**
+   * Sends a signal to a process of the container and resolves with the time until its key is gone. If an app is killed,
+   * supervisord may have restarted it before anything notices; then it resolves with undefined.
+   */
   const timeAfterSignal = async (
     version: Version,
     program: string,
-    signal: NodeJS.Signals,
-  ): Promise<number> => {
+    signal: 'SIGKILL' | 'SIGSTOP' | 'SIGTERM',
+  ): Promise<number | undefined> => {
     await registered();
     const pid = await pidOf(bench, container(version), program);
     const since = performance.now();
     process.kill(pid, signal);
     try {
       return (await changed(bench, 'delete', keyOf(version), since)) - since;
+    } catch (error) {
+      if (signal === 'SIGKILL' && error instanceof WaitError) return undefined;
+      throw error;
     } finally {
       if (signal === 'SIGSTOP') process.kill(pid, 'SIGCONT');
     }
@@ -62,7 +68,7 @@ export async function measureTimes(bench: Bench): Promise<readonly Row[]> {
   );
 
   const killed = await repeat(bench, 'app killed (and restarted by supervisord) → key gone', version =>
-    timeAfterSignal(version, '/app/server.js', 'SIGKILL').catch(() => undefined),
+    timeAfterSignal(version, '/app/server.js', 'SIGKILL'),
   );
   const missed = killed.map(row => ({
     ...row,

@@ -1,7 +1,7 @@
 /**
- * The versions of dockreg that a bench measures, each an image of the example app: `head`, built from this folder, and
- * with --base another commit, built from its worktree. The runs of the versions alternate, so that what else the
- * machine does meanwhile affects both alike.
+ * The versions of dockreg that a bench measures, each as an image of the example app: `head`, built from this folder,
+ * and with --base another commit, built from its worktree. The runs of the versions alternate, so that other load on
+ * the machine affects both alike.
  */
 import { join } from 'node:path';
 import type { EtcdCluster } from '../support/etcd.ts';
@@ -34,8 +34,8 @@ const baseImage = 'dockreg-bench:base';
 const buildTimeoutMs = 300_000;
 
 /**
- * Brings the images to the host. Before it builds those of the base, it passes on what removes them, with all
- * containers, so that nothing stays after a failure either.
+ * Brings the images to the host. Before the base is built, `onBuild` receives the function that removes its images and
+ * all containers, so that it can run after a failed build too.
  */
 export async function prepareVersions(
   host: Host,
@@ -73,7 +73,7 @@ async function imageIds(host: Host): Promise<readonly string[]> {
   return [...new Set(ids.split('\n'))].filter(id => id !== '');
 }
 
-/** Starts a container of the version and answers its key. */
+/** Starts a container of the version and resolves with its key. */
 export async function startVersion(
   { host, etcd }: Bench,
   { image }: Version,
@@ -85,7 +85,7 @@ export async function startVersion(
   return `/service/${address}`;
 }
 
-/** Starts a container in which nothing runs but this script, on the Node of the version's image. */
+/** Starts a container that runs only this script, on the Node of the version's image. */
 export async function startNode(
   { host }: Bench,
   { image }: Version,
@@ -116,7 +116,7 @@ export async function changed(
   return (await watcher.first(matches, { timeoutMs: 30_000 })).at;
 }
 
-/** Measures each version once per run, in turn. A run whose measurement answers undefined gives no value. */
+/** Measures each version once per run, in turn. A measurement that resolves with undefined adds no value. */
 export async function repeat(
   { versions, runs }: Bench,
   what: string,
