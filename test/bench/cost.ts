@@ -32,7 +32,8 @@ export async function measureCost(
   const subjects: Subject[] = [];
   const keys: string[] = [];
   for (let count = 0; count < Math.min(runs, 3); count++) {
-    for (const version of versions) {
+    // In turn from either end, so that the containers of no version are older, and have settled longer.
+    for (const version of count % 2 === 0 ? versions : versions.toReversed()) {
       for (const watch of ['on', 'off']) {
         const container = `watch-${watch}-${version.name}-${count}`;
         keys.push(await startVersion(bench, version, container, { DOCKREG_WATCH: watch }));
