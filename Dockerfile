@@ -1,12 +1,13 @@
-# Three images. layer: what dockreg needs, and nothing else, for `COPY --from` into any image with glibc.
-# base: a small Debian with supervisord and that layer, to build an app's image on. example: base and an app.
-# It builds with BuildKit and with the builder before it.
+# Builds three images, with BuildKit or with Docker's older builder.
+#   layer    only what dockreg needs, for `COPY --from` into any image with glibc
+#   base     a small Debian with supervisord and that layer, as the base of an app's image
+#   example  base with the example app
 
 ARG NODE_IMAGE=node:24-bookworm-slim
 ARG BASE_IMAGE=debian:bookworm-slim
 
-FROM ${NODE_IMAGE} AS parts
-# Images without a C++ runtime exist, and Node needs one.
+FROM ${NODE_IMAGE} AS files
+# Node needs a C++ runtime, which some images do not have.
 RUN mkdir -p /opt/dockreg/bin /opt/dockreg/lib \
   && cp -L "$(command -v node)" /opt/dockreg/bin/node \
   && node --version > /opt/dockreg/lib/node.version \
@@ -17,15 +18,15 @@ COPY dist /opt/dockreg/app
 RUN chmod 755 /opt/dockreg/bin/dockreg && chmod -R a+rX /opt/dockreg
 
 FROM scratch AS layer
-# Node is by far the largest and changes the least: in a layer of its own, a new dockreg is a small download.
-COPY --from=parts /opt/dockreg/bin/node /opt/dockreg/bin/node
-COPY --from=parts /opt/dockreg/lib /opt/dockreg/lib
-COPY --from=parts /opt/dockreg/supervisord /opt/dockreg/supervisord
-COPY --from=parts /opt/dockreg/bin/dockreg /opt/dockreg/bin/dockreg
-COPY --from=parts /opt/dockreg/app /opt/dockreg/app
+# Node is by far the largest part and rarely changes. In a layer of its own, it keeps updates of dockreg small.
+COPY --from=files /opt/dockreg/bin/node /opt/dockreg/bin/node
+COPY --from=files /opt/dockreg/lib /opt/dockreg/lib
+COPY --from=files /opt/dockreg/supervisord /opt/dockreg/supervisord
+COPY --from=files /opt/dockreg/bin/dockreg /opt/dockreg/bin/dockreg
+COPY --from=files /opt/dockreg/app /opt/dockreg/app
 
 FROM ${BASE_IMAGE} AS base
-# A base that brings its supervisord builds without a network.
+# With a base image that contains supervisord, the build needs no network.
 RUN command -v supervisord >/dev/null \
   || { apt-get update \
     && apt-get install --yes --no-install-recommends supervisor \

@@ -1,13 +1,13 @@
-/** An instance of the example app with its dockreg, as the stories see it. */
+/** An instance of the example app with its dockreg, as a demo uses it. */
 export interface Instance {
   readonly name: string;
-  /** Where others reach the app: `10.1.0.101:49155`. */
+  /** The address at which others reach the app: `10.1.0.101:49155`. */
   readonly address: string;
-  /** What the app has said so far. */
+  /** Resolves with the app's log so far. */
   log(): Promise<string>;
-  /** What `docker stop` does: a signal, time to end in good order, then force. */
+  /** Stops it as `docker stop` does: a signal, time for a clean end, then SIGKILL. */
   stop(): Promise<void>;
-  /** What a lost host or `docker kill` does: gone without a word. */
+  /** Ends it at once, as `docker kill` or the loss of the host does. */
   kill(): Promise<void>;
 }
 

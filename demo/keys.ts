@@ -1,6 +1,6 @@
 /**
- * What etcd shows under /service/ while a story is played: every change goes to the screen as it comes, and a step of
- * the story waits for the one that it has caused.
+ * The keys under /service/ during a demo. Every change goes to the screen at once, and each step of the demo waits for
+ * the change that it causes.
  */
 import type { Watcher, WatchEvent } from '../test/support/etcd-watcher.ts';
 import { listeningIn } from '../test/support/example.ts';
@@ -8,7 +8,7 @@ import { eventually } from '../test/support/wait.ts';
 import { type Instance, keyOf } from './instance.ts';
 import type { Screen } from './screen.ts';
 
-/** As long as a timer can wait, which is 24 days. */
+/** The longest delay of a timer, 24 days. */
 const forEverMs = 2 ** 31 - 1;
 
 export class Keys {
@@ -21,7 +21,7 @@ export class Keys {
     void this.#showChanges();
   }
 
-  /** The instance has come up at or after `since`: tells how long after it listened its key was there. */
+  /** Waits for the key of an instance that started at or after `since`, and shows its delay after the app listened. */
   async registered(instance: Instance, since: number): Promise<void> {
     const visible = await this.#changed('put', instance, since, 30_000);
     const listening = await eventually('the app listens', async () => listeningIn(await instance.log()));
@@ -29,7 +29,7 @@ export class Keys {
     this.#screen.measured(`${instance.name} listens → ${keyOf(instance)}`, took);
   }
 
-  /** The instance's key is deleted at or after `since`. Rejects when it is not within `timeoutMs`. */
+  /** Waits until the instance's key is deleted at or after `since`. Rejects after `timeoutMs`. */
   async gone(why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> {
     this.#screen.measured(
       `${why} → key gone`,
@@ -37,7 +37,7 @@ export class Keys {
     );
   }
 
-  /** The instance's key is put at or after `since`. Rejects when it is not within `timeoutMs`. */
+  /** Waits until the instance's key is put at or after `since`. Rejects after `timeoutMs`. */
   async back(why: string, instance: Instance, since: number, timeoutMs: number): Promise<void> {
     this.#screen.measured(
       `${why} → key back`,
@@ -45,7 +45,7 @@ export class Keys {
     );
   }
 
-  /** Throws when the key of an instance was touched at or after `since`, or is not there. */
+  /** Throws if the key of an instance was changed at or after `since`, or does not exist. */
   untouched(instance: Instance, since: number): void {
     const last = this.#watcher.events.findLast(({ key }) => key === keyOf(instance));
     if (last?.type !== 'put' || last.at >= since)

@@ -1,6 +1,6 @@
 /**
- * What a person sees: the story line by line, and under it, on a terminal, a table of the keys that is always up to
- * date. Elsewhere each change of a key is a line of its own.
+ * The output of a demo: its steps line by line and, on a terminal, a table of the current keys below them. If the
+ * output is not a terminal, each change of a key is a line.
  */
 import { styleText } from 'node:util';
 
@@ -20,7 +20,7 @@ export class Screen {
     if (this.#live) this.#timer = setInterval(() => this.#redraw(), 500);
   }
 
-  /** A heading of the story. */
+  /** Prints a heading. */
   chapter(text: string): void {
     this.#print(`\n${styleText('bold', text)}`);
   }
@@ -29,7 +29,7 @@ export class Screen {
     this.#print(`  ${text}`);
   }
 
-  /** Something was seen, and how long it took. */
+  /** Prints an event that was observed and how long it took. */
   measured(what: string, ms: number): void {
     this.#print(`  ${styleText('green', '✓')} ${what.padEnd(58)} ${formatMs(ms).padStart(8)}`);
   }

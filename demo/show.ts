@@ -1,26 +1,27 @@
 /**
- * Shows a story: opens its stage, plays it before a person, and ends the process with 0 only if every step was seen.
- * `--keep` leaves the stage open until Ctrl-C, `--no-story` does that without the story.
+ * Runs a demo: sets up its stage, plays its story, and ends the process with 0 only if every step succeeded. `--keep`
+ * leaves everything running until Ctrl-C; `--no-story` does so without playing the story.
  */
 import type { Watcher } from '../test/support/etcd-watcher.ts';
+import { interrupted, Interruption } from '../test/support/interruption.ts';
 import { Keys } from './keys.ts';
 import { Screen } from './screen.ts';
 
-/** Where a story is played. */
+/** What a demo runs on. */
 export interface Stage {
-  /** In a sentence, for the person who watches. */
+  /** One line for the screen. */
   readonly description: string;
-  /** Records what happens under /service/. */
+  /** Starts to record the changes under /service/. */
   watch(): Promise<Watcher>;
-  /** Starts what is not running, for somebody who looks around. */
+  /** Starts the instances that are not running, so that a person can explore. */
   refill(): Promise<void>;
-  /** Commands to look around with, for as long as the stage is open. */
+  /** Commands to explore the stage while it is open. */
   lookAround(): readonly string[];
-  /** Ends all that was started. May be called again. */
+  /** Ends everything that was started. May be called more than once. */
   close(): Promise<void>;
 }
 
-/** Each step has a deadline; the first that is not seen ends the story with an error that says so. */
+/** Plays the steps. Each has a deadline; the first step that misses it rejects with an error that names it. */
 export type Story<S extends Stage> = (stage: S, keys: Keys, screen: Screen) => Promise<void>;
 
 export async function show<S extends Stage>(open: () => Promise<S>, play: Story<S>): Promise<never> {
@@ -32,7 +33,7 @@ export async function show<S extends Stage>(open: () => Promise<S>, play: Story<
   let stage: S | undefined;
   let code = 0;
   try {
-    screen.say('starting the engine, the images and etcd');
+    screen.say('setting up');
     const opening = open();
     opening.then(opened => (stage = opened)).catch(() => undefined);
     stage = await Promise.race([opening, interruption]);
@@ -40,11 +41,11 @@ export async function show<S extends Stage>(open: () => Promise<S>, play: Story<
     const keys = new Keys(await stage.watch(), screen);
     if (!noStory) {
       await Promise.race([play(stage, keys, screen), interruption]);
-      screen.say(`all seen, ${Math.round((Date.now() - begun) / 1000)} s in all`);
+      screen.say(`all steps succeeded in ${Math.round((Date.now() - begun) / 1000)} s`);
     }
     if (keep) {
       await Promise.race([stage.refill(), interruption]);
-      screen.chapter('It stays until Ctrl-C. To look around:');
+      screen.chapter('Everything runs until Ctrl-C. To explore:');
       for (const command of stage.lookAround()) screen.say(command);
       await interruption;
     }
@@ -52,25 +53,11 @@ export async function show<S extends Stage>(open: () => Promise<S>, play: Story<
     if (!(error instanceof Interruption)) {
       screen.failed(error instanceof Error ? error.message : String(error));
       code = 1;
-    } else if (!keep) code = 130;
+    } else if (!keep) code = error.exitCode;
   } finally {
     screen.say('cleaning up');
     screen.close();
     await stage?.close();
   }
   process.exit(code);
-}
-
-class Interruption extends Error {
-  override readonly name = 'Interruption';
-}
-
-/** Rejects with an Interruption when somebody ends the show. */
-function interrupted(): Promise<never> {
-  const interruption = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.on(signal, () => reject(new Interruption(signal)));
-  });
-  interruption.catch(() => undefined);
-  return interruption;
 }

@@ -1,6 +1,6 @@
 /**
- * The app of the demo: a web server that knows nothing of dockreg, and that can be told to misbehave.
- * Whatever ails it, the paths under /play are answered, so that it can be healed; only while it is busy nothing is.
+ * The app of the demo: a web server that does not know dockreg and that misbehaves on request. It always answers the
+ * paths under /play, so that it can be healed, except while it is busy.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,15 +16,15 @@ function say(what) {
 let state = 'well';
 
 const play = {
-  '/play/fail': { what: 'answer 500 until healed', act: () => void (state = 'failing') },
+  '/play/fail': { what: 'answers 500 until healed', act: () => void (state = 'failing') },
   '/play/hang': {
-    what: 'take requests and never answer them, until healed',
+    what: 'accepts requests and never answers them, until healed',
     act: () => void (state = 'hanging'),
   },
-  '/play/busy': { what: 'compute and answer nobody; ?seconds=10', act: compute },
-  '/play/heal': { what: 'answer again', act: () => void (state = 'well') },
-  '/play/stop': { what: 'stop listening; ?seconds=10', act: stopListening },
-  '/play/crash': { what: 'exit with code 1; ?seconds=8 to start slowly after it', act: crash },
+  '/play/busy': { what: 'computes and answers no request; ?seconds=10', act: compute },
+  '/play/heal': { what: 'answers again', act: () => void (state = 'well') },
+  '/play/stop': { what: 'stops listening; ?seconds=10', act: stopListening },
+  '/play/crash': { what: 'exits with code 1; ?seconds=8 delays the next start', act: crash },
 };
 
 const server = createServer((request, response) => {
@@ -62,7 +62,7 @@ function stopListening(searchParams) {
   setTimeout(listen, seconds * 1000);
 }
 
-/** Left behind by a crash for the next start: for how many seconds it shall only seem to start. */
+/** A crash writes to this file for how many seconds the next start must wait before it listens. */
 const slowStart = `${tmpdir()}/example-slow-start-${port}`;
 
 function crash(searchParams) {

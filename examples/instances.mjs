@@ -1,7 +1,7 @@
 /**
- * What the examples for load balancers share. It runs `dockreg ls --watch --json`, which prints all instances as one
- * line of JSON whenever one has changed, and has them applied: at each change, and each second, because the load
- * balancer may have been restarted. While etcd is silent there is no line, so the load balancer keeps what it has.
+ * Shared by the examples for load balancers. Runs `dockreg ls --watch --json`, which prints all instances as one line
+ * of JSON after each change, and applies them to the load balancer: after each change, and every second in case the
+ * load balancer was restarted. While etcd does not answer there are no lines, so the load balancer keeps its servers.
  */
 import { spawn } from 'node:child_process';
 import { isIP } from 'node:net';
@@ -11,19 +11,19 @@ import { parseArgs } from 'node:util';
 /**
  * @typedef {object} Instance
  * @property {string} address `10.0.0.5:49155`, `[2001:db8::1]:49155`
- * @property {string} ip without brackets
+ * @property {string} ip an IPv6 address without brackets
  * @property {number} port
  * @property {number} weight 1 to 65535
  */
 /** @typedef {Readonly<Record<string, string>>} Options */
 
 const everyMs = 1000;
-/** What dockreg writes for an instance without a weight, in layouts that always have one. */
-const usualWeight = 100;
+/** The weight that dockreg writes for an instance without one, in layouts that require a weight. */
+const defaultWeight = 100;
 
 /**
- * Reads `[--option value…] [--hold SECONDS] NAME[=SERVICE]… -- COMMAND…`, and ends the process when that is not it.
- * @param {Options} defaults the options and what they are when left out
+ * Reads `[--option value…] [--hold SECONDS] NAME[=SERVICE]… -- COMMAND…`. Ends the process with 64 if it cannot.
+ * @param {Options} defaults the options and their defaults
  */
 export function readCommandLine(defaults) {
   const words = process.argv.slice(2);
@@ -55,31 +55,31 @@ export function readCommandLine(defaults) {
 }
 
 /**
- * Has the instances applied until the command ends, and ends the process with it: whoever started it starts it again,
- * and the load balancer serves meanwhile.
+ * Applies the instances until the command ends, then ends the process. A supervisor should restart it; meanwhile the
+ * load balancer serves with the last instances.
  * @param {object} what
  * @param {readonly string[]} what.command
- * @param {ReadonlyMap<string, string>} what.services the service of each name that is known to the load balancer
- * @param {number} what.holdMs a service that loses all instances at once keeps them so long, for that is also how an
- *   etcd looks that has lost its data, until the instances have written themselves anew
- * @param {(wanted: ReadonlyMap<string, readonly Instance[] | null>) => Promise<void>} apply gets the instances of each
- *   name; null says to leave those that are there
+ * @param {ReadonlyMap<string, string>} what.services the service of each name that the load balancer uses
+ * @param {number} what.holdMs how long a service that loses all instances at once keeps them. An etcd that has lost its
+ *   data looks the same, until the instances have registered again
+ * @param {(wanted: ReadonlyMap<string, readonly Instance[] | null>) => Promise<void>} apply receives the instances of
+ *   each name; null means that the current ones must stay
  * @returns {Promise<never>}
  */
 export async function follow({ command, services, holdMs }, apply) {
-  let found = /** @type {ReadonlyMap<string, readonly Instance[]> | null} */ (null);
+  let latest = /** @type {ReadonlyMap<string, readonly Instance[]> | null} */ (null);
   /** @type {(() => void) | undefined} */
   let wake;
   watch(command, line => {
-    found = readInstances(line);
+    latest = readInstances(line);
     wake?.();
   });
-  /** Since when a service has no instances, in monotonic ms. @type {Map<string, number>} */
+  /** When each service lost its last instance, in `performance.now()` ms. @type {Map<string, number>} */
   const emptySince = new Map();
-  let trouble = '';
-  let applied = found;
+  let problem = '';
+  let applied = latest;
   for (;;) {
-    if (found === applied) {
+    if (latest === applied) {
       await new Promise(resolve => {
         const timer = setTimeout(resolve, everyMs);
         wake = () => {
@@ -88,21 +88,21 @@ export async function follow({ command, services, holdMs }, apply) {
         };
       });
     }
-    applied = found;
-    if (found === null) continue;
+    applied = latest;
+    if (latest === null) continue;
     /** @type {Map<string, readonly Instance[] | null>} */
     const wanted = new Map();
     for (const [name, service] of services) {
-      const instances = found.get(service) ?? [];
+      const instances = latest.get(service) ?? [];
       const now = performance.now();
       const since = emptySince.get(name) ?? now;
       if (instances.length > 0) emptySince.delete(name);
       else emptySince.set(name, since);
       wanted.set(name, instances.length === 0 && now - since < holdMs ? null : instances);
     }
-    const before = trouble;
-    trouble = await apply(wanted).then(() => '', messageOf);
-    if (trouble !== before) say(trouble === '' ? 'in step again' : `${trouble}; trying on`);
+    const before = problem;
+    problem = await apply(wanted).then(() => '', messageOf);
+    if (problem !== before) say(problem === '' ? 'in step again' : `${problem}; retrying`);
   }
 }
 
@@ -116,7 +116,7 @@ function watch([program = '', ...args], onLine) {
     try {
       onLine(line);
     } catch (error) {
-      say(`a line that is none of dockreg ls --watch --json: ${messageOf(error)}`);
+      say(`cannot read a line of dockreg ls --watch --json: ${messageOf(error)}`);
     }
   });
   let stopping = false;
@@ -137,24 +137,24 @@ function watch([program = '', ...args], onLine) {
 }
 
 /**
- * The instances of each service, by address. Whoever may write to etcd chose these texts, and they become part of
- * configurations: nothing but an IP address and numbers gets through.
+ * Reads the instances of each service. The texts come from anyone who may write to etcd and become part of
+ * configurations, so only IP addresses and numbers are used. Other instances are left out.
  * @param {string} line
  */
 function readInstances(line) {
   /** @type {Map<string, Map<string, Instance>>} */
   const services = new Map();
   for (const { service, address, weight } of JSON.parse(line)) {
-    const [, six, four, digits] = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/i.exec(address) ?? [];
+    const [, ipv6, ipv4, digits] = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/i.exec(address) ?? [];
     const port = Number(digits);
-    if (isIP(six ?? four ?? '') !== (six ? 6 : 4) || port < 1 || port > 65_535) continue;
-    // In the one spelling that an IPv6 address has by RFC 5952.
-    const host = six ? new URL(`http://[${six}]`).hostname : String(four);
+    if (isIP(ipv6 ?? ipv4 ?? '') !== (ipv6 ? 6 : 4) || port < 1 || port > 65_535) continue;
+    // The URL parser writes an IPv6 address in its canonical form (RFC 5952).
+    const host = ipv6 ? new URL(`http://[${ipv6}]`).hostname : String(ipv4);
     const instance = {
       address: `${host}:${port}`,
       ip: host.replace(/^\[|\]$/g, ''),
       port,
-      weight: Number.isInteger(weight) && weight >= 1 && weight <= 65_535 ? weight : usualWeight,
+      weight: Number.isInteger(weight) && weight >= 1 && weight <= 65_535 ? weight : defaultWeight,
     };
     const instances = services.get(service) ?? new Map();
     services.set(service, instances.set(instance.address, instance));

@@ -1,6 +1,7 @@
 /**
- * Makes dist/: the program and the parts of its libraries that it uses, split so that what is not needed is not
- * loaded. Run by `npm run build` after the compiler.
+ * Builds dist/: the program with the parts of its libraries that it uses. The bundle is split into chunks, so the
+ * program loads only what it needs. Part of `npm run build`, after the compiler.
+ * usage: node build/scripts/bundle.js [--inputs]   --inputs prints the largest inputs of each chunk, in bytes
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,10 +12,10 @@ const require = createRequire(import.meta.url);
 const root = join(import.meta.dirname, '../..');
 
 /**
- * What no path of ours reaches, by the package that asks for it: of dockerode all but the inspection of a container, of
- * gRPC the server, of etcd3 what is built on its leases and watches, of prom-client what it measures by itself.
+ * Modules that the program never uses, by the package that imports them. dockerode: everything but inspecting a
+ * container. gRPC: the server. etcd3: what is built on top of its leases and watches. prom-client: its default metrics.
  */
-const leftOut: readonly (readonly [importer: RegExp, paths: RegExp])[] = [
+const unused: readonly (readonly [importer: RegExp, paths: RegExp])[] = [
   [/node_modules.docker-modem/, /^(\.\/(ssh|http_duplex))$/],
   [
     /node_modules.dockerode/,
@@ -35,11 +36,11 @@ const omit: Plugin = {
   name: 'omit',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^[^/]|^\.\// }, ({ path, importer }) =>
-      leftOut.some(([importers, paths]) => importers.test(importer) && paths.test(path))
+      unused.some(([importers, paths]) => importers.test(importer) && paths.test(path))
         ? { path, namespace: 'omitted' }
         : undefined,
     );
-    // gRPC sets each of its parts up.
+    // gRPC calls setup() of each of its modules.
     onLoad({ filter: /.*/, namespace: 'omitted' }, ({ path }) => ({
       contents: `module.exports = () => { throw new Error('${path} is not part of this bundle'); };
         module.exports.setup = () => {};`,
@@ -48,8 +49,8 @@ const omit: Plugin = {
 };
 
 /**
- * etcd3 reads its .proto files when it is loaded; the bundle carries them as one parsed descriptor instead. And
- * proto-loader describes every message of it once more, for servers that reflect: here is what a client needs.
+ * etcd3 parses its .proto files each time it is loaded. The bundle contains one parsed descriptor instead, and replaces
+ * proto-loader, which also describes every message for server reflection, by the part that a client needs.
  */
 const inlineProto: Plugin = {
   name: 'inline-proto',
@@ -61,7 +62,8 @@ const inlineProto: Plugin = {
       const { default: protobuf } = await import('protobufjs');
       const protoRoot = new protobuf.Root();
       const folder = join(dirname(require.resolve('etcd3/package.json')), 'proto');
-      await protoRoot.load(join(folder, 'rpc.proto'), { keepCase: true });
+      // Asynchronously, the order of the messages in the bundle would depend on the timing of the disk.
+      protoRoot.loadSync(join(folder, 'rpc.proto'), { keepCase: true });
       return {
         resolveDir: root,
         contents: `
@@ -90,8 +92,8 @@ const inlineProto: Plugin = {
 };
 
 /**
- * An `import` of a module of Node's reads every one of its exports, also those that load something large when they are
- * read: `node:http` brings all of undici with its WebSocket. Taken as an object, only what is used is read.
+ * An `import` of a Node module reads each of its exports, and some of them load a large part of Node when they are
+ * read: `node:http` loads all of undici for its WebSocket. As an object, a module loads only what the program reads.
  */
 const plainBuiltins: Plugin = {
   name: 'plain-builtins',
@@ -116,7 +118,7 @@ const result = await build({
   platform: 'node',
   target: 'node20.19',
   minify: true,
-  // long would do its divisions in WebAssembly: without V8's compilers each call costs more than the division.
+  // The package long would divide in WebAssembly. Without V8's compilers, the call costs more than the division.
   define: { WebAssembly: 'undefined' },
   legalComments: 'linked',
   metafile: true,

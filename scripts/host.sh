@@ -1,12 +1,11 @@
 #!/bin/sh
-# Makes a Debian 12 machine one of the hosts: a member of etcd, and a Docker Engine with dockreg's images. Run it as
-# root, and again whenever something has changed. The Vagrantfile runs it, and so does the tests' bed
-# (test/support/two-hosts.ts).
+# Turns a Debian 12 machine into one of the hosts: a member of etcd, and a Docker Engine with dockreg's images. Run it
+# as root; run it again after a change. The Vagrantfile and the test bed (test/support/two-hosts.ts) use it.
 # usage: host.sh --name NAME --address ADDRESS --peers NAME=ADDRESS[,NAME=ADDRESS...] [--image FILE | --no-docker]
-#   --name, --address   what this host is called, and where the other hosts reach it
+#   --name, --address   the name of this host, and the address at which the other hosts reach it
 #   --peers             the other members of etcd
-#   --image FILE        the images as `docker save` wrote them; left out, they are built from dist/ (npm run build)
-#   --no-docker         a member of etcd and nothing else
+#   --image FILE        loads the images from this file, written by `docker save`; by default they are built from dist/
+#   --no-docker         sets up the member of etcd only
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -82,7 +81,7 @@ install_packages() {
 }
 
 install_packages etcd-server etcd-client
-# The data has a folder of its own, because Debian's package has already started a member that is alone.
+# The data folder is not the default one: Debian's package has already started a single member there.
 config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 cat >"$config" <<END
@@ -95,10 +94,10 @@ ETCD_LISTEN_PEER_URLS=http://$address:2380
 ETCD_INITIAL_ADVERTISE_PEER_URLS=http://$address:2380
 ETCD_INITIAL_CLUSTER=$cluster
 ETCD_INITIAL_CLUSTER_TOKEN=dockreg
-# A member that was cut off asks before it stands for election, so that its return does not unseat the leader.
+# A member that was cut off first asks whether it could win an election, so its return does not depose the leader.
 ETCD_PRE_VOTE=true
 END
-# A member is ready when it has a majority, and the first one is alone for now: nobody waits for it here.
+# Do not wait for the member: it is ready only when a majority has started, and this may be the first one.
 if cmp --silent "$config" /etc/default/etcd; then
   systemctl start --no-block etcd
 else

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the images dockreg:layer, dockreg:base and dockreg:example from dist/ and the Dockerfile.
-# usage: image.sh [--sizes]   --sizes also prints what they weigh, which takes some seconds
-# NODE_IMAGE and BASE_IMAGE name other base images; Docker's own variables, such as DOCKER_HOST, hold.
+# usage: image.sh [--sizes]   --sizes also prints their sizes, which takes some seconds
+# The variables NODE_IMAGE and BASE_IMAGE replace the base images. Docker's own variables, such as DOCKER_HOST, apply.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 }
 
 for target in layer base example; do
-  # Without a value, the option takes the variable's; without the variable, the Dockerfile's default holds.
+  # --build-arg without a value takes the variable of that name; without the variable, the Dockerfile's default applies.
   docker build --quiet --target "$target" --tag "dockreg:$target" \
     --build-arg NODE_IMAGE --build-arg BASE_IMAGE . >/dev/null
 done
@@ -25,7 +25,7 @@ for target in layer base example; do
 done
 printf '%-16s %s\n' "layer, gzip" "$(mib "$(docker save dockreg:layer | gzip -c | wc -c)")"
 
-# The layer holds no program that could be its command; the container is never started.
+# The layer contains no command, so a name must be given. The container is never started.
 container=$(docker create dockreg:layer none)
 trap 'docker rm "$container" >/dev/null' EXIT
 printf '%-16s %s\n' "  without node" "$(mib "$(docker cp "$container:/opt/dockreg/app" - | gzip -c | wc -c)")"

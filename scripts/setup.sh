@@ -1,15 +1,16 @@
 #!/bin/sh
-# Brings a fresh machine to where the project's commands can run; each step does nothing when its work is done.
+# Prepares a fresh machine for the project's commands. A step whose work is already done does nothing.
 # usage: setup.sh STEP...     npm         the packages of package-lock.json
 #                             packages    Debian's packages of the test bed (root)
 #                             podman      Debian's podman, beside Docker (root)
 #                             linters     Debian's packages that check shell scripts and the Vagrantfile (root)
+#                             compile     build/ (compiled)
 #                             build       build/ (compiled) and dist/ (bundle)
-#                             etcd-next   etcd as Debian 13 has it, beside the one that packages installs (root)
-#                             docker-next Docker as Debian 13 has it, beside the one that packages installs (root)
-#                             grpc-client a gRPC client in Go with etcd's own resolver, of Debian's packages (root)
-#                             image-base  the test bed's stand-ins for the public base images (root)
-# Downloads are kept in $DOCKREG_CACHE, or else in dockreg/ of the user's cache folder.
+#                             etcd-next   the etcd of Debian 13, beside the one that packages installs (root)
+#                             docker-next the Docker of Debian 13, beside the one that packages installs (root)
+#                             grpc-client a gRPC client in Go with etcd's own resolver, from Debian's packages (root)
+#                             image-base  the test bed's replacements for the public base images (root)
+# Downloads are kept in $DOCKREG_CACHE, by default dockreg/ in the user's cache folder.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -42,13 +43,13 @@ apt_install() {
 
 # install_packages NAME...
 install_packages() {
-  command -v dpkg-query >/dev/null || fail "this needs Debian 12 or one of its kin"
+  command -v dpkg-query >/dev/null || fail "this needs Debian 12 or a distribution based on it"
   missing=$(missing_packages "$@")
   [ -n "$missing" ] || return 0
   [ "$(id -u)" = 0 ] || fail "as root, run: apt-get install --no-install-recommends $missing"
   say "installing $missing"
 
-  # The bed starts its own dockerd and etcd; a second one, run by the system, would only be in the way.
+  # Keeps the system from starting dockerd and etcd: the bed starts its own.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
@@ -70,20 +71,25 @@ setup_packages() {
     iproute2 openssl util-linux procps haproxy nginx
 }
 
-setup_build() {
+setup_compile() {
   setup_npm
-  # What was compiled from a file that has moved would still run.
+  # Otherwise the compiled form of a moved file stays, and its tests still run.
   rm -rf build
   node_modules/.bin/tsc
+}
+
+setup_build() {
+  setup_compile
   node build/scripts/bundle.js
 }
 
-# make_root STEP SUITE PACKAGES: a small Debian with these packages in $work/root. $work is gone when the step ends.
+# make_root STEP SUITE PACKAGES: makes a small Debian with these packages in $work/root. The end of the step removes
+# $work.
 make_root() {
   [ "$(id -u)" = 0 ] || fail "$1 makes a root folder with debootstrap, which needs root"
   mkdir -p "$cache"
   work=$(mktemp -d "$cache/$1.XXXXXX")
-  # debootstrap leaves mounts when it is interrupted; they must go before anything is removed.
+  # An interrupted debootstrap leaves mounts, which must be undone before anything is removed.
   trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
@@ -94,7 +100,7 @@ make_root() {
   }
 }
 
-# Debian 13's etcd with the C library that it was built for, in a folder of its own: wrappers run it in place.
+# Puts Debian 13's etcd and its C library into a folder of their own, with wrappers that run it from there.
 setup_etcd_next() {
   target=$cache/etcd-next
   [ ! -x "$target/bin/etcd" ] || return 0
@@ -114,7 +120,7 @@ setup_etcd_next() {
   "$target/bin/etcd" --version >&2
 }
 
-# Debian 13's Docker Engine with all that it needs: a /usr that the bed lays over its own for this engine alone.
+# Puts Debian 13's Docker Engine with all its files into a /usr that the bed mounts over its own, for this engine only.
 setup_docker_next() {
   target=$cache/docker-next
   [ ! -x "$target/usr/sbin/dockerd" ] || return 0
@@ -126,7 +132,7 @@ setup_docker_next() {
   mv "$work/out" "$target"
 }
 
-# The libraries are those that Debian builds its etcd from, so nothing else is fetched. Go and they take 900 MB.
+# Uses the libraries from which Debian builds its etcd, so nothing else is downloaded. With Go they take 900 MB.
 setup_grpc_client() {
   source=test/consumers/grpc-client/main.go
   target=$cache/grpc-client
@@ -138,8 +144,8 @@ setup_grpc_client() {
   GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$cache/go-build CGO_ENABLED=0 go build -o "$target" "$source"
 }
 
-# A Debian as small as the public one, and a Node binary: what the bed imports in place of
-# debian:bookworm-slim and node:24-bookworm-slim, because no image can be pulled there.
+# Makes a Debian as small as the public image, and a Node binary. The bed imports them in place of debian:bookworm-slim
+# and node:24-bookworm-slim, because it cannot pull images.
 setup_image_base() {
   case $(uname -m) in
     x86_64) arch=x64 ;;
@@ -154,7 +160,7 @@ setup_image_base() {
     cd "$work/root"
     rm -rf var/lib/apt/lists/* var/cache/apt/* var/cache/debconf/*-old var/log/*.log var/log/apt \
       usr/share/doc/* usr/share/man/* usr/share/info/* usr/share/locale/*
-    # An image carries no devices and no name of its builder.
+    # An image contains no devices and no host name of the machine that built it.
     rm -rf dev/* etc/hostname etc/resolv.conf
   )
   mkdir -p "$work/out/node"
@@ -175,6 +181,7 @@ for step in "$@"; do
     packages) (setup_packages) ;;
     podman) (install_packages podman netavark catatonit) ;;
     linters) (install_packages shellcheck vagrant) ;;
+    compile) setup_compile ;;
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
     docker-next) (setup_docker_next) ;;

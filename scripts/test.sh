@@ -1,15 +1,15 @@
 #!/bin/sh
-# npm test [-- SUITE...]: everything that the tests need, then the suites (all when none is named):
+# npm test [-- SUITE...]: installs what the tests need, builds, and runs the suites. Without a name it runs these:
 #   static            shellcheck on the scripts, vagrant validate on the Vagrantfile
-#   unit              pure functions, as tables
+#   unit              pure functions, as tables; loops on a fake clock
 #   integration       the built program against real etcd (3.4)
-#   integration-next  what of that depends on etcd, against the etcd of Debian 13 (3.5)
-#   chaos             the built program under drawn faults, and a checker of what etcd showed meanwhile
+#   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
+#   chaos             the built program under random faults; a checker judges what etcd showed meanwhile
 #   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
-#   e2e-next          what of that depends on Docker, on the engine of Debian 13 (26.1)
-# and one that runs only when it is named, because Go with its libraries takes 900 MB:
+#   e2e-next          the tests of it that depend on Docker, on the engine of Debian 13 (26.1)
+# One suite must be named to run, because Go with its libraries takes 900 MB:
 #   grpc-client       a client in Go that finds the instances with etcd's own resolver
-# A suite that cannot run here is reported as skipped with the reason; with CI=true that is a failure.
+# A suite that cannot run here is reported as skipped, with the reason. With CI=true a skipped suite is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,8 +19,8 @@ failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 
-# run_suite NAME FOLDER [COMMAND THAT RUNS A COMMAND...]: all files of the folder but those that `except` names,
-# `concurrency` at a time; most of their time is waiting
+# run_suite NAME FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency
+# at a time, because they mostly wait. WRAPPER is a command that runs a command.
 run_suite() {
   suite=$1 folder=$2 files=
   shift 2
@@ -43,7 +43,7 @@ run_suite() {
 
 check_static() {
   say static
-  # Vagrant makes a folder for itself, and would ask the network for newer versions.
+  # Vagrant writes to its home folder, and would look for newer versions on the network.
   vagrant_home=$(mktemp -d)
   if shellcheck --severity=warning scripts/*.sh test/support/*.sh test/support/as-host/* layer/dockreg .ci/run &&
     VAGRANT_HOME=$vagrant_home VAGRANT_CHECKPOINT_DISABLE=1 vagrant validate --ignore-provider >&2; then
@@ -74,7 +74,7 @@ for suite in "$@"; do
       ;;
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
-        # Nothing in these depends on the version of etcd.
+        # These do not depend on the version of etcd.
         except='app-watch check-kinds checks control drain engine listen load-balancers services socket-proxy support usage' \
           concurrency=4 run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       else
@@ -89,7 +89,7 @@ for suite in "$@"; do
       fi
       ;;
     e2e)
-      # All files of the suite share the bed's hosts.
+      # One file at a time: all files of the suite use the same hosts of the bed.
       if sh scripts/setup.sh packages podman && sh scripts/setup.sh image-base; then
         concurrency=1 run_suite e2e e2e sh test/support/bed.sh
       else
@@ -98,7 +98,7 @@ for suite in "$@"; do
       ;;
     e2e-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh image-base && sh scripts/setup.sh docker-next; then
-        # About another engine, the network between hosts, and supervisord: it is all one to Docker.
+        # These depend on podman, on the network between hosts or on supervisord, but not on the version of Docker.
         except='drain podman two-hosts' concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
       else
         skip e2e-next "Docker, the Docker of Debian 13 or the base image is missing"

@@ -1,5 +1,5 @@
 /**
- * The stage of containers: a host with a Docker engine of its own, and etcd, all within the bed.
+ * Sets up the demo of one host on containers: a host with its own Docker engine, and etcd, all within the test bed.
  */
 import { startEtcd } from '../../test/support/etcd.ts';
 import { startExample } from '../../test/support/example.ts';
@@ -15,7 +15,7 @@ export async function openContainers(): Promise<OneHost> {
   const start: OneHost['start'] = name => startExample(host, name, { DOCKREG_ETCD: endpoint });
 
   return {
-    description: `containers under supervisord, host ${host.ip} with a Docker engine of its own, etcd at ${endpoint}`,
+    description: `containers under supervisord, host ${host.ip} with its own Docker engine, etcd at ${endpoint}`,
     start,
     watch: () => etcd.watch('/service/'),
     async refill() {

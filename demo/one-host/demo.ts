@@ -1,4 +1,4 @@
-/** `npm run demo`: one host, on which three instances fail in every way. With `--processes`, without Docker. */
+/** `npm run demo`: three instances on one host fail in every way. With `--processes` it runs without Docker. */
 import { show } from '../show.ts';
 import { openContainers } from './containers.ts';
 import { openProcesses } from './processes.ts';

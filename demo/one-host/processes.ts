@@ -1,6 +1,6 @@
 /**
- * The stage of plain processes: the same programs under the same supervisor on loopback, for machines on which no
- * Docker engine can be started. There is no port mapping here, so each instance says its address outright.
+ * Sets up the demo of one host on plain processes, for machines on which no Docker engine can be started: the same
+ * programs under supervisord on loopback. Without port mappings, each instance gets its address from a variable.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -91,7 +91,7 @@ async function startProcesses(
   };
 }
 
-/** supervisord gives every program a group of its own, so its children are ended one by one. */
+/** Kills supervisord and its children one by one, because each program has its own process group. */
 function killAll(supervisor: ChildProcess): void {
   const path = `/proc/${supervisor.pid}/task/${supervisor.pid}/children`;
   const children = readFileSync(path, 'utf8').split(' ').filter(Boolean).map(Number);

@@ -1,6 +1,6 @@
 /**
- * Where the story is played: on containers of a real Docker engine, or on plain processes where no engine can be
- * started. The story does not know which.
+ * What the demo of one host runs on: containers of a real Docker engine, or plain processes where no engine can be
+ * started. The demo is the same on both.
  */
 import type { Instance } from '../instance.ts';
 import type { Stage } from '../show.ts';
@@ -9,5 +9,5 @@ export interface OneHost extends Stage {
   start(name: string): Promise<Instance>;
 }
 
-/** Who plays. */
+/** The names of the instances. */
 export const names = ['web-1', 'web-2', 'web-3'] as const;

@@ -1,10 +1,10 @@
-/** The story of one host: three instances come, fail in every way and go, and each time the key in etcd says so. */
+/** The demo of one host: three instances start, fail in every way and stop. Each time their keys in etcd follow. */
 import type { Keys } from '../keys.ts';
 import type { Screen } from '../screen.ts';
 import { names, type OneHost } from './stage.ts';
 
 export async function play(stage: OneHost, keys: Keys, screen: Screen): Promise<void> {
-  screen.chapter('Three instances start, each on a port that Docker or chance chose');
+  screen.chapter('Three instances start, each on a port that Docker or the demo has chosen');
   let since = performance.now();
   const [first, second, third] = await Promise.all([
     stage.start(names[0]),
@@ -22,13 +22,13 @@ export async function play(stage: OneHost, keys: Keys, screen: Screen): Promise<
     screen.measured(`http://${address}/ → ${text.trim()}`, performance.now() - asked);
   }
 
-  screen.chapter(`${second.name} crashes; supervisord starts it again, and it needs 8 s to be ready`);
+  screen.chapter(`${second.name} crashes; supervisord restarts it, and it needs 8 s to be ready`);
   since = performance.now();
   await get(`http://${second.address}/play/crash?seconds=8`);
   await keys.gone('crash', second, since, 15_000);
   await keys.back('crash', second, since, 30_000);
 
-  screen.chapter(`${third.name} hangs: it takes connections and never answers`);
+  screen.chapter(`${third.name} hangs: it accepts connections and never answers`);
   await get(`http://${third.address}/play/hang`);
   since = performance.now();
   await keys.gone('hang', third, since, 15_000);
@@ -36,19 +36,19 @@ export async function play(stage: OneHost, keys: Keys, screen: Screen): Promise<
   since = performance.now();
   await keys.back('healed', third, since, 15_000);
 
-  screen.chapter(`${first.name} is stopped in good order`);
+  screen.chapter(`${first.name} is stopped cleanly`);
   const sinceStop = performance.now();
   await first.stop();
   await keys.gone('stop', first, sinceStop, 15_000);
-  screen.say(`and it ended ${Math.round(performance.now() - sinceStop)} ms after the stop`);
+  screen.say(`it ended ${Math.round(performance.now() - sinceStop)} ms after the stop`);
 
-  screen.chapter(`${third.name} is lost without a word: only the lease can tell`);
+  screen.chapter(`${third.name} is killed, so its key stays until the lease expires`);
   since = performance.now();
   await third.kill();
   await keys.gone('kill', third, since, 40_000);
 
   keys.untouched(second, sinceStop);
-  screen.chapter(`${second.name} was there all the time since, and is there now`);
+  screen.chapter(`${second.name} was registered all the time and still is`);
 }
 
 async function get(url: string): Promise<string> {

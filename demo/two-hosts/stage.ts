@@ -1,11 +1,11 @@
 /**
- * The two hosts and who plays on them.
+ * Sets up the demo of two hosts and starts its instances.
  */
 import { type Example, startExample } from '../../test/support/example.ts';
 import { endpoints, hostNames, startTwoHosts, type TwoHosts } from '../../test/support/two-hosts.ts';
 import type { Stage } from '../show.ts';
 
-/** Which instance is on which host. */
+/** The host of each instance. */
 export const cast = { 'web-1': 'host-1', 'web-2': 'host-2', 'web-3': 'host-2' } as const;
 
 export interface TwoHostsStage extends Stage {

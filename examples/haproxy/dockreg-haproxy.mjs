@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * Keeps the servers of HAProxy in step with etcd over its runtime API, without a reload. A backend has a number of slots
- * (`server-template`): an instance that comes gets a free one, and the slot of one that goes is put into maintenance,
- * which takes no new requests and lets those that run end. It remembers nothing: it compares what HAProxy has with what
- * it should have, so that whichever of the two was restarted, they are in step a second later.
+ * Keeps the servers of HAProxy in step with etcd over HAProxy's runtime API, without a reload. A backend has a number
+ * of slots (`server-template`). A new instance gets a free slot; the slot of an instance that is gone goes into
+ * maintenance, where it takes no new requests but finishes the running ones. The program keeps no state: it compares
+ * HAProxy's servers with the instances, so the two are in step one second after either was restarted.
  *
  * usage: dockreg-haproxy.mjs [--socket FILE] [--state FILE] [--hold SECONDS] BACKEND[=SERVICE]… -- \
  *   dockreg ls --watch --json --etcd URL --layout LAYOUT
@@ -16,21 +16,21 @@ import { follow, readCommandLine, say } from '../instances.mjs';
 /** @typedef {import('../instances.mjs').Instance} Instance */
 /**
  * @typedef {object} Slot
- * @property {string} server its name
- * @property {string} address as that of an instance
+ * @property {string} server the name of the server
+ * @property {string} address in the form of an instance's address
  * @property {number} weight
- * @property {boolean} isFree it is in maintenance
+ * @property {boolean} isFree whether the server is in maintenance
  */
 /**
- * @typedef {object} Phase
+ * @typedef {object} Change
  * @property {readonly string[]} commands
- * @property {string} what for people
+ * @property {string} what a description for the log
  */
 
 const answerMs = 3000;
-/** The name that `server-template` gives its servers. Others are no slots, and are left alone. */
+/** The host name in `server-template`, which marks its servers as slots. Other servers are ignored. */
 const slotName = 'etcd.invalid';
-/** The most that HAProxy takes. */
+/** The largest weight that HAProxy accepts. */
 const maxWeight = 256;
 
 const { options, ...words } = readCommandLine({ socket: '/run/haproxy/admin.sock', state: '' });
@@ -38,31 +38,32 @@ let saved = '';
 
 await follow(words, async wanted => {
   /** @type {Set<string>} */
-  const troubles = new Set();
+  const problems = new Set();
   for (const [backend, instances] of wanted)
-    if (instances) await settle(backend, instances).catch(error => troubles.add(error.message));
+    if (instances) await bringInStep(backend, instances).catch(error => problems.add(error.message));
   if (options['state']) await saveState(options['state'], [...wanted.keys()]);
-  if (troubles.size > 0) throw new Error([...troubles].join('; '));
+  if (problems.size > 0) throw new Error([...problems].join('; '));
 });
 
 /**
  * @param {string} backend
  * @param {readonly Instance[]} instances
  */
-async function settle(backend, instances) {
-  const { steps, unserved } = plan(backend, await readSlots(backend), instances);
-  let said = '';
-  for (const { commands } of steps) said += await ask(commands.join('; '));
-  // What HAProxy answers does not tell whether it did it.
-  if (steps.length > 0 && plan(backend, await readSlots(backend), instances).steps.length > 0)
-    throw new Error(`backend ${backend}: HAProxy says ${said.trim().replaceAll(/\s+/g, ' ')}`);
-  for (const { what } of steps) say(`${backend}: ${what}`);
+async function bringInStep(backend, instances) {
+  const { changes, unserved } = plan(backend, await readSlots(backend), instances);
+  let answers = '';
+  for (const { commands } of changes) answers += await ask(commands.join('; '));
+  // HAProxy's answers do not show whether a command had an effect, so the slots are read again.
+  if (changes.length > 0 && plan(backend, await readSlots(backend), instances).changes.length > 0)
+    throw new Error(`backend ${backend}: HAProxy says ${answers.trim().replaceAll(/\s+/g, ' ')}`);
+  for (const { what } of changes) say(`${backend}: ${what}`);
   if (unserved > 0)
     throw new Error(`backend ${backend}: ${unserved} slots too few; raise its server-template ${slotName}`);
 }
 
 /**
- * What leads from these slots to these instances. Who comes goes first, so that no backend is empty on the way.
+ * Plans the changes that lead from these slots to these instances. New instances come first, so that no backend is
+ * empty in between.
  * @param {string} backend
  * @param {readonly Slot[]} slots
  * @param {readonly Instance[]} instances
@@ -72,8 +73,8 @@ function plan(backend, slots, instances) {
   const coming = new Map(
     instances.map(each => [each.address, { ...each, weight: Math.max(1, Math.round(each.weight * scale)) }]),
   );
-  /** @type {Phase[]} */
-  const steps = [];
+  /** @type {Change[]} */
+  const changes = [];
   const leaving = [];
   for (const slot of slots.filter(({ isFree }) => !isFree)) {
     const instance = coming.get(slot.address);
@@ -84,7 +85,7 @@ function plan(backend, slots, instances) {
     coming.delete(slot.address);
     if (slot.weight === instance.weight) continue;
     const commands = [`set server ${backend}/${slot.server} weight ${instance.weight}`];
-    steps.push({ commands, what: `${slot.server} has weight ${instance.weight}` });
+    changes.push({ commands, what: `${slot.server} has weight ${instance.weight}` });
   }
   const open = [...slots.filter(({ isFree }) => isFree), ...leaving];
   for (const [address, { ip, port, weight }] of coming) {
@@ -96,13 +97,13 @@ function plan(backend, slots, instances) {
       ...[`${server} state maint`, `${server} addr ${ip} port ${port}`],
       ...[`${server} weight ${weight}`, `${server} state ready`],
     ];
-    steps.push({ commands, what: `${slot.server} is ${address}, weight ${weight}` });
+    changes.push({ commands, what: `${slot.server} is ${address}, weight ${weight}` });
   }
   for (const { server, address } of leaving.filter(slot => open.includes(slot))) {
     const commands = [`set server ${backend}/${server} state maint`];
-    steps.push({ commands, what: `${server} is free, ${address} has gone` });
+    changes.push({ commands, what: `${server} is free, ${address} is gone` });
   }
-  return { steps, unserved: coming.size };
+  return { changes, unserved: coming.size };
 }
 
 /**
@@ -122,13 +123,13 @@ async function readSlots(backend) {
       server: srv_name,
       address: `${srv_addr.includes(':') ? new URL(`http://[${srv_addr}]`).hostname : srv_addr}:${srv_port}`,
       weight: Number(srv_uweight),
-      // SRV_ADMF_FMAINT of HAProxy's server-t.h: somebody said so, and it is not from a check.
+      // SRV_ADMF_FMAINT in HAProxy's server-t.h: maintenance by command, not by a failed check.
       isFree: (Number(srv_admin_state) & 1) === 1,
     }));
 }
 
 /**
- * Saves what HAProxy reads when it starts (`server-state-file`), whenever a slot has changed.
+ * Saves the state that HAProxy reads at its start (`server-state-file`), if a slot has changed.
  * @param {string} path
  * @param {readonly string[]} backends
  */
@@ -141,7 +142,7 @@ async function saveState(path, backends) {
 }
 
 /**
- * One line of the runtime API, and all that HAProxy answers.
+ * Sends one line to the runtime API and resolves with HAProxy's answer.
  * @param {string} line
  */
 async function ask(line) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * Keeps the servers of nginx in step with etcd: writes the `server` lines of each upstream to a file of its own, has
- * nginx test its configuration, and reloads it. A file that nginx refuses is taken back, so that what stands on the disk
- * is what nginx can start with. Changes that come together are one reload.
+ * Keeps the servers of nginx in step with etcd: writes the `server` lines of each upstream to a file, lets nginx test
+ * its configuration, and reloads nginx. If nginx refuses the configuration, the old files are restored, so nginx can
+ * always start from the files. Changes at the same time cause one reload.
  *
  * usage: dockreg-nginx.mjs [--folder FOLDER] [--conf FILE] [--hold SECONDS] UPSTREAM[=SERVICE]… -- \
  *   dockreg ls --watch --json --etcd URL --layout LAYOUT
@@ -17,7 +17,7 @@ import { follow, readCommandLine, say } from '../instances.mjs';
 /** @typedef {import('../instances.mjs').Instance} Instance */
 
 const commandMs = 10_000;
-/** From one reload to the next: each makes new workers, and the old ones stay for as long as their requests take. */
+/** Between two reloads. Each reload starts new workers, and the old ones stay until their requests are done. */
 const gapMs = 2000;
 const run = promisify(execFile);
 
@@ -26,20 +26,20 @@ const { options, ...words } = readCommandLine({
   conf: '/etc/nginx/nginx.conf',
 });
 const { folder = '', conf = '' } = options;
-/** Whether nginx has loaded what stands in the files; not known at the start. */
+/** Whether nginx has loaded the current files. False at the start, when it is unknown. */
 let isLoaded = false;
 
 await follow(words, async wanted => {
-  /** What stood in each file that is written now, null when there was none. @type {Map<string, string | null>} */
+  /** The old text of each file that is written now; null if there was no file. @type {Map<string, string | null>} */
   const before = new Map();
   for (const [upstream, instances] of wanted) {
     const path = join(folder, `${upstream}.servers`);
-    const stands = await readText(path);
-    if (instances === null && stands !== null) continue;
+    const current = await readText(path);
+    if (instances === null && current !== null) continue;
     const text = serverLines(instances ?? []);
-    if (text === stands) continue;
+    if (text === current) continue;
     await replace(path, text);
-    before.set(path, stands);
+    before.set(path, current);
   }
   if (before.size === 0 && isLoaded) return;
   isLoaded = false;
@@ -59,9 +59,9 @@ await follow(words, async wanted => {
 /** @param {readonly Instance[]} instances */
 function serverLines(instances) {
   const lines = instances.map(({ address, weight }) => `server ${address} weight=${weight};`);
-  // nginx takes no upstream without a server. This one is down, and is never asked.
+  // nginx requires a server in each upstream. This one is down, so it gets no requests.
   return [
-    '# Made from etcd by dockreg-nginx.mjs.',
+    '# Generated from etcd by dockreg-nginx.mjs.',
     ...(lines.length > 0 ? lines : ['server 127.0.0.1:1 down;']),
     '',
   ].join('\n');

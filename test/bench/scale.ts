@@ -1,7 +1,7 @@
 /**
- * Many instances against one etcd: our own session code, each session with a connection and a lease of its own, in as
- * many processes as it takes. Prints what they cost etcd, how long it takes until all are registered, and what follows
- * when etcd is killed and started again; of several members, the one that leads.
+ * Measures many instances against one etcd: real sessions, each with its own connection and lease, spread over several
+ * processes. Prints what they cost etcd, how long it takes until all are registered, and what happens when etcd is
+ * killed and started again (with several members, the leader).
  * usage: node build/test/bench/scale.js [--auth simple|jwt|certificates] [--bcrypt-cost N] [--members N] [--proxies N]
  *          [--interval SECONDS] [--ttl SECONDS] [--within SECONDS] [INSTANCES…]
  */
@@ -34,20 +34,20 @@ const intervalMs = Number(flags.interval) * 1000;
 const ttlSeconds = Number(flags.ttl);
 const [members, proxies] = [Number(flags.members), Number(flags.proxies)];
 
-/** The containers of a fleet do not start in the same millisecond; all of them start within so long. */
+/** Containers do not start in the same millisecond. The starts are spread over this time. */
 const startWithinMs = Number(flags.within) * 1000;
 const steadySeconds = 30;
 const downMs = 8000;
-/** The most that may pass until all are registered, or back. */
-const mostMs = 300_000;
+/** The deadline until all are registered, or registered again. */
+const limitMs = 300_000;
 
-/** A column of the table: what was measured, in the order of the lines. */
+/** A column of the table: each measure with its value, in the order of the lines. */
 type Figures = Map<string, string>;
 
 interface Servers {
   readonly etcd: EtcdCluster;
   readonly proxies: readonly Child[];
-  /** Where the sessions go. */
+  /** The endpoints of the sessions. */
   readonly endpoints: readonly string[];
   readonly security: Security;
   readonly stop: () => Promise<void>;
@@ -72,7 +72,7 @@ async function measure(instances: number): Promise<Figures> {
       'etcd CPU until then, ms per instance',
       (((await etcdMs(servers)) - before) / instances).toFixed(1),
     );
-    await eventually('all sessions are steady', () => fleet?.away === 0, { timeoutMs: mostMs });
+    await eventually('all sessions are steady', () => fleet?.away === 0, { timeoutMs: limitMs });
     await pause(intervalMs);
 
     fleet.forget();
@@ -91,9 +91,9 @@ async function measure(instances: number): Promise<Figures> {
     const started = performance.now();
     await broken.start();
     figures.set('down, s', (down() / 1000).toFixed(1));
-    // Whoever had no request under way notices at the next one.
+    // A session without a pending request notices at its next one.
     await pause(intervalMs);
-    await eventually('all sessions are back', () => fleet?.away === 0, { timeoutMs: mostMs });
+    await eventually('all sessions are back', () => fleet?.away === 0, { timeoutMs: limitMs });
     await allKeys(watcher, instances, 'back');
     const { backAt } = fleet;
     const after = (at: number | undefined): string =>
@@ -121,7 +121,7 @@ async function measure(instances: number): Promise<Figures> {
 async function startServers(): Promise<Servers> {
   const tokens = await tokenArguments(auth === 'jwt' ? 'jwt' : 'none', '24h');
   const tls = auth === 'certificates' ? await makeTls() : undefined;
-  // etcd's gateway, which the watcher asks, refuses a certificate that names a user.
+  // The watcher uses etcd's gateway, which refuses a certificate that names a user.
   const unnamed = await tls?.authority.issue('unnamed', { commonName: '' });
   const extraArgs = [...tokens.extraArgs, '--bcrypt-cost', flags['bcrypt-cost']];
   const etcd = await startEtcd({
@@ -199,7 +199,7 @@ async function measureSteadyState(
   figures.set('instances that had a failure meanwhile', String(fleet.everAway));
 }
 
-/** The most that came in a second, from now on, and etcd's CPU time. */
+/** From now on, records the maximum of requests and connections per second, and etcd's CPU time. */
 async function watchRush(
   servers: Servers,
 ): Promise<{ readonly stop: (instances: number) => Promise<Figures> }> {
@@ -214,7 +214,7 @@ async function watchRush(
       await pause(1000, stopped.signal);
       const now = { requests: await requestsSoFar(etcd), accepted: await acceptedConnections() };
       const perSecond = 1000 / elapsed();
-      // A member that was started again counts from 0.
+      // A restarted member counts from 0.
       const requests = total(
         now.requests.map((count, index) => Math.max(0, count - (before.requests[index] ?? 0))),
       );
@@ -240,28 +240,28 @@ async function watchRush(
   };
 }
 
-/** Resolves when so many keys stand, by what the watcher saw. */
+/** Resolves when the watcher has observed so many keys. */
 async function allKeys(watcher: Watcher, instances: number, what: string): Promise<void> {
   const keys = new Set<string>();
-  let seen = 0;
+  let counted = 0;
   const count = (): boolean => {
-    for (const { type, key } of watcher.events.slice(seen)) {
+    for (const { type, key } of watcher.events.slice(counted)) {
       if (type === 'put') keys.add(key);
       else keys.delete(key);
     }
-    seen = watcher.events.length;
+    counted = watcher.events.length;
     return keys.size >= instances;
   };
-  await eventually(`${instances} keys are ${what}`, count, { timeoutMs: mostMs });
+  await eventually(`${instances} keys are ${what}`, count, { timeoutMs: limitMs });
 }
 
-/** CPU time of etcd, all members and proxies that run. */
+/** The CPU time of all running members and proxies of etcd, in ms. */
 async function etcdMs({ etcd, proxies: opened }: Servers): Promise<number> {
   const pids = [...etcd.members.filter(({ state }) => state !== 'stopped'), ...opened].map(({ pid }) => pid);
   return total(await Promise.all(pids.map(cpuMs)));
 }
 
-/** The requests that each member has had; 0 for one that does not answer. */
+/** The number of requests that each member has received; 0 for a member that does not answer. */
 function requestsSoFar(etcd: EtcdCluster): Promise<readonly number[]> {
   return each(etcd, 'grpc_server_started_total');
 }

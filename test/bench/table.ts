@@ -1,13 +1,16 @@
 /**
- * The table that the benches print: median, least and most of the runs, and a ratio within the same run.
+ * The tables that the container bench prints: one for a single version, one that compares two.
  */
 
+/** One measure of one version, or of something that belongs to no version. */
 export interface Row {
   readonly what: string;
   readonly unit: string;
+  readonly version?: 'base' | 'head';
+  /** One value per run. */
   readonly values: readonly number[];
-  /** To the bare thing that was measured in the same run. */
-  readonly ratio?: number;
+  /** The same measure of something that does nothing, taken in the same run: what the ratio refers to. */
+  readonly reference?: number;
 }
 
 export function median(values: readonly number[]): number {
@@ -18,18 +21,44 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
 }
 
+/** Prints the median, minimum and maximum of each row, and the ratio of the median to the reference. */
 export function printTable(rows: readonly Row[]): void {
   console.log('| measure | median | min | max | unit | runs | ratio |');
   console.log('| --- | --- | --- | --- | --- | --- | --- |');
-  for (const { what, unit, values, ratio } of rows) {
-    const [middle, least, most] = [median(values), Math.min(...values), Math.max(...values)].map(show);
-    const spread = values.length > 1 ? `${least} | ${most}` : ' | ';
-    console.log(
-      `| ${what} | ${middle} | ${spread} | ${unit} | ${values.length} | ${ratio?.toFixed(2) ?? ''} |`,
-    );
+  for (const { what, unit, values, reference } of rows) {
+    const range = values.length > 1 ? [show(Math.min(...values)), show(Math.max(...values))] : ['', ''];
+    const ratio = reference === undefined ? '' : showRatio(median(values), reference);
+    printRow([what, show(median(values)), ...range, unit, values.length, ratio]);
   }
 }
 
+/** Prints the medians of base and head side by side, with their ranges and the ratio of head to base. */
+export function printComparison(rows: readonly Row[]): void {
+  console.log('| measure | unit | base | base min–max | head | head min–max | head / base |');
+  console.log('| --- | --- | --- | --- | --- | --- | --- |');
+  for (const head of rows.filter(({ version }) => version === 'head')) {
+    const base = rows.find(({ what, version }) => what === head.what && version === 'base');
+    if (base === undefined) continue;
+    const medians = [median(base.values), median(head.values)] as const;
+    const cells = [show(medians[0]), showRange(base.values), show(medians[1]), showRange(head.values)];
+    printRow([head.what, head.unit, ...cells, showRatio(medians[1], medians[0])]);
+  }
+}
+
+function printRow(cells: readonly (string | number)[]): void {
+  console.log(`| ${cells.join(' | ')} |`);
+}
+
+function showRange(values: readonly number[]): string {
+  return values.length > 1 ? `${show(Math.min(...values))}–${show(Math.max(...values))}` : '';
+}
+
+function showRatio(value: number, reference: number): string {
+  const ratio = value / reference;
+  return Number.isFinite(ratio) ? ratio.toFixed(2) : '';
+}
+
 function show(value: number): string {
+  if (!Number.isFinite(value)) return '';
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

@@ -117,9 +117,9 @@ describe('a container of the example image', () => {
     await watcher.next(({ type, key: gone }) => type === 'delete' && gone === put.key, 5000);
     await stopping;
     const text = await logsOf(host, 'web');
-    const order = ['withdrawn', 'msg=stopped', 'example: stopping'].map(part => text.indexOf(part));
+    const sequence = ['withdrawn', 'msg=stopped', 'example: stopping'].map(part => text.indexOf(part));
     assert.ok(
-      order.every((position, at) => position > (order[at - 1] ?? 0)),
+      sequence.every((position, at) => position > (sequence[at - 1] ?? 0)),
       `dockreg stops before the app:\n${text}`,
     );
   });

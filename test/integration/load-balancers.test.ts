@@ -25,7 +25,7 @@ afterEach(async () => {
   for (const program of programs) await program.stop();
   for (const app of apps) app.close();
   await balancer.remove();
-  for (const program of programs) program.assertClean(/; trying on$/);
+  for (const program of programs) program.assertClean(/; (retrying|trying on)$/);
   programs = [];
   apps = [];
 });
@@ -244,7 +244,7 @@ for (const kind of Object.values(kinds)) {
       await inStep(`${a.address} 100`);
       await balancer.stop();
       const b = await startInstance('b');
-      await program.waitForLine('; trying on');
+      await program.waitForLine('; retrying');
       await balancer.start();
       await program.waitForLine('in step again');
       await inStep(`${a.address} 100`, `${b.address} 100`);
@@ -307,7 +307,7 @@ for (const kind of Object.values(kinds)) {
       for (const line of ['', '{', 'null', '7', '[null]', '{"service":"web"}', '[7]x', '\u0000']) {
         const since = program.lines.length;
         await appendFile(path, `${line}\n`);
-        await program.waitForLine('a line that is none of dockreg ls', 10_000, since);
+        await program.waitForLine('cannot read a line of dockreg ls', 10_000, since);
       }
       assert.deepEqual(await balancer.servers(), harmless.toSorted());
       await appendFile(path, `${JSON.stringify([row('10.0.0.1:80', 65_535), row('10.0.0.2:80', 6554)])}\n`);
@@ -348,7 +348,7 @@ describe('haproxy of the example', () => {
     await inStep(...serversOf(0, 32));
     await appendFile(path, rowsOf(0, 34));
     await program.waitForLine(
-      'backend web: 2 slots too few; raise its server-template etcd.invalid; trying on',
+      'backend web: 2 slots too few; raise its server-template etcd.invalid; retrying',
     );
     assert.deepEqual(await balancer.servers(), serversOf(0, 32).toSorted());
     await appendFile(path, rowsOf(10, 42));
@@ -367,7 +367,7 @@ describe('haproxy of the example', () => {
     await writeFile(path, rowsOf(0, 1));
     const program = await balancer.follow(['tail', '-n', '+1', '-f', path], ['other=web', 'web']);
     programs.push(program);
-    await program.waitForLine("backend other: HAProxy says Can't find backend.; trying on");
+    await program.waitForLine("backend other: HAProxy says Can't find backend.; retrying");
     await inStep('10.0.0.0:80 100', `127.0.0.1:${sorry.port} 1`);
     await appendFile(path, '[]\n');
     await program.stop();
@@ -385,7 +385,7 @@ describe('haproxy of the example', () => {
     await writeFile(path, rowsOf(0, 1));
     const program = await balancer.follow(['tail', '-n', '+1', '-f', path], ['web']);
     programs.push(program);
-    await program.waitForLine(/^backend web: HAProxy says .*static LB algorithm.*; trying on$/);
+    await program.waitForLine(/^backend web: HAProxy says .*static LB algorithm.*; retrying$/);
     assert.equal(program.lines.length, 1);
   });
 
@@ -435,7 +435,7 @@ describe('nginx of the example', () => {
     const whole = await readFile(balancer.configuration, 'utf8');
     await writeFile(balancer.configuration, `${whole}broken\n`);
     const b = await startInstance('b');
-    await program.waitForLine(/^nginx -t: .*unexpected end of file.*; trying on$/);
+    await program.waitForLine(/^nginx -t: .*unexpected end of file.*; retrying$/);
     await a.program.stop();
     const answers = countOf(await underLoad(() => pause(1500)));
     assert.deepEqual(Object.keys(answers), ['a']);

@@ -1,4 +1,4 @@
-/** Waits before the next try, and how often a lasting failure is told. */
+/** Waits before the next try, and how often a lasting failure is reports. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { passwordCheckWaitMs } from '../../src/core/lease/password-check.ts';
@@ -34,25 +34,25 @@ describe('a password check', () => {
 });
 
 describe('a repeated failure', () => {
-  it('is told at once, after a minute, and then ever more seldom', () => {
+  it('is reported at once, after a minute, and then less and less often', () => {
     let outage: Outage | null = null;
-    const told: number[] = [];
+    const reports: number[] = [];
     for (let second = 0; second <= 3600; second++) {
       const noted = noteFailure(outage, 'refused', second * 1000);
       outage = noted.outage;
-      if (noted.report) told.push(second);
+      if (noted.report) reports.push(second);
     }
-    assert.deepEqual(told, [0, 60, 120, 240, 480, 960, 1920]);
+    assert.deepEqual(reports, [0, 60, 120, 240, 480, 960, 1920]);
     assert.equal(outage?.attempts, 3601);
   });
 
-  it('tells a new cause once', () => {
+  it('reports a new cause once', () => {
     let outage: Outage | null = null;
-    const told = ['a', 'b', 'a', 'b', 'c'].map(cause => {
+    const reports = ['a', 'b', 'a', 'b', 'c'].map(cause => {
       const noted = noteFailure(outage, cause, 0);
       outage = noted.outage;
       return noted.report;
     });
-    assert.deepEqual(told, [true, true, false, false, true]);
+    assert.deepEqual(reports, [true, true, false, false, true]);
   });
 });

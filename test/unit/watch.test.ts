@@ -89,9 +89,9 @@ describe('the table of sockets', () => {
 
   it('puts the socket first that a connect reaches', () => {
     const all = ['10.1.0.101', '::', '0.0.0.0', '127.0.0.1'].map(ip => socket(ip, 0, ip));
-    const order = (host: string): string[] => byReach(all, host).map(({ ip }) => ip);
-    assert.deepEqual(order('127.0.0.1').slice(0, 3), ['127.0.0.1', '0.0.0.0', '::']);
-    assert.deepEqual(order('::1')[0], '::');
+    const sequence = (host: string): string[] => byReach(all, host).map(({ ip }) => ip);
+    assert.deepEqual(sequence('127.0.0.1').slice(0, 3), ['127.0.0.1', '0.0.0.0', '::']);
+    assert.deepEqual(sequence('::1')[0], '::');
   });
 
   it('knows the addresses that only this machine reaches', () => {

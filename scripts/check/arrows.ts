@@ -1,0 +1,97 @@
+/**
+ * The architecture as an allow list: what each folder of src may import. Part of `npm run check`. Reports every import
+ * that the table does not allow, every circle among files, and every package that package.json does not declare.
+ * usage: node build/scripts/check/arrows.js [--unused]   --unused prints the entries of the table that no import needs
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  findFileCircles,
+  findForbidden,
+  findTableCircles,
+  findUndeclared,
+  findUnused,
+  importsOf,
+  type Manifest,
+  readTable,
+} from './imports.ts';
+import { project, readSources, report } from './sources.ts';
+
+/** What every layer above the edges may use. */
+const ground = 'clock.ts errors.ts log.ts retry.ts core';
+/** What an edge may use: no log, no other edge, but the folders that edges share. */
+const edge = 'clock.ts errors.ts retry.ts core network tls';
+
+/**
+ * The layers, from top to bottom: main → commands → wiring → {admin, agent} → edges → core. A new folder needs a row. A
+ * new entry is a decision about the architecture, so its commit gives the reason.
+ */
+const table = readTable({
+  // The process and its command line.
+  'main.ts': `cli.ts commands config clock.ts errors.ts log.ts version.ts node:inspector`,
+  'cli.ts': `commands config core/settings errors.ts npm:fastest-levenshtein npm:minimist`,
+  'version.ts': `../package.json`,
+
+  // The commands that a person or supervisord starts.
+  commands: `${ground} wiring admin agent config commands/ls commands/table.ts`,
+  'commands/doctor': `${ground} wiring admin config docker etcd kernel tls node:events node:net`,
+  'commands/ls': `${ground} wiring etcd commands/table.ts`,
+  'commands/table.ts': `core`,
+
+  // Builds the parts that a command needs.
+  wiring: `${ground} admin agent config probe kernel docker etcd network tls`,
+
+  // A running dockreg: the interfaces that answer questions about it, and one registered service.
+  admin: `${ground} agent
+    npm:prom-client node:events node:fs/promises node:http node:net`,
+  agent: `${ground} probe kernel etcd`,
+
+  // Turns flags, variables, labels and files into settings.
+  config: `core errors.ts config/parse
+    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs/promises node:net`,
+  'config/parse': `core errors.ts node:net`,
+
+  // Edges: each talks to one kind of thing outside the program and imports no other edge.
+  probe: `${edge} npm:got npm:protobufjs
+    node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
+  kernel: `${edge} node:fs node:net`,
+  docker: `${edge} npm:dockerode node:fs/promises node:os node:path`,
+  etcd: `${edge} npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
+
+  // Shared by the edges.
+  network: `core clock.ts errors.ts node:dns/promises node:fs node:os`,
+  tls: `core errors.ts node:crypto node:fs/promises node:tls`,
+
+  // The ground.
+  'log.ts': `clock.ts core/settings`,
+  'retry.ts': `clock.ts errors.ts core/retry.ts`,
+  'clock.ts': ``,
+  'errors.ts': ``,
+
+  // The core is pure: it uses no package, no module of Node and no clock.
+  'core/registration': `errors.ts core/retry.ts core/address core/lease core/settings core/watch`,
+  'core/settings': `errors.ts core/address core/layouts`,
+  'core/layouts': `errors.ts core/address core/lease`,
+  'core/watch': `errors.ts core/retry.ts core/address`,
+  'core/address': `errors.ts core/retry.ts core/lease`,
+  'core/lease': `errors.ts core/retry.ts`,
+  'core/retry.ts': `errors.ts`,
+});
+
+const imports = readSources(['src', 'test', 'demo', 'scripts', 'examples']).flatMap(importsOf);
+const ofSrc = imports.filter(({ path }) => path.startsWith('src/'));
+if (process.argv.includes('--unused')) {
+  for (const line of findUnused(ofSrc, table)) console.log(line);
+} else {
+  const manifest = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as Manifest;
+  report('arrows', [
+    ...findForbidden(ofSrc, table),
+    ...findFileCircles(imports),
+    ...findUndeclared(imports, manifest),
+    ...findTableCircles(table).map(circle => ({
+      path: 'scripts/check/arrows.ts',
+      line: 1,
+      message: `the table allows a circle: ${circle.join(' → ')}`,
+    })),
+  ]);
+}

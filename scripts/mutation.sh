@@ -1,0 +1,24 @@
+#!/bin/sh
+# npm run mutation [-- SOURCE.ts TEST.test.ts...]: disables each `if` of a source in turn; each time a test must fail.
+# Without arguments it does so for the loops of session and agent. It takes minutes, so it runs only by hand.
+set -eu
+cd "$(dirname "$0")/.."
+sh scripts/setup.sh compile
+failed=''
+
+# mutate SOURCE TEST...
+mutate() {
+  node build/test/mutation/remove-ifs.js "$@" || failed="$failed $1"
+}
+
+if [ $# -gt 0 ]; then
+  mutate "$@"
+else
+  mutate src/etcd/session.ts test/unit/session.test.ts
+  mutate src/agent/agent.ts test/unit/agent.test.ts
+fi
+
+[ -z "$failed" ] || {
+  printf '%s\n' "mutation: failed:$failed" >&2
+  exit 1
+}
