@@ -15,7 +15,7 @@ check() {
 check arrows node build/scripts/check/arrows.js
 check words node build/scripts/check/words.js
 # Pages that are generated from the code: each is compared with the file in the repository.
-[ ! -e build/scripts/options.js ] || check options node build/scripts/options.js --check
+check options node build/scripts/options.js --check
 check lint node_modules/.bin/oxlint --type-aware --deny-warnings
 check format node_modules/.bin/oxfmt --check
 

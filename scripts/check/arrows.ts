@@ -28,12 +28,12 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
  */
 const table = readTable({
   // The process and its command line.
-  'main.ts': `cli.ts commands config clock.ts errors.ts log.ts version.ts node:inspector`,
-  'cli.ts': `commands config core/settings errors.ts npm:fastest-levenshtein npm:minimist`,
+  'main.ts': `cli.ts commands clock.ts errors.ts log.ts version.ts node:inspector`,
+  'cli.ts': `commands config core/settings errors.ts`,
   'version.ts': `../package.json`,
 
   // The commands that a person or supervisord starts.
-  commands: `${ground} wiring admin agent config commands/ls commands/table.ts`,
+  commands: `${ground} wiring admin agent config commands/table.ts`,
   'commands/doctor': `${ground} wiring admin config docker etcd kernel tls node:events node:net`,
   'commands/ls': `${ground} wiring etcd commands/table.ts`,
   'commands/table.ts': `core`,
@@ -42,13 +42,16 @@ const table = readTable({
   wiring: `${ground} admin agent config probe kernel docker etcd network tls`,
 
   // A running dockreg: the interfaces that answer questions about it, and one registered service.
-  admin: `${ground} agent
+  admin: `${ground}
     npm:prom-client node:events node:fs/promises node:http node:net`,
   agent: `${ground} probe kernel etcd`,
 
   // Turns flags, variables, labels and files into settings.
-  config: `core errors.ts config/parse
-    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs/promises node:net`,
+  config: `core errors.ts config/sources config/raw.ts config/options.ts config/parse`,
+  'config/sources': `core errors.ts config/raw.ts config/options.ts config/parse
+    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs/promises`,
+  'config/raw.ts': `errors.ts config/options.ts config/parse`,
+  'config/options.ts': `core config/parse`,
   'config/parse': `core errors.ts node:net`,
 
   // Edges: each talks to one kind of thing outside the program and imports no other edge.

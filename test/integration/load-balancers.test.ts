@@ -25,7 +25,7 @@ afterEach(async () => {
   for (const program of programs) await program.stop();
   for (const app of apps) app.close();
   await balancer.remove();
-  for (const program of programs) program.assertClean(/; (retrying|trying on)$/);
+  for (const program of programs) program.assertClean(/; retrying$/);
   programs = [];
   apps = [];
 });
