@@ -7,7 +7,7 @@ import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { tlsMessage } from '../tls/hints.ts';
-import { awaitPasswordCheck, isTokenRefused, withToken, type Authentication } from './auth.ts';
+import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
 import {
   DeniedError,
   EtcdError,
@@ -30,7 +30,9 @@ export interface CallOptions {
   readonly interceptors: Interceptor[];
 }
 
-export interface CallerOptions extends Authentication {
+export interface CallerOptions {
+  readonly clock: Clock;
+  readonly tokens: TokenKeeper;
   readonly client: Etcd3;
   readonly endpoint: string;
   /** Whether the connection is up. */
@@ -137,13 +139,13 @@ export class Caller {
   }
 
   async #authenticate(name: string, password: string): Promise<string> {
-    const { client, isReady } = this.#options;
+    const { client, isReady, tokens } = this.#options;
     const { signal } = this.#closed;
     const what = `authenticate as ${name}`;
     try {
       // The first answer on a new connection includes the time to connect.
       if (!isReady()) await this.#ping();
-      const known = await awaitPasswordCheck(() => this.#ping(), this.#options, signal);
+      const known = await tokens.awaitTurn(() => this.#ping(), signal);
       if (known !== undefined) return known;
       signal.throwIfAborted();
       this.#isAuthenticating = true;

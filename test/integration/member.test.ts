@@ -6,7 +6,7 @@ import { afterEach, describe, it } from 'node:test';
 import { systemClock as clock } from '../../src/clock.ts';
 import { UnansweredError } from '../../src/etcd/errors.ts';
 import { connectClient, type Access } from '../../src/etcd/client.ts';
-import { createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
+import { TokenKeeper } from '../../src/etcd/auth.ts';
 import { enableAuth, user } from '../support/auth.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
@@ -24,9 +24,8 @@ afterEach(async () => {
 /** Without a user. */
 const access: Access = {
   clock,
-  random: Math.random,
   tls: { ca: undefined, cert: undefined, key: undefined },
-  tokens: createTokenKeeper(undefined, clock),
+  tokens: new TokenKeeper(undefined, clock, Math.random),
 };
 
 /** etcd with users, behind a proxy. */
@@ -39,7 +38,8 @@ async function start(): Promise<{
   etcd = await startEtcd({ extraArgs: ['--bcrypt-cost', '13'] });
   await enableAuth(etcd, '/service/');
   proxy = await startProxy(etcd.members[0]!.port);
-  const tokens = createTokenKeeper({ name: user.name, password: { text: user.password } }, clock);
+  const named = { name: user.name, password: { text: user.password } };
+  const tokens = new TokenKeeper(named, clock, Math.random);
   return { endpoint: `http://127.0.0.1:${proxy.port}`, named: { ...access, tokens }, tokens };
 }
 

@@ -135,12 +135,12 @@ export class FakeEtcd {
     const isExpected = expect.every(
       ({ key, modRevision }) => (this.keys.get(key)?.modRevision ?? '0') === modRevision,
     );
-    if (!isExpected) return { done: false, observed: this.#read(expect.map(({ key }) => key)) };
+    if (!isExpected) return { kind: 'refused', observed: this.#read(expect.map(({ key }) => key)) };
     this.#revision += 1;
     const modRevision = String(this.#revision);
     for (const { key, value } of puts) this.keys.set(key, { value, lease: id, modRevision });
     for (const key of removes) this.keys.delete(key);
-    return { done: true, modRevision };
+    return { kind: 'written', modRevision };
   }
 
   #read(keys: readonly string[]): Observed {

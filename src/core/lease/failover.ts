@@ -22,8 +22,9 @@ export interface Failover {
   readonly isUncertain: boolean;
 }
 
-export interface FailoverRules extends LeaseRules {
-  readonly ttlMs: number;
+interface Advanced {
+  readonly failover: Failover;
+  readonly events: readonly OutageEvent[];
 }
 
 /** A request that failed, and the circumstances. */
@@ -57,7 +58,7 @@ export function startFailover(endpoints: readonly string[], random: () => number
 
 /**
  * Returns the endpoints in a random order, each order equally likely. So a fleet spreads over all members, and the
- * instances of a lost member spread over those that are left, instead of all going to the next in the list.
+ * instances of a lost member over all that are left.
  */
 export function shuffle(endpoints: readonly string[], random: () => number): readonly string[] {
   const left = [...endpoints];
@@ -86,7 +87,7 @@ export function afterSuccess(
   desired: DesiredState,
   now: number,
   rules: LeaseRules,
-): { readonly failover: Failover; readonly events: readonly OutageEvent[] } {
+): Advanced {
   const { outage, failed } = before;
   if (outage === null) return { failover: before, events: [] };
   // A renewal between two failed writes does not make the write succeed.
@@ -103,21 +104,17 @@ export function afterSuccess(
 export function afterFailure(
   before: Failover,
   { request, cause, isDenied, isAlive, lease, now, isClosing }: Failure,
-  { renewGapMs, ttlMs }: FailoverRules,
+  { renewGapMs, ttlMs }: LeaseRules & { readonly ttlMs: number },
   random: () => number,
-): {
-  readonly failover: Failover;
-  readonly events: readonly OutageEvent[];
-  readonly reconnects: boolean;
-} {
+): Advanced & { readonly reconnects: boolean } {
   const { endpoints, at } = before;
   const { outage, report } = noteFailure(before.outage, cause, now);
   const { attempts: tries, since } = outage;
+  const endpoint = endpointOf(before);
   const silentMs = lease.kind === 'held' ? now - lease.acknowledgedAt : 0;
   const isUncertain = silentMs >= ttlMs;
   const events: OutageEvent[] = [];
-  if (report)
-    events.push({ kind: 'failing', endpoint: endpointOf(before), cause, tries, forMs: now - since });
+  if (report) events.push({ kind: 'failing', endpoint, cause, tries, forMs: now - since });
   if (lease.kind === 'held' && isUncertain && !before.isUncertain)
     events.push({ kind: 'uncertain', lease: lease.id, forMs: silentMs });
 
@@ -130,17 +127,8 @@ export function afterFailure(
     // Where etcd renews a lease without a permission, a denied write must not delay the renewal.
     if (isDenied && lease.kind === 'held') waitMs = Math.min(waitMs, renewGapMs);
   }
-  return {
-    failover: {
-      endpoints,
-      at: reconnects ? (at + 1) % endpoints.length : at,
-      retryAt: now + waitMs,
-      outage,
-      failures: before.failures + 1,
-      failed: request,
-      isUncertain,
-    },
-    events,
-    reconnects,
-  };
+  const next = { at: reconnects ? (at + 1) % endpoints.length : at, retryAt: now + waitMs };
+  const failures = before.failures + 1;
+  const failover = { endpoints, ...next, outage, failures, failed: request, isUncertain };
+  return { failover, events, reconnects };
 }
