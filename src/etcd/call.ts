@@ -14,7 +14,7 @@ import {
   LeaseExistsError,
   LeaseGoneError,
   RequestError,
-  UnansweredError,
+  SlowError,
 } from './errors.ts';
 import type { CallLimit } from './ports.ts';
 
@@ -107,8 +107,8 @@ export class Caller {
       if (!(cause instanceof TimeLimitError)) throw translate(what, cause);
       // A connection that came up is a sign of life too.
       const isAlive = this.#heardAt >= sentAt || (isReady() && !wasReady);
-      const missing = isReady() ? 'answer' : 'connection';
-      throw new UnansweredError(`${what}: no ${missing} in time`, isAlive, { cause });
+      const message = `${what}: no ${isReady() ? 'answer' : 'connection'} in time`;
+      throw isAlive ? new SlowError(message, { cause }) : new RequestError(message, { cause });
     }
   }
 

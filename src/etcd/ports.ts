@@ -2,7 +2,7 @@
  * The narrow ports to one member of etcd, one for each kind of user. Every request ends within its limit, none is
  * repeated, and every failure is one of etcd/errors.ts, or the signal's reason when the signal aborts.
  */
-import type { LeaseId, Observed, ServiceRecord, Write } from '../core/lease/writes.ts';
+import type { LeaseId, Observed, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
 
 export interface CallLimit {
   /** The most that one call may take, in ms during which this process runs. */
@@ -64,11 +64,8 @@ export interface KeyReader extends Connection {
   timeToLive(id: LeaseId, limit: CallLimit): Promise<TimeToLive | null>;
 }
 
-export interface ListedKey {
+export interface ListedKey extends Omit<Stored, 'modRevision'> {
   readonly key: string;
-  readonly value: string;
-  /** '0' is none. */
-  readonly lease: LeaseId;
   readonly createRevision: string;
 }
 

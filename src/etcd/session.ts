@@ -28,7 +28,7 @@ import {
 import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { Wakeup } from '../retry.ts';
-import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, UnansweredError } from './errors.ts';
+import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, SlowError } from './errors.ts';
 import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
@@ -134,7 +134,7 @@ export function openSession(options: SessionOptions): Session {
         request: step.kind,
         cause: messageOf(error),
         isDenied: error instanceof DeniedError,
-        isAlive: error instanceof UnansweredError && error.isAlive,
+        isAlive: error instanceof SlowError,
         lease,
         now: clock.now(),
         isClosing,

@@ -8,7 +8,7 @@ import {
   LeaseExistsError,
   LeaseGoneError,
   RequestError,
-  UnansweredError,
+  SlowError,
 } from '../../src/etcd/errors.ts';
 import type { CallLimit, LeaseStore, Renewal, WriteAnswer } from '../../src/etcd/ports.ts';
 import type { FakeClock } from './fake-clock.ts';
@@ -116,7 +116,8 @@ export class FakeEtcd {
       if (mode === 'answer lost') answer(mode);
       await this.#clock.sleep(ms, signal);
       signal?.throwIfAborted();
-      throw new UnansweredError(`${call.kind}: no answer in time`, mode === 'slow');
+      const message = `${call.kind}: no answer in time`;
+      throw mode === 'slow' ? new SlowError(message) : new RequestError(message);
     }
     signal?.throwIfAborted();
     return answer(mode);

@@ -7,10 +7,8 @@ import type { OutageEvent } from './events.ts';
 import { nextStep, type DesiredState, type Lease, type LeaseRequest, type LeaseRules } from './lease.ts';
 
 export interface Failover {
-  /** In the order of this instance. */
+  /** The endpoint in use comes first, then those that are next. */
   readonly endpoints: readonly string[];
-  /** The index of the endpoint in use. */
-  readonly at: number;
   /** No request starts before this moment, in monotonic ms. */
   readonly retryAt: number;
   /** Null while requests succeed. */
@@ -52,7 +50,7 @@ const revokeMs = [500, 1000, 2000] as const;
 
 /** Returns the state at the start. @param random returns numbers in [0, 1) */
 export function startFailover(endpoints: readonly string[], random: () => number): Failover {
-  const state = { at: 0, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
+  const state = { retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
   return { endpoints: shuffle(endpoints, random), ...state };
 }
 
@@ -65,8 +63,9 @@ export function shuffle(endpoints: readonly string[], random: () => number): rea
   return endpoints.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
 }
 
-export function endpointOf({ endpoints, at }: Failover): string {
-  return endpoints[at] ?? '';
+/** Returns the endpoint in use. */
+export function endpointOf({ endpoints: [first = ''] }: Failover): string {
+  return first;
 }
 
 /** Returns the most that a request may take now, in ms. */
@@ -107,10 +106,9 @@ export function afterFailure(
   { renewGapMs, ttlMs }: LeaseRules & { readonly ttlMs: number },
   random: () => number,
 ): Advanced & { readonly reconnects: boolean } {
-  const { endpoints, at } = before;
   const { outage, report } = noteFailure(before.outage, cause, now);
   const { attempts: tries, since } = outage;
-  const endpoint = endpointOf(before);
+  const [endpoint = '', ...others] = before.endpoints;
   const silentMs = lease.kind === 'held' ? now - lease.acknowledgedAt : 0;
   const isUncertain = silentMs >= ttlMs;
   const events: OutageEvent[] = [];
@@ -118,17 +116,17 @@ export function afterFailure(
   if (lease.kind === 'held' && isUncertain && !before.isUncertain)
     events.push({ kind: 'uncertain', lease: lease.id, forMs: silentMs });
 
-  const isRoundOver = tries % endpoints.length === 0;
+  const isRoundOver = tries % before.endpoints.length === 0;
   // A new connection would only add to the work of a member that has more than it can do.
   const reconnects = !(isRoundOver && isAlive);
   let waitMs = nextEndpointMs;
   if (isRoundOver && !isClosing) {
-    waitMs = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, random());
+    waitMs = backoffMs(isDenied ? denied : outOfReach, tries / before.endpoints.length, random());
     // Where etcd renews a lease without a permission, a denied write must not delay the renewal.
     if (isDenied && lease.kind === 'held') waitMs = Math.min(waitMs, renewGapMs);
   }
-  const next = { at: reconnects ? (at + 1) % endpoints.length : at, retryAt: now + waitMs };
+  const endpoints = reconnects ? [...others, endpoint] : before.endpoints;
   const failures = before.failures + 1;
-  const failover = { endpoints, ...next, outage, failures, failed: request, isUncertain };
+  const failover = { endpoints, retryAt: now + waitMs, outage, failures, failed: request, isUncertain };
   return { failover, events, reconnects };
 }
