@@ -11,10 +11,7 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Calls `run` after `ms`, unless the returned function is called before. */
   after(ms: number, run: () => void): () => void;
-  /**
-   * Calls `tick` every `ms` until it returns false. Resolves then, or at once when the signal aborts. For a loop that
-   * never ends: this costs half of a sleep after a sleep.
-   */
+  /** Calls `tick` every `ms` until it returns false or the signal aborts. Costs half of a sleep after each tick. */
   repeat(ms: number, tick: () => boolean, signal?: AbortSignal): Promise<void>;
 }
 

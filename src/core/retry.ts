@@ -1,6 +1,6 @@
 /**
- * How failures are repeated and reported: the wait before the next attempt, and which failures of a lasting outage are
- * worth a log line. Pure: the caller passes time and randomness.
+ * The waits before the next attempt, and which failures of a lasting outage are worth a log line. Pure: the caller passes
+ * time and randomness.
  */
 
 export interface Backoff {
@@ -12,7 +12,7 @@ export interface Backoff {
 
 /** etcd, Docker or a port is out of reach: try again soon. */
 export const outOfReach: Backoff = { firstMs: 600, mostMs: 2000 };
-/** The server answered and refused (password, permission): a person must act first, and each attempt costs the server. */
+/** The server refused (password, permission): a person must act first, and each attempt costs the server. */
 export const denied: Backoff = { firstMs: 2000, mostMs: 30_000 };
 
 /**
@@ -31,9 +31,9 @@ const crowded: Backoff = { firstMs: 1000, mostMs: 15_000 };
 const promptMs = 100;
 
 /**
- * Returns 0 when etcd may be asked for a password check now, or else the wait before the next measurement, in ms. Each
- * check costs etcd a bcrypt: so a fleet that lost its tokens has as many under way as etcd can do while it stays
- * responsive. An instance that waited often accepts slower answers.
+ * Returns 0 when etcd may be asked for a password check, or else the wait before the next measurement, in ms. Each check
+ * costs etcd a bcrypt: so a fleet that lost its tokens has only as many under way as leave etcd responsive. An instance
+ * that waited often accepts slower answers.
  * @param answerMs how long etcd just took to answer a request that costs it nothing
  * @param attempt 1 for the first
  * @param random a number in [0, 1)

@@ -100,12 +100,9 @@ async function readPassword({ password }: User): Promise<string> {
   }
 }
 
-/** etcd's answers to a token that it does not know, or no longer, and to a missing one. */
-const refusals = /invalid auth token|revision of auth store is old|user name is empty/;
-
-/** Whether a call failed in a way that another token may heal. */
+/** Whether etcd does not know the token, or no longer, or misses one. */
 export function isTokenRefused(error: unknown): boolean {
-  return refusals.test(messageOf(error));
+  return /invalid auth token|revision of auth store is old|user name is empty/.test(messageOf(error));
 }
 
 /** Adds the token to a call, and rewords a refusal so that etcd3 does not repeat the call by itself. */

@@ -2,7 +2,7 @@
  * How every request to one member of etcd is made: with a deadline, with a token where there is a user, and with each
  * failure as one of etcd/errors.ts.
  */
-import type { Interceptor } from '@grpc/grpc-js';
+import type { CallOptions } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
@@ -24,11 +24,6 @@ const abandonAfter = 4;
 const authenticateMs = 60_000;
 /** The limit of a request that costs etcd nothing, in ms. */
 const pingMs = 3000;
-
-export interface CallOptions {
-  readonly deadline: number;
-  readonly interceptors: Interceptor[];
-}
 
 export interface CallerOptions {
   readonly clock: Clock;
@@ -175,8 +170,9 @@ function translate(what: string, cause: unknown): Error {
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
   const [, hint] = hints.find(([pattern]) => pattern.test(message)) ?? [];
-  if (hint === undefined) return new RequestError(message, { cause });
-  return new DeniedError({ message, hint }, { cause });
+  return hint === undefined
+    ? new RequestError(message, { cause })
+    : new DeniedError({ message, hint }, { cause });
 }
 
 /** Removes what gRPC adds, such as times: without it the same failure always reads the same. */

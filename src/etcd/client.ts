@@ -1,15 +1,15 @@
 /**
  * A client of one member of etcd: the requests of etcd/ports.ts, over one connection.
  */
-import { Channel, connectivityState } from '@grpc/grpc-js';
+import { Channel, connectivityState, type CallOptions } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse, type IRequestOp, type ITxnRequest } from 'etcd3';
+import type { Clock } from '../clock.ts';
 import type { LeaseId, Observed, ServiceRecord, Stored } from '../core/lease/writes.ts';
 import type { TlsFiles } from '../core/settings/security.ts';
 import { problemOf } from '../errors.ts';
-import type { Clock } from '../clock.ts';
 import type { TokenKeeper } from './auth.ts';
-import { Caller, type CallOptions } from './call.ts';
+import { Caller } from './call.ts';
 import { LeaseGoneError, RequestError } from './errors.ts';
 import type { EtcdClient, ListedKey, Renewal } from './ports.ts';
 import { readTls } from './tls.ts';

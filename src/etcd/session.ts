@@ -15,16 +15,8 @@ import {
   startFailover,
   type Failover,
 } from '../core/lease/failover.ts';
-import {
-  advance,
-  nextStep,
-  noLease,
-  type DesiredState,
-  type Lease,
-  type LeaseAnswer,
-  type LeaseRequest,
-  type LeaseRules,
-} from '../core/lease/lease.ts';
+import { advance, nextStep, noLease } from '../core/lease/lease.ts';
+import type { DesiredState, Lease, LeaseAnswer, LeaseRequest, LeaseRules } from '../core/lease/lease.ts';
 import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { Wakeup } from '../retry.ts';

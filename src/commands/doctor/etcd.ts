@@ -4,7 +4,6 @@
  */
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
-import type { ServiceConfig } from '../../core/settings/service.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { EtcdError } from '../../etcd/errors.ts';
 import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
@@ -43,7 +42,12 @@ export function examineRecords(location: ServiceLocation, reports: readonly Repo
   const answer = recordsOf(location);
   if (!answer.ok) return answer.problems.map(problem => fault('record', problem));
   const observed = reports.find(report => report.observed)?.observed;
-  return [passed('record', describeRecords(location.service, answer.value, observed))];
+  const texts = answer.value.map(({ key, value }) => {
+    const now = observed ? `; it is ${observed.has(key) ? '' : 'not '}there now` : '';
+    return `${key} = ${value}${now}`;
+  });
+  const when = `while the check passes, under a lease of ${location.service.ttlSeconds} s`;
+  return [passed('record', `${when}: ${texts.join(', ')}`)];
 }
 
 function recordsOf({ service, address, self }: ServiceLocation): Result<readonly ServiceRecord[]> {
@@ -130,18 +134,8 @@ function examineCluster(reports: readonly Report[]): Finding {
   return passed('cluster', `${answering}, with a leader, without an alarm`);
 }
 
-function describeRecords(
-  { ttlSeconds }: ServiceConfig,
-  records: readonly ServiceRecord[],
-  observed: Observed | undefined,
-): string {
-  const texts = records.map(({ key, value }) => {
-    const now = observed ? `; it is ${observed.has(key) ? '' : 'not '}there now` : '';
-    return `${key} = ${value}${now}`;
-  });
-  return `while the check passes, under a lease of ${ttlSeconds} s: ${texts.join(', ')}`;
-}
-
+const noEtcd = 'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd';
+const noName = 'correct the name in --etcd, or the name server of this container';
 const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
@@ -159,14 +153,8 @@ const tlsHints: TlsHints = {
 
 /** Hints by the messages of gRPC and etcd, for errors that have none of their own. */
 const hints: readonly [pattern: RegExp, hint: string][] = [
-  [
-    /ECONNREFUSED/,
-    'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd',
-  ],
-  [
-    /ENOTFOUND|EAI_AGAIN|name resolution/i,
-    'correct the name in --etcd, or the name server of this container',
-  ],
+  [/ECONNREFUSED/, noEtcd],
+  [/ENOTFOUND|EAI_AGAIN|name resolution/i, noName],
   [/cannot be read|usable PEM/, 'name a file that is in this container and that dockreg may read'],
   [/space exceeded/, outOfSpace],
   [/no leader|request timed out|context deadline/, noMajority],

@@ -48,19 +48,15 @@ const requestMs = 3000;
 /** The same for a revocation, by the failures before it: a silent member costs little time at first. */
 const revokeMs = [500, 1000, 2000] as const;
 
-/** Returns the state at the start. @param random returns numbers in [0, 1) */
-export function startFailover(endpoints: readonly string[], random: () => number): Failover {
-  const state = { retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
-  return { endpoints: shuffle(endpoints, random), ...state };
-}
-
 /**
- * Returns the endpoints in a random order, each order equally likely. So a fleet spreads over all members, and the
- * instances of a lost member over all that are left.
+ * Returns the state at the start. The endpoints are in a random order, each order equally likely: so a fleet spreads over
+ * all members, and the instances of a lost member over all that are left.
+ * @param random returns a number in [0, 1)
  */
-export function shuffle(endpoints: readonly string[], random: () => number): readonly string[] {
-  const left = [...endpoints];
-  return endpoints.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
+export function startFailover(names: readonly string[], random: () => number): Failover {
+  const left = [...names];
+  const endpoints = names.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
+  return { endpoints, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
 }
 
 /** Returns the endpoint in use. */

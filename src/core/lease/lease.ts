@@ -5,18 +5,8 @@
  * be revoked.
  */
 import type { LeaseEvent } from './events.ts';
-import {
-  contestedKeys,
-  isUpdate,
-  planWrite,
-  recordsUnder,
-  type Ownership,
-  type LeaseId,
-  type Observed,
-  type ServiceRecord,
-  type Stored,
-  type Write,
-} from './writes.ts';
+import { contestedKeys, isUpdate, planWrite, recordsUnder } from './writes.ts';
+import type { LeaseId, Observed, ServiceRecord, Write } from './writes.ts';
 
 export type Lease =
   /** None. The next one needs a check that began after `notBefore` (monotonic ms). */
@@ -110,7 +100,9 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
   if (desired.checkedAt <= notBefore) return { kind: 'check' };
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 
-  const write = planWrite(desired.records, lease.observed, lease.id, ownershipOf(lease, now));
+  const yields = lease.ownership === 'holding' && now < lease.contest.yieldUntil;
+  const ownership = yields ? 'yielding' : lease.ownership;
+  const write = planWrite(desired.records, lease.observed, lease.id, ownership);
   const sinceRenewal = desired.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
   // A write that keeps failing must not cost the lease.
   if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
@@ -166,10 +158,6 @@ export function advance(
   return { lease, events: [] };
 }
 
-function ownershipOf({ ownership, contest }: HeldLease, now: number): Ownership {
-  return ownership === 'holding' && now < contest.yieldUntil ? 'yielding' : ownership;
-}
-
 function writeEvent(lease: HeldLease, write: Write): LeaseEvent {
   const keys = write.puts.map(({ key }) => key);
   if (lease.ownership === 'claiming') return { kind: 'registered', keys, lease: lease.id };
@@ -182,7 +170,7 @@ function afterWrite(
   { write, modRevision, at }: Extract<LeaseAnswer, { kind: 'written' }>,
   rules: LeaseRules,
 ): HeldLease {
-  const observed = new Map<string, Stored>(lease.observed);
+  const observed = new Map(lease.observed);
   for (const key of write.removes) observed.delete(key);
   for (const { key, value } of write.puts) observed.set(key, { value, lease: lease.id, modRevision });
   const tookBack =

@@ -8,9 +8,7 @@ export type LeaseId = string;
 
 /** Returns the id as etcdctl prints it: 16 hexadecimal digits. */
 export function formatLease(lease: LeaseId): string {
-  return BigInt(lease || '0')
-    .toString(16)
-    .padStart(16, '0');
+  return BigInt(lease).toString(16).padStart(16, '0');
 }
 
 /** One key of etcd and its value. */
