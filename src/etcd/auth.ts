@@ -100,7 +100,7 @@ async function readPassword({ password }: User): Promise<string> {
   }
 }
 
-/** Whether etcd does not know the token, or no longer, or misses one. */
+/** Whether etcd misses a token or refused the one it got, so that another one may help. */
 export function isTokenRefused(error: unknown): boolean {
   return /invalid auth token|revision of auth store is old|user name is empty/.test(messageOf(error));
 }
