@@ -12,7 +12,7 @@ export type Lease =
   /** None. The next one needs a check that began after `notBefore` (monotonic ms). */
   { readonly kind: 'none'; readonly notBefore: number } | UnansweredLease | HeldLease;
 
-/** Etcd may already have done what is requested. */
+/** It was requested, and etcd may already have done it. */
 type UnansweredLease =
   /** Requested with an id of our own choice, so that a repeated request cannot leave a second lease behind. */
   | { readonly kind: 'granting'; readonly id: LeaseId; readonly askedAt: number }
