@@ -1,6 +1,5 @@
 /**
  * Time, in one place: everything that waits or measures goes through a Clock, so that a test can hold every timer.
- * `now` is monotonic: a step of the wall clock moves nothing.
  */
 
 export interface Clock {
@@ -10,42 +9,29 @@ export interface Clock {
   wall(): number;
   /** Resolves after `ms`, or at once when the signal aborts: a sleep that is cut short is not an error. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Calls `run` after `ms`, unless what it gives back is called before. */
+  /** Calls `run` after `ms`, unless the returned function is called before. */
   after(ms: number, run: () => void): () => void;
-  /**
-   * Calls `tick` every `ms` for as long as it answers true. Resolves when it does not, or at once when the signal aborts.
-   * For what ticks all day: it costs half of a sleep after a sleep.
-   */
-  repeat(ms: number, tick: () => boolean, signal: AbortSignal): Promise<void>;
+  /** Calls `tick` every `ms` until it returns false or the signal aborts. Costs half of a sleep after each tick. */
+  repeat(ms: number, tick: () => boolean, signal?: AbortSignal): Promise<void>;
 }
 
-/** A timer may end so much before its time, in ms; to wait again for the rest would cost one more wake-up. */
+/** How early a timer may fire, in ms. To wait again for the rest would cost one more wake-up. */
 export const timerEarlyMs = 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  sleep: (ms, signal) =>
-    new Promise(resolve => {
-      if (signal?.aborted) return resolve();
-      const finish = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', finish);
-        resolve();
-      };
-      const timer = setTimeout(finish, ms);
-      signal?.addEventListener('abort', finish, { once: true });
-    }),
+  sleep: (ms, signal) => systemClock.repeat(ms, () => false, signal),
   after(ms, run) {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
   },
   repeat: (ms, tick, signal) =>
     new Promise((resolve, reject) => {
-      if (signal.aborted) return resolve();
+      if (signal?.aborted) return resolve();
       const finish = (): void => {
         clearInterval(timer);
-        signal.removeEventListener('abort', finish);
+        signal?.removeEventListener('abort', finish);
         resolve();
       };
       const timer = setInterval(() => {
@@ -56,16 +42,16 @@ export const systemClock: Clock = {
           reject(error);
         }
       }, ms);
-      signal.addEventListener('abort', finish, { once: true });
+      signal?.addEventListener('abort', finish, { once: true });
     }),
 };
 
-/** As much of a time that we did not run counts, in ms. */
+/** The longest stretch, in ms, that one firing of a timer may consume of a limit. */
 const ownStepMs = 250;
 
 /**
- * The clock, with an `after` that counts only while we ourselves run. A process that had to wait for a processor, or was
- * stopped, finds its timers over before it has read what came meanwhile; it must not take its own absence for another's.
+ * Returns the clock with an `after` that counts only while this process runs. After a stop, or a wait for a processor,
+ * timers fire before the process has read the answers that came meanwhile: its own absence must not count as a peer's.
  */
 export function ownTime(clock: Clock): Clock {
   return {
@@ -88,8 +74,8 @@ export class TimeLimitError extends Error {
 }
 
 /**
- * Settles as `work` does, or rejects after `ms` with a TimeLimitError, or with the signal's reason when it aborts.
- * The work itself goes on: whoever starts it gives it a deadline of its own. Its late rejection is nobody's any more.
+ * Settles as `work` does, or rejects after `ms` with a TimeLimitError, or with the signal's reason when it aborts. The
+ * work itself continues, so it needs a deadline of its own. Its late rejection is ignored.
  */
 export function within<T>(
   clock: Clock,

@@ -1,5 +1,5 @@
 /**
- * What goes wrong on purpose: problems that a person can solve, results, an error class per cause, and exit codes.
+ * Problems that a person can solve, results, an error class per cause, and exit codes.
  */
 
 /** Something that a person must change. Both texts begin in lower case and end without a full stop. */

@@ -4,20 +4,17 @@
 import type { Clock } from './clock.ts';
 import type { LogFormat } from './core/settings/process.ts';
 
-export type Level = 'info' | 'warn' | 'error';
+/** What a line says beside its message. A field that is undefined is left out. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export interface Log {
-  info(message: string, fields?: Fields): void;
-  warn(message: string, fields?: Fields): void;
-  error(message: string, fields?: Fields): void;
-}
+/** Writes one line at the level that its name says. */
+export type Log = Readonly<Record<'info' | 'warn' | 'error', (message: string, fields?: Fields) => void>>;
 
 /** A log that writes whole lines through `write`. */
 export function createLog(format: LogFormat, clock: Clock, write: (line: string) => void): Log {
   const encode = format === 'json' ? JSON.stringify : logfmt;
   const at =
-    (level: Level) =>
+    (level: keyof Log) =>
     (message: string, fields: Fields = {}): void =>
       write(`${encode({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields })}\n`);
   return { info: at('info'), warn: at('warn'), error: at('error') };

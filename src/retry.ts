@@ -1,6 +1,7 @@
 /**
  * The waits of the program's loops: one that can be ended early, and the one loop that repeats what fails.
  */
+import { once } from 'node:events';
 import type { Clock } from './clock.ts';
 import { backoffMs, noteFailure, type Backoff, type Outage } from './core/retry.ts';
 import { messageOf } from './errors.ts';
@@ -28,11 +29,7 @@ export class Wakeup {
 
   /** Resolves at the next wake-up. */
   async wait(): Promise<void> {
-    const { signal } = this;
-    if (!signal.aborted)
-      await new Promise<void>(resolve => {
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+    if (!this.signal.aborted) await once(this.signal, 'abort');
     this.reset();
   }
 

@@ -1,6 +1,6 @@
 /**
- * How failures are repeated and reported: the wait before the next attempt, and which failures of a lasting outage are
- * worth a log line. Pure: the caller passes time and randomness.
+ * The waits before the next attempt, and which failures of a lasting outage are worth a log line. Pure: the caller passes
+ * time and randomness.
  */
 
 export interface Backoff {
@@ -10,9 +10,9 @@ export interface Backoff {
   readonly mostMs: number;
 }
 
-/** etcd, Docker or a port is out of reach: try again soon, and never in step with a thousand other instances. */
+/** etcd, Docker or a port is out of reach: try again soon. */
 export const outOfReach: Backoff = { firstMs: 600, mostMs: 2000 };
-/** The server answered and refused (password, permission): a person must act first, and each attempt costs the server. */
+/** The server refused (password, permission): a person must act first, and each attempt costs the server. */
 export const denied: Backoff = { firstMs: 2000, mostMs: 30_000 };
 
 /**
@@ -23,6 +23,23 @@ export const denied: Backoff = { firstMs: 2000, mostMs: 30_000 };
 export function backoffMs({ firstMs, mostMs }: Backoff, attempt: number, random: number): number {
   const full = Math.min(mostMs, firstMs * 2 ** Math.min(attempt - 1, 16));
   return Math.round(full / 2 + (full / 2) * random);
+}
+
+/** etcd has more password checks to do than it can. */
+const crowded: Backoff = { firstMs: 1000, mostMs: 15_000 };
+/** etcd answers a request that costs it nothing within this time, in ms, unless it is busy. */
+const promptMs = 100;
+
+/**
+ * Returns 0 when etcd may be asked for a password check, or else the wait before the next measurement, in ms. Each check
+ * costs etcd a bcrypt: so a fleet that lost its tokens has only as many under way as leave etcd responsive. An instance
+ * that waited often accepts slower answers.
+ * @param answerMs how long etcd just took to answer a request that costs it nothing
+ * @param attempt 1 for the first
+ * @param random a number in [0, 1)
+ */
+export function passwordCheckWaitMs(answerMs: number, attempt: number, random: number): number {
+  return answerMs <= promptMs * attempt ? 0 : backoffMs(crowded, attempt, random);
 }
 
 /** A row of failures without a success between them. */
@@ -39,23 +56,16 @@ export interface Outage {
 const firstSummaryMs = 60_000;
 const mostCauses = 8;
 
-/**
- * Records one more failure and says whether to report it: the first failure, each new cause, and after that ever more
- * seldom. There is never a log line for every attempt.
- */
+/** Records one more failure. `report` is true for the first one, for each new cause, and then ever more seldom. */
 export function noteFailure(
   before: Outage | null,
   cause: string,
   now: number,
 ): { readonly outage: Outage; readonly report: boolean } {
-  if (before === null)
-    return { outage: { since: now, attempts: 1, causes: [cause], reportedAt: now }, report: true };
-  const isNew = before.causes.length < mostCauses && !before.causes.includes(cause);
-  const isTime = now - before.since >= Math.max(firstSummaryMs, 2 * (before.reportedAt - before.since));
-  const outage = { ...before, attempts: before.attempts + 1 };
-  if (!isNew && !isTime) return { outage, report: false };
-  return {
-    outage: { ...outage, causes: isNew ? [...before.causes, cause] : before.causes, reportedAt: now },
-    report: true,
-  };
+  const noFailure: Outage = { since: now, attempts: 0, causes: [], reportedAt: now };
+  const { since, attempts, causes, reportedAt } = before ?? noFailure;
+  const isNew = causes.length < mostCauses && !causes.includes(cause);
+  const report = isNew || now - since >= Math.max(firstSummaryMs, 2 * (reportedAt - since));
+  const outage = { since, attempts: attempts + 1, causes: isNew ? [...causes, cause] : causes };
+  return { outage: { ...outage, reportedAt: report ? now : reportedAt }, report };
 }

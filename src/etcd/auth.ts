@@ -1,74 +1,95 @@
 /**
- * The token that etcd gives for a password. It is kept across renewals, failures and changes of member, because each
- * new one costs etcd a bcrypt and a proposal. A password check that was begun is never repeated: callers may time out,
- * the check continues, and a late answer is used. So a fleet that lost its tokens costs etcd one password check for
- * each instance, however long that takes.
+ * The token that etcd gives for a password. It is kept across renewals, failures and changes of member, because each new
+ * one costs etcd a bcrypt and a proposal. A password check that was begun is never repeated: callers may time out, the
+ * check continues, and a late answer is used.
  *
  * etcd3's own authenticator is not used: it keeps a token that was refused, asks without a deadline, and repeats a
  * refused call without end.
  */
 import { readFile } from 'node:fs/promises';
-import { InterceptingCall, ListenerBuilder, type Interceptor } from '@grpc/grpc-js';
+import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import type { Clock } from '../clock.ts';
-import { passwordCheckWaitMs } from '../core/lease/password-check.ts';
-import { denied, backoffMs } from '../core/retry.ts';
+import { backoffMs, denied, passwordCheckWaitMs } from '../core/retry.ts';
 import type { User } from '../core/settings/security.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError } from './errors.ts';
 
-export interface TokenKeeper {
+/** The token of a user, for all connections of a process. */
+export class TokenKeeper {
   /** Whether there is a user. */
   readonly isUsed: boolean;
-  /** The token, if there is one. */
-  known(): string | undefined;
+  readonly #user: User | undefined;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  /** By endpoint. */
+  readonly #underWay = new Map<string, Promise<string>>();
+  #token: string | undefined;
+  #refusal: { readonly error: DeniedError; readonly times: number; readonly until: number } | null = null;
+
+  /** @param random returns a number in [0, 1) */
+  constructor(user: User | undefined, clock: Clock, random: () => number) {
+    this.isUsed = user !== undefined;
+    this.#user = user;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Returns the token, if there is one. */
+  known(): string | undefined {
+    return this.#token;
+  }
+
   /**
    * Resolves with the token, or undefined without a user. When there is none yet, asks the member at `endpoint` with
    * `authenticate`, unless that is under way. After a refusal it rejects with the same error for a while.
    */
-  current(endpoint: string, authenticate: Authenticate): Promise<string | undefined>;
+  async current(endpoint: string, authenticate: Authenticate): Promise<string | undefined> {
+    if (this.#user === undefined || this.#token !== undefined) return this.#token;
+    if (this.#refusal !== null && this.#clock.now() < this.#refusal.until) throw this.#refusal.error;
+    const answer = this.#underWay.get(endpoint) ?? this.#ask(endpoint, this.#user, authenticate);
+    this.#underWay.set(endpoint, answer);
+    return answer;
+  }
+
   /** The server refused this one. */
-  drop(refused: string | undefined): void;
-}
+  drop(refused: string | undefined): void {
+    if (this.#token === refused) this.#token = undefined;
+  }
 
-export type Authenticate = (name: string, password: string) => Promise<string>;
+  /**
+   * Waits until etcd answers promptly enough for a password check. Resolves with a token that became known meanwhile, or
+   * undefined when the check may start.
+   * @param ping resolves with how long etcd took to answer a request that costs it nothing, in ms
+   */
+  async awaitTurn(ping: () => Promise<number>, signal: AbortSignal): Promise<string | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const waitMs = passwordCheckWaitMs(await ping(), attempt, this.#random());
+      if (waitMs === 0) return undefined;
+      await this.#clock.sleep(waitMs, signal);
+      if (this.#token !== undefined) return this.#token;
+    }
+  }
 
-export function createTokenKeeper(user: User | undefined, clock: Clock): TokenKeeper {
-  let token: string | undefined;
-  const underWay = new Map<string, Promise<string>>();
-  let refusal: { readonly error: DeniedError; readonly times: number; readonly until: number } | null = null;
-
-  const ask = async (from: User, authenticate: Authenticate): Promise<string> => {
+  async #ask(endpoint: string, user: User, authenticate: Authenticate): Promise<string> {
     try {
-      token = await authenticate(from.name, await readPassword(from));
-      refusal = null;
-      return token;
+      this.#token = await authenticate(user.name, await readPassword(user));
+      this.#refusal = null;
+      return this.#token;
     } catch (error) {
       if (error instanceof DeniedError) {
-        const times = (refusal?.times ?? 0) + 1;
-        refusal = { error, times, until: clock.now() + backoffMs(denied, times, 0) };
+        const times = (this.#refusal?.times ?? 0) + 1;
+        this.#refusal = { error, times, until: this.#clock.now() + backoffMs(denied, times, 0) };
       }
       throw error;
+    } finally {
+      this.#underWay.delete(endpoint);
     }
-  };
-
-  return {
-    isUsed: user !== undefined,
-    known: () => token,
-    async current(endpoint, authenticate) {
-      if (user === undefined || token !== undefined) return token;
-      if (refusal !== null && clock.now() < refusal.until) throw refusal.error;
-      const answer =
-        underWay.get(endpoint) ?? ask(user, authenticate).finally(() => underWay.delete(endpoint));
-      underWay.set(endpoint, answer);
-      return answer;
-    },
-    drop(refused) {
-      if (token === refused) token = undefined;
-    },
-  };
+  }
 }
 
-/** Read at each authentication, so that a changed password is used. */
+type Authenticate = (name: string, password: string) => Promise<string>;
+
+/** Reads the password at each authentication, so that a changed one is used. */
 async function readPassword({ password }: User): Promise<string> {
   if ('text' in password) return password.text;
   try {
@@ -79,39 +100,9 @@ async function readPassword({ password }: User): Promise<string> {
   }
 }
 
-/** What the connections of a process share to authenticate. */
-export interface Authentication {
-  readonly clock: Clock;
-  /** Returns a number in [0, 1). */
-  readonly random: () => number;
-  readonly tokens: TokenKeeper;
-}
-
-/**
- * Waits until etcd answers promptly enough for a password check. Resolves with a token that became known meanwhile, or
- * undefined when the check may start.
- * @param ping resolves with how long etcd took to answer a request that costs it nothing, in ms
- */
-export async function awaitPasswordCheck(
-  ping: () => Promise<number>,
-  { clock, random, tokens }: Authentication,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  for (let attempt = 1; ; attempt++) {
-    const waitMs = passwordCheckWaitMs(await ping(), attempt, random());
-    if (waitMs === 0) return undefined;
-    await clock.sleep(waitMs, signal);
-    const known = tokens.known();
-    if (known !== undefined) return known;
-  }
-}
-
-/** etcd's answers to a token that it does not know, or no longer, and to a missing one. */
-const refusals = /invalid auth token|revision of auth store is old|user name is empty/;
-
-/** Whether a call failed in a way that another token may heal. */
+/** Whether etcd misses a token or refused the one it got, so that another one may help. */
 export function isTokenRefused(error: unknown): boolean {
-  return refusals.test(messageOf(error));
+  return /invalid auth token|revision of auth store is old|user name is empty/.test(messageOf(error));
 }
 
 /** Adds the token to a call, and rewords a refusal so that etcd3 does not repeat the call by itself. */
@@ -120,15 +111,13 @@ export function withToken(token: string | undefined): Interceptor {
     new InterceptingCall(nextCall(options), {
       start(metadata, _listener, next) {
         if (token !== undefined && token !== '') metadata.set('token', token);
-        const listener = new ListenerBuilder()
-          .withOnReceiveStatus((status, forward) =>
+        next(metadata, {
+          onReceiveStatus: (status, forward) =>
             forward({
               ...status,
               details: status.details.replace(/^etcdserver: (?=invalid auth token)/, ''),
             }),
-          )
-          .build();
-        next(metadata, listener);
+        });
       },
     });
 }

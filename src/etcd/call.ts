@@ -2,19 +2,19 @@
  * How every request to one member of etcd is made: with a deadline, with a token where there is a user, and with each
  * failure as one of etcd/errors.ts.
  */
-import type { Interceptor } from '@grpc/grpc-js';
+import type { CallOptions } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { tlsMessage } from '../tls/hints.ts';
-import { awaitPasswordCheck, isTokenRefused, withToken, type Authentication } from './auth.ts';
+import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
 import {
   DeniedError,
   EtcdError,
   LeaseExistsError,
   LeaseGoneError,
   RequestError,
-  UnansweredError,
+  SlowError,
 } from './errors.ts';
 import type { CallLimit } from './ports.ts';
 
@@ -25,12 +25,9 @@ const authenticateMs = 60_000;
 /** The limit of a request that costs etcd nothing, in ms. */
 const pingMs = 3000;
 
-export interface CallOptions {
-  readonly deadline: number;
-  readonly interceptors: Interceptor[];
-}
-
-export interface CallerOptions extends Authentication {
+export interface CallerOptions {
+  readonly clock: Clock;
+  readonly tokens: TokenKeeper;
   readonly client: Etcd3;
   readonly endpoint: string;
   /** Whether the connection is up. */
@@ -105,8 +102,8 @@ export class Caller {
       if (!(cause instanceof TimeLimitError)) throw translate(what, cause);
       // A connection that came up is a sign of life too.
       const isAlive = this.#heardAt >= sentAt || (isReady() && !wasReady);
-      const missing = isReady() ? 'answer' : 'connection';
-      throw new UnansweredError(`${what}: no ${missing} in time`, isAlive, { cause });
+      const message = `${what}: no ${isReady() ? 'answer' : 'connection'} in time`;
+      throw isAlive ? new SlowError(message, { cause }) : new RequestError(message, { cause });
     }
   }
 
@@ -137,13 +134,13 @@ export class Caller {
   }
 
   async #authenticate(name: string, password: string): Promise<string> {
-    const { client, isReady } = this.#options;
+    const { client, isReady, tokens } = this.#options;
     const { signal } = this.#closed;
     const what = `authenticate as ${name}`;
     try {
       // The first answer on a new connection includes the time to connect.
       if (!isReady()) await this.#ping();
-      const known = await awaitPasswordCheck(() => this.#ping(), this.#options, signal);
+      const known = await tokens.awaitTurn(() => this.#ping(), signal);
       if (known !== undefined) return known;
       signal.throwIfAborted();
       this.#isAuthenticating = true;
@@ -173,8 +170,9 @@ function translate(what: string, cause: unknown): Error {
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
   const [, hint] = hints.find(([pattern]) => pattern.test(message)) ?? [];
-  if (hint === undefined) return new RequestError(message, { cause });
-  return new DeniedError({ message, hint }, { cause });
+  return hint === undefined
+    ? new RequestError(message, { cause })
+    : new DeniedError({ message, hint }, { cause });
 }
 
 /** Removes what gRPC adds, such as times: without it the same failure always reads the same. */

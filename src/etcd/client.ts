@@ -1,14 +1,15 @@
 /**
  * A client of one member of etcd: the requests of etcd/ports.ts, over one connection.
  */
-import { Channel, connectivityState, type ClientOptions } from '@grpc/grpc-js';
+import { Channel, connectivityState, type CallOptions } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
-import { Etcd3, type IRangeResponse } from 'etcd3';
+import { Etcd3, type IRangeResponse, type IRequestOp, type ITxnRequest } from 'etcd3';
+import type { Clock } from '../clock.ts';
 import type { LeaseId, Observed, ServiceRecord, Stored } from '../core/lease/writes.ts';
 import type { TlsFiles } from '../core/settings/security.ts';
 import { problemOf } from '../errors.ts';
-import type { Authentication } from './auth.ts';
-import { Caller, type CallOptions } from './call.ts';
+import type { TokenKeeper } from './auth.ts';
+import { Caller } from './call.ts';
 import { LeaseGoneError, RequestError } from './errors.ts';
 import type { EtcdClient, ListedKey, Renewal } from './ports.ts';
 import { readTls } from './tls.ts';
@@ -29,8 +30,11 @@ const channelOptions = {
 /** The keys in a page of a list: gRPC takes no answer of more than 4 MiB. */
 const pageKeys = 1000;
 
-export interface Access extends Authentication {
+/** What the connections of a process share. */
+export interface Access {
+  readonly clock: Clock;
   readonly tls: TlsFiles;
+  readonly tokens: TokenKeeper;
 }
 
 /**
@@ -38,25 +42,29 @@ export interface Access extends Authentication {
  * first request.
  * @throws RequestError when a certificate cannot be used
  */
-export async function connectClient(
-  endpoint: string,
-  { tls, ...authentication }: Access,
-): Promise<EtcdClient> {
+export async function connectClient(endpoint: string, { clock, tls, tokens }: Access): Promise<EtcdClient> {
   const credentials = await readTls(tls).catch((cause: unknown) => {
     throw new RequestError(problemOf(cause), { cause });
   });
-  const channel = sharedChannel();
+  let channel: Channel | undefined;
   const client = new Etcd3({
     hosts: endpoint,
-    grpcOptions: { ...channelOptions, channelFactoryOverride: channel.override },
+    grpcOptions: {
+      ...channelOptions,
+      // etcd3 makes a gRPC client for each of etcd's services, each with a connection of its own. Here all share one.
+      channelFactoryOverride: (...options: ConstructorParameters<typeof Channel>) =>
+        (channel ??= new Channel(...options)),
+    },
     ...(credentials && { credentials }),
     // The session decides when and where to retry.
     faultHandling: { host: () => noop, global: noop },
   });
-  const caller = new Caller({ ...authentication, client, endpoint, isReady: channel.isReady });
+  const { kv, leaseClient: leases, maintenance } = client;
+  const isReady = (): boolean => channel?.getConnectivityState(false) === connectivityState.READY;
+  const caller = new Caller({ clock, tokens, client, endpoint, isReady });
 
   const keepAlive = async (id: LeaseId, options: CallOptions): Promise<void> => {
-    const stream = await client.leaseClient.leaseKeepAlive(options);
+    const stream = await leases.leaseKeepAlive(options);
     const answer = await new Promise<{ TTL: string }>((resolve, reject) => {
       stream.on('data', resolve);
       stream.on('error', reject);
@@ -68,13 +76,11 @@ export async function connectClient(
 
   return {
     grant: (id, ttlSeconds, limit) =>
-      caller.call('grant', limit, async options => {
-        await client.leaseClient.leaseGrant({ ID: id, TTL: ttlSeconds }, options);
-      }),
+      caller.call('grant', limit, options => leases.leaseGrant({ ID: id, TTL: ttlSeconds }, options)),
 
     async renew(id, keys, limit) {
       const read = caller.call('read the keys', limit, async (options): Promise<Renewal> => {
-        const { responses } = await client.kv.txn({ success: keys.map(readRequest) }, options);
+        const { responses } = await kv.txn({ success: keys.map(readRequest) }, options);
         return { observed: observedIn(responses) };
       });
       const [, renewal] = await Promise.all([
@@ -87,58 +93,46 @@ export async function connectClient(
 
     write: (id, { expect, puts, removes }, limit) =>
       caller.call('write', limit, async options => {
-        const { succeeded, header, responses } = await client.kv.txn(
-          {
-            compare: expect.map(({ key, modRevision }) => ({
-              result: 'Equal',
-              target: 'Mod',
-              key: Buffer.from(key),
-              mod_revision: modRevision,
-            })),
-            success: [
-              ...puts.map(record => putRequest(record, id)),
-              ...removes.map(key => ({ request_delete_range: { key: Buffer.from(key) } })),
-            ],
-            failure: expect.map(({ key }) => readRequest(key)),
-          },
-          options,
-        );
+        const deletes = removes.map(key => ({ request_delete_range: { key: Buffer.from(key) } }));
+        const transaction: ITxnRequest = {
+          compare: expect.map(({ key, modRevision }) => ({
+            result: 'Equal',
+            target: 'Mod',
+            key: Buffer.from(key),
+            mod_revision: modRevision,
+          })),
+          success: [...puts.map(record => putRequest(record, id)), ...deletes],
+          failure: expect.map(({ key }) => readRequest(key)),
+        };
+        const { succeeded, header, responses } = await kv.txn(transaction, options);
         return succeeded
-          ? { done: true, modRevision: header.revision }
-          : { done: false, observed: observedIn(responses) };
+          ? { kind: 'written', modRevision: header.revision }
+          : { kind: 'refused', observed: observedIn(responses) };
       }),
 
-    revoke: (id, limit) =>
-      caller.call('revoke', limit, async options => {
-        await client.leaseClient.leaseRevoke({ ID: id }, options);
-      }),
+    revoke: (id, limit) => caller.call('revoke', limit, options => leases.leaseRevoke({ ID: id }, options)),
 
     status: limit =>
       caller.call('status', limit, async options => {
-        const { header, version, leader, errors } = await client.maintenance.status(options);
-        const alarms = errors
-          .map(error => /alarm:(\w+)/.exec(error)?.[1])
-          .filter(alarm => alarm !== undefined);
+        const { header, version, leader, errors } = await maintenance.status(options);
+        const alarms = errors.flatMap(error => /alarm:(\w+)/.exec(error)?.[1] ?? []);
         return { version, clusterId: header.cluster_id, hasLeader: leader !== '0', alarms };
       }),
 
     checkWrite: (records, limit) =>
       caller.call('check a write', limit, async options => {
-        const { responses } = await client.kv.txn(
-          {
-            // No version is less than 0. etcd checks the permissions of both branches before it compares.
-            compare: records.map(({ key }) => ({
-              result: 'Less',
-              target: 'Version',
-              key: Buffer.from(key),
-              version: '0',
-            })),
-            success: records.map(record => putRequest(record)),
-            failure: records.map(({ key }) => readRequest(key)),
-          },
-          options,
-        );
-        return observedIn(responses);
+        const transaction: ITxnRequest = {
+          // No version is less than 0. etcd checks the permissions of both branches before it compares.
+          compare: records.map(({ key }) => ({
+            result: 'Less',
+            target: 'Version',
+            key: Buffer.from(key),
+            version: '0',
+          })),
+          success: records.map(record => putRequest(record, '0')),
+          failure: records.map(({ key }) => readRequest(key)),
+        };
+        return observedIn((await kv.txn(transaction, options)).responses);
       }),
 
     async list(prefix, limit) {
@@ -146,7 +140,7 @@ export async function connectClient(
       const end = endOf(prefix);
       for (let from = Buffer.from(prefix); ;) {
         const { kvs, more } = await caller.call('list', limit, options =>
-          client.kv.range({ key: from, range_end: end, limit: pageKeys }, options),
+          kv.range({ key: from, range_end: end, limit: pageKeys }, options),
         );
         for (const { key, value, lease, create_revision: createRevision } of kvs)
           listed.push({ key: key.toString(), value: value.toString(), lease, createRevision });
@@ -158,24 +152,11 @@ export async function connectClient(
 
     timeToLive: (id, limit) =>
       caller.call('read the lease', limit, async options => {
-        const { TTL, grantedTTL } = await client.leaseClient.leaseTimeToLive({ ID: id }, options);
+        const { TTL, grantedTTL } = await leases.leaseTimeToLive({ ID: id }, options);
         return Number(TTL) < 0 ? null : { leftSeconds: Number(TTL), grantedSeconds: Number(grantedTTL) };
       }),
 
     close: () => caller.close(),
-  };
-}
-
-/** etcd3 makes a gRPC client for each of etcd's services, each with a connection of its own. Here all share one. */
-function sharedChannel(): {
-  readonly override: NonNullable<ClientOptions['channelFactoryOverride']>;
-  /** Whether it is connected: the greeting of HTTP/2 has come. */
-  readonly isReady: () => boolean;
-} {
-  let channel: Channel | undefined;
-  return {
-    override: (address, credentials, options) => (channel ??= new Channel(address, credentials, options)),
-    isReady: () => channel?.getConnectivityState(false) === connectivityState.READY,
   };
 }
 
@@ -187,14 +168,11 @@ function endOf(prefix: string): Buffer {
   return end;
 }
 
-function readRequest(key: string): { request_range: { key: Buffer } } {
+function readRequest(key: string): IRequestOp {
   return { request_range: { key: Buffer.from(key) } };
 }
 
-function putRequest(
-  { key, value }: ServiceRecord,
-  lease: LeaseId = '0',
-): { request_put: { key: Buffer; value: Buffer; lease: LeaseId } } {
+function putRequest({ key, value }: ServiceRecord, lease: LeaseId): IRequestOp {
   return { request_put: { key: Buffer.from(key), value: Buffer.from(value), lease } };
 }
 

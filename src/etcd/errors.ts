@@ -1,7 +1,7 @@
 /**
  * The ways in which a request to etcd goes wrong, by what must be done about each.
  */
-import { ProblemError, type Problem } from '../errors.ts';
+import { ProblemError } from '../errors.ts';
 
 export class EtcdError extends ProblemError {
   override readonly name: string = 'EtcdError';
@@ -27,14 +27,7 @@ export class DeniedError extends RequestError {
   override readonly name = 'DeniedError';
 }
 
-/** No answer came in time, and nothing says why. */
-export class UnansweredError extends RequestError {
-  override readonly name = 'UnansweredError';
-  /** The member shows signs of life meanwhile: it is slow, not away. */
-  readonly isAlive: boolean;
-
-  constructor(problem: string | Problem, isAlive: boolean, options?: ErrorOptions) {
-    super(problem, options);
-    this.isAlive = isAlive;
-  }
+/** No answer came in time, but the member shows signs of life: it is slow, not away. */
+export class SlowError extends RequestError {
+  override readonly name = 'SlowError';
 }

@@ -2,7 +2,7 @@
  * The narrow ports to one member of etcd, one for each kind of user. Every request ends within its limit, none is
  * repeated, and every failure is one of etcd/errors.ts, or the signal's reason when the signal aborts.
  */
-import type { LeaseId, Observed, ServiceRecord, Write } from '../core/lease/writes.ts';
+import type { LeaseId, Observed, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
 
 export interface CallLimit {
   /** The most that one call may take, in ms during which this process runs. */
@@ -19,22 +19,22 @@ export interface Connection {
 /** What a session does with its lease. */
 export interface LeaseStore extends Connection {
   /** @throws LeaseExistsError when the id is taken, by an earlier attempt of ours */
-  grant(id: LeaseId, ttlSeconds: number, limit: CallLimit): Promise<void>;
+  grant(id: LeaseId, ttlSeconds: number, limit: CallLimit): Promise<unknown>;
   /** Keeps the lease alive and reads the keys, both at once. @throws LeaseGoneError */
   renew(id: LeaseId, keys: readonly string[], limit: CallLimit): Promise<Renewal>;
   /** Does the write in one transaction under the lease. @throws LeaseGoneError */
   write(id: LeaseId, write: Write, limit: CallLimit): Promise<WriteAnswer>;
   /** Deletes the lease and every key under it. @throws LeaseGoneError */
-  revoke(id: LeaseId, limit: CallLimit): Promise<void>;
+  revoke(id: LeaseId, limit: CallLimit): Promise<unknown>;
 }
 
 /** The lease was kept alive. Without `observed` the keys could not be read, and `error` says why. */
 export type Renewal = { readonly observed: Observed } | { readonly observed: null; readonly error: unknown };
 
 export type WriteAnswer =
-  | { readonly done: true; readonly modRevision: string }
+  | { readonly kind: 'written'; readonly modRevision: string }
   /** Nothing was written: some keys are not as expected. This is what they are. */
-  | { readonly done: false; readonly observed: Observed };
+  | { readonly kind: 'refused'; readonly observed: Observed };
 
 /** What `dockreg doctor` asks. */
 export interface Inspector extends Connection {
@@ -64,11 +64,8 @@ export interface KeyReader extends Connection {
   timeToLive(id: LeaseId, limit: CallLimit): Promise<TimeToLive | null>;
 }
 
-export interface ListedKey {
+export interface ListedKey extends Omit<Stored, 'modRevision'> {
   readonly key: string;
-  readonly value: string;
-  /** '0' is none. */
-  readonly lease: LeaseId;
   readonly createRevision: string;
 }
 

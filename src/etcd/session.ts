@@ -1,9 +1,7 @@
 /**
- * Our session with etcd: one loop that brings etcd to the desired state with one request at a time, for ever.
- * core/lease decides which request comes next, what an answer means and which endpoint is asked; this file sends and
- * waits.
- *
- * Withdrawing revokes the lease instead of deleting keys: a put that is still under way then fails by itself.
+ * Our session with etcd: one loop that brings etcd to the desired state with one request at a time. core/lease decides
+ * which request comes next, what an answer means and which endpoint is asked; this file sends and waits. Withdrawing
+ * revokes the lease instead of deleting keys: a put that is still under way then fails by itself.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
@@ -17,20 +15,12 @@ import {
   startFailover,
   type Failover,
 } from '../core/lease/failover.ts';
-import {
-  advance,
-  nextStep,
-  noLease,
-  type DesiredState,
-  type Lease,
-  type LeaseAnswer,
-  type LeaseRequest,
-  type LeaseRules,
-} from '../core/lease/lease.ts';
+import { advance, nextStep, noLease } from '../core/lease/lease.ts';
+import type { DesiredState, Lease, LeaseAnswer, LeaseRequest, LeaseRules } from '../core/lease/lease.ts';
 import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { Wakeup } from '../retry.ts';
-import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, UnansweredError } from './errors.ts';
+import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, SlowError } from './errors.ts';
 import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
@@ -90,16 +80,13 @@ export function openSession(options: SessionOptions): Session {
     switch (step.kind) {
       case 'grant': {
         const id = step.id ?? chooseLeaseId();
-        if (step.id === null) apply({ kind: 'granting', id, at });
+        if (step.id === null) apply({ kind: 'granting', id, askedAt: at });
         await store.grant(id, options.ttlSeconds, limit);
         return { kind: 'granted', at };
       }
       case 'write': {
-        const { write } = step;
-        const answer = await store.write(step.id, write, limit);
-        return answer.done
-          ? { kind: 'written', write, modRevision: answer.modRevision, at: clock.now() }
-          : { kind: 'refused', write, observed: answer.observed };
+        const { id, write } = step;
+        return store.write(id, write, limit).then(answer => ({ ...answer, write, at: clock.now() }));
       }
       case 'renew': {
         const renewal = await store.renew(step.id, step.keys, limit);
@@ -135,20 +122,16 @@ export function openSession(options: SessionOptions): Session {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof RequestError)) throw error;
-      const failure = afterFailure(
-        failover,
-        {
-          request: step.kind,
-          cause: messageOf(error),
-          isDenied: error instanceof DeniedError,
-          isAlive: error instanceof UnansweredError && error.isAlive,
-          lease,
-          now: clock.now(),
-          isClosing,
-        },
-        rules,
-        random,
-      );
+      const facts = {
+        request: step.kind,
+        cause: messageOf(error),
+        isDenied: error instanceof DeniedError,
+        isAlive: error instanceof SlowError,
+        lease,
+        now: clock.now(),
+        isClosing,
+      };
+      const failure = afterFailure(failover, facts, rules, random);
       failover = failure.failover;
       if (failure.reconnects) disconnect();
       failure.events.forEach(emit);
@@ -196,12 +179,10 @@ export function openSession(options: SessionOptions): Session {
       isClosing = true;
       failover = retryNow(failover);
       wakeup.wake();
-      const limit = new AbortController();
       const isGone = await Promise.race([
         running.then(() => true),
-        clock.sleep(withinMs, limit.signal).then(() => false),
+        clock.sleep(withinMs, closed.signal).then(() => false),
       ]);
-      limit.abort();
       closed.abort();
       request.abort(new Error('closed'));
       wakeup.wake();

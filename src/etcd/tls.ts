@@ -5,10 +5,8 @@ import type { IOptions } from 'etcd3';
 import type { TlsFiles } from '../core/settings/security.ts';
 import { readPem } from '../tls/pem.ts';
 
-export type TlsCredentials = NonNullable<IOptions['credentials']>;
-
 /** Reads the files for gRPC. Resolves with undefined when no file is named. @throws PemFileError */
-export async function readTls({ ca, cert, key }: TlsFiles): Promise<TlsCredentials | undefined> {
+export async function readTls({ ca, cert, key }: TlsFiles): Promise<IOptions['credentials']> {
   if (ca === undefined && cert === undefined) return undefined;
   const pem = await readPem(
     ca === undefined ? undefined : { setting: '--etcd-ca', path: ca },

@@ -14,15 +14,14 @@ export function sharedConnections({ security }: Pick<SharedConfig, 'security'>):
   let access: Access | undefined;
   const connections = new Map<string, { readonly opened: Promise<EtcdClient>; users: number }>();
   const open: Connect = async endpoint => {
-    const [{ connectClient }, { createTokenKeeper }] = await Promise.all([
+    const [{ connectClient }, { TokenKeeper }] = await Promise.all([
       import('../etcd/client.ts'),
       import('../etcd/auth.ts'),
     ]);
     access ??= {
       clock: systemClock,
-      random: Math.random,
       tls: security.tls,
-      tokens: createTokenKeeper(security.user, systemClock),
+      tokens: new TokenKeeper(security.user, systemClock, Math.random),
     };
     return connectClient(endpoint, access);
   };

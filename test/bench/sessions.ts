@@ -8,7 +8,7 @@ import { systemClock as clock } from '../../src/clock.ts';
 import type { Security } from '../../src/core/settings/security.ts';
 import { connectClient } from '../../src/etcd/client.ts';
 import { openSession, type Session } from '../../src/etcd/session.ts';
-import { createTokenKeeper } from '../../src/etcd/auth.ts';
+import { TokenKeeper } from '../../src/etcd/auth.ts';
 import { pause } from '../support/wait.ts';
 
 /** The first argument, in JSON. */
@@ -36,11 +36,11 @@ const load = JSON.parse(process.argv[2] ?? '') as Load;
 
 function openInstance(instance: number): Session {
   const { tls, user } = load.security;
-  const tokens = createTokenKeeper(user, clock);
+  const tokens = new TokenKeeper(user, clock, Math.random);
   const send = (news: Omit<News, 'instance'>): void => void process.send?.({ ...news, instance });
   return openSession({
     endpoints: load.endpoints,
-    connect: endpoint => connectClient(endpoint, { clock, random: Math.random, tls, tokens }),
+    connect: endpoint => connectClient(endpoint, { clock, tls, tokens }),
     ttlSeconds: load.ttlSeconds,
     rules: { renewGapMs: load.intervalMs * 0.8, freshForMs: 2 * load.intervalMs },
     clock,

@@ -8,7 +8,7 @@ import {
   LeaseExistsError,
   LeaseGoneError,
   RequestError,
-  UnansweredError,
+  SlowError,
 } from '../../src/etcd/errors.ts';
 import type { CallLimit, LeaseStore, Renewal, WriteAnswer } from '../../src/etcd/ports.ts';
 import type { FakeClock } from './fake-clock.ts';
@@ -116,7 +116,8 @@ export class FakeEtcd {
       if (mode === 'answer lost') answer(mode);
       await this.#clock.sleep(ms, signal);
       signal?.throwIfAborted();
-      throw new UnansweredError(`${call.kind}: no answer in time`, mode === 'slow');
+      const message = `${call.kind}: no answer in time`;
+      throw mode === 'slow' ? new SlowError(message) : new RequestError(message);
     }
     signal?.throwIfAborted();
     return answer(mode);
@@ -135,12 +136,12 @@ export class FakeEtcd {
     const isExpected = expect.every(
       ({ key, modRevision }) => (this.keys.get(key)?.modRevision ?? '0') === modRevision,
     );
-    if (!isExpected) return { done: false, observed: this.#read(expect.map(({ key }) => key)) };
+    if (!isExpected) return { kind: 'refused', observed: this.#read(expect.map(({ key }) => key)) };
     this.#revision += 1;
     const modRevision = String(this.#revision);
     for (const { key, value } of puts) this.keys.set(key, { value, lease: id, modRevision });
     for (const key of removes) this.keys.delete(key);
-    return { done: true, modRevision };
+    return { kind: 'written', modRevision };
   }
 
   #read(keys: readonly string[]): Observed {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { systemClock, type Clock } from '../../src/clock.ts';
 import { DeniedError, RequestError } from '../../src/etcd/errors.ts';
-import { awaitPasswordCheck, createTokenKeeper, type TokenKeeper } from '../../src/etcd/auth.ts';
+import { TokenKeeper } from '../../src/etcd/auth.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 
 const user = { name: 'app', password: { text: 'secret' } };
@@ -20,7 +20,7 @@ function keeper(): {
 } {
   const time = { now: 0 };
   const clock: Clock = { ...systemClock, now: () => time.now };
-  const tokens = createTokenKeeper(user, clock);
+  const tokens = new TokenKeeper(user, clock, () => 0);
   const requests: ReturnType<typeof keeper>['requests'] = [];
   const ask = (endpoint: string): Promise<string | undefined> =>
     tokens.current(
@@ -104,7 +104,7 @@ describe('a token', () => {
   });
 
   it('is not requested without a user', async () => {
-    const tokens = createTokenKeeper(undefined, systemClock);
+    const tokens = new TokenKeeper(undefined, systemClock, () => 0);
     assert.equal(await tokens.current('a', () => assert.fail('asked')), undefined);
   });
 });
@@ -115,18 +115,16 @@ async function waitForCheck(
   tokenAfterMs = Infinity,
 ): Promise<{ readonly waitedMs: number; readonly token: string | undefined; readonly pings: number }> {
   const clock = new FakeClock(0);
-  const known = (): string | undefined => (clock.now() >= tokenAfterMs ? 't' : undefined);
   let pings = 0;
   const ping = (): Promise<number> => {
     pings += 1;
     return Promise.resolve(answersMs[pings - 1] ?? 0);
   };
-  const tokens = { ...createTokenKeeper(user, clock), known };
-  const waiting = awaitPasswordCheck(
-    ping,
-    { clock, random: () => 0, tokens },
-    new AbortController().signal,
-  ).then(token => ({ waitedMs: clock.now(), token, pings }));
+  const tokens = new TokenKeeper(user, clock, () => 0);
+  clock.after(tokenAfterMs, () => void tokens.current('another', () => Promise.resolve('t')));
+  const waiting = tokens
+    .awaitTurn(ping, new AbortController().signal)
+    .then(token => ({ waitedMs: clock.now(), token, pings }));
   await clock.advance(60_000);
   return waiting;
 }

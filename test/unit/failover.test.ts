@@ -8,7 +8,6 @@ import {
   endpointOf,
   requestLimitMs,
   retryNow,
-  shuffle,
   startFailover,
   type Failover,
   type Failure,
@@ -27,6 +26,8 @@ const held: HeldLease = {
   contest: { times: 0, yieldUntil: -Infinity },
 };
 
+const shuffle = (names: readonly string[], random: () => number): readonly string[] =>
+  startFailover(names, random).endpoints;
 const start = (names = endpoints): Failover => startFailover(names, () => 0);
 
 /** A plain failure; `random` is 0, so each wait is the shortest of its range. */

@@ -1,7 +1,7 @@
 /** The way back: each layout reads what it wrote, and nothing that anybody else wrote harms it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatTable } from '../../src/commands/ls/table.ts';
+import { formatTable } from '../../src/commands/ls/ls.ts';
 import { parseMeta, parseTags } from '../../src/config/parse/metadata.ts';
 import { formatAddress, type Address } from '../../src/core/address/ip.ts';
 import { formats, type LayoutName } from '../../src/core/layouts/formats.ts';

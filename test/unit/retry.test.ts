@@ -1,8 +1,14 @@
-/** Waits before the next try, and how often a lasting failure is reports. */
+/** Waits before the next attempt, and how often a lasting failure is reported. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { passwordCheckWaitMs } from '../../src/core/lease/password-check.ts';
-import { backoffMs, denied, noteFailure, outOfReach, type Outage } from '../../src/core/retry.ts';
+import {
+  backoffMs,
+  denied,
+  noteFailure,
+  outOfReach,
+  passwordCheckWaitMs,
+  type Outage,
+} from '../../src/core/retry.ts';
 
 describe('backoff', () => {
   it('doubles up to the most, and chance moves the upper half', () => {
@@ -34,19 +40,19 @@ describe('a password check', () => {
 });
 
 describe('a repeated failure', () => {
-  it('is reported at once, after a minute, and then less and less often', () => {
+  it('is reported at once, after a minute, and then ever more seldom', () => {
     let outage: Outage | null = null;
-    const reports: number[] = [];
+    const reported: number[] = [];
     for (let second = 0; second <= 3600; second++) {
       const noted = noteFailure(outage, 'refused', second * 1000);
       outage = noted.outage;
-      if (noted.report) reports.push(second);
+      if (noted.report) reported.push(second);
     }
-    assert.deepEqual(reports, [0, 60, 120, 240, 480, 960, 1920]);
+    assert.deepEqual(reported, [0, 60, 120, 240, 480, 960, 1920]);
     assert.equal(outage?.attempts, 3601);
   });
 
-  it('reports a new cause once', () => {
+  it('is reported once for each new cause', () => {
     let outage: Outage | null = null;
     const reports = ['a', 'b', 'a', 'b', 'c'].map(cause => {
       const noted = noteFailure(outage, cause, 0);

@@ -13,7 +13,7 @@ import { survey } from '../../kernel/holder.ts';
 import { readSockets } from '../../kernel/sockets.ts';
 import { appHost, appProbe } from '../../wiring/app-probe.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
-import { fault, passed, skipped, type Finding } from './finding.ts';
+import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
 
 /** The most that a connect to the registered address may take, in ms. */
 const connectMs = 3000;
@@ -49,16 +49,11 @@ export async function examineCheck(
   const verdict = await probe(new AbortController().signal);
   const after = `after ${msSince(startedAt)} ms`;
   if (verdict.kind === 'pass') return passed('check', `passes: ${verdict.detail} ${after}`);
-  if (verdict.kind === 'impossible') {
-    return fault('check', {
-      ...verdict.problem,
-      message: `could not be made ${after}: ${verdict.problem.message}`,
-    });
-  }
-  return fault('check', {
-    message: `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} ${after}: ${verdict.reason}`,
-    hint: `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`,
-  });
+  const outcome = `${verdict.kind === 'fail' ? 'fails' : 'could not be made'} ${after}`;
+  if (verdict.kind === 'impossible')
+    return fault('check', { ...verdict.problem, message: `${outcome}: ${verdict.problem.message}` });
+  const hint = `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`;
+  return fault('check', { message: `${outcome}: ${verdict.reason}`, hint });
 }
 
 /** The step `address`: does it accept a connection from here? Whether others get through cannot be seen from here. */
@@ -67,12 +62,11 @@ export async function examineAddress({ protocol }: ServiceConfig, address: Addre
   if (protocol !== 'tcp') return skipped('address', `${protocol} has no connections to try`);
   const text = formatAddress(address);
   const startedAt = systemClock.now();
+  const socket = connect({ host: address.ip, port: address.port });
   try {
-    await tryConnect(address);
-    return passed(
-      'address',
-      `${text} accepts a connection from this container after ${msSince(startedAt)} ms`,
-    );
+    await within(systemClock, connectMs, 'connect', once(socket, 'connect'));
+    const after = `after ${msSince(startedAt)} ms`;
+    return passed('address', `${text} accepts a connection from this container ${after}`);
   } catch (error) {
     const message = messageOf(error);
     return fault('address', {
@@ -82,17 +76,6 @@ export async function examineAddress({ protocol }: ServiceConfig, address: Addre
         : 'check that it is an address of this host, and that the firewall lets others in. If others can connect, only ' +
           'the way from the container back to its own host is closed, which does no harm',
     });
-  }
-}
-
-function msSince(startedAt: number): number {
-  return Math.round(systemClock.now() - startedAt);
-}
-
-async function tryConnect({ ip, port }: Address): Promise<void> {
-  const socket = connect({ host: ip, port });
-  try {
-    await within(systemClock, connectMs, 'connect', once(socket, 'connect'));
   } finally {
     socket.destroy();
   }

@@ -12,7 +12,7 @@ import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
-import { fault, passed, skipped, type Finding, type FindingStep } from './finding.ts';
+import { fault, msSince, passed, skipped, type Finding, type FindingStep } from './finding.ts';
 
 /** No container has this id. An inspect of it shows whether Docker answers, and every socket proxy allows it. */
 const noContainer = '0'.repeat(64);
@@ -34,8 +34,7 @@ export async function* examineContainer(
   const startedAt = systemClock.now();
   try {
     await (await docker.engine()).inspect(noContainer);
-    const tookMs = Math.round(systemClock.now() - startedAt);
-    yield passed('docker', `${formatEngineEndpoint(config.engine)} answers after ${tookMs} ms`);
+    yield passed('docker', `${formatEngineEndpoint(config.engine)} answers after ${msSince(startedAt)} ms`);
   } catch (error) {
     const hint = 'check --docker and the engine, or do without Docker: --advertise IP:PORT';
     yield unavailable('docker', error, hint);

@@ -2,14 +2,15 @@
  * `dockreg doctor`: shows why an app does not appear in etcd. It goes through every step from this container to the key,
  * also after a fault, and says what is wrong and what to do. It leaves nothing behind.
  */
+import { requestControl } from '../../admin/control-client.ts';
 import type { Config, ConfigByLabels } from '../../config/config.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
+import { UnavailableError } from '../../errors.ts';
 import { createDocker } from '../../wiring/docker.ts';
 import { examineAddress, examineCheck, examineListener } from './app.ts';
 import { examineContainer, examinePort, examineServices, type ServiceLocation } from './container.ts';
-import { examineDrain } from './drain.ts';
 import { examineEtcd, examineRecords } from './etcd.ts';
-import { formatFinding, type Finding } from './finding.ts';
+import { fault, formatFinding, type Finding } from './finding.ts';
 
 /** Resolves with whether there is no fault. With `json`, the findings are written as one array at the end. */
 export async function doctor(
@@ -46,4 +47,20 @@ async function* examine(config: Config | ConfigByLabels, version: string): Async
   for (const location of locations)
     for (const finding of examineRecords(location, reports)) yield of(location.service, finding);
   yield* examineDrain(config.control);
+}
+
+/**
+ * The step `drain`: is a service drained? Only a dockreg that runs here knows; without one there is no finding.
+ * @param control the path of the control socket; null for none
+ */
+async function* examineDrain(control: string | null): AsyncGenerator<Finding> {
+  if (control === null) return;
+  const answer = await requestControl(control, 'status').catch((error: unknown) => {
+    if (error instanceof UnavailableError) return null;
+    throw error;
+  });
+  for (const { name, drained } of answer?.services ?? []) {
+    const hint = `put it back with dockreg resume ${name}`;
+    if (drained) yield fault('drain', { message: `${name} is drained`, hint });
+  }
 }

@@ -1,11 +1,9 @@
 /**
  * The steps at etcd: does each endpoint answer and accept our records, is the cluster behind them well, and what would be
- * written? Each write has a condition that is always
- * false, so nothing is left behind.
+ * written? Each write has a condition that is always false, so nothing is left behind.
  */
 import { systemClock } from '../../clock.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
-import type { ServiceConfig } from '../../core/settings/service.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { EtcdError } from '../../etcd/errors.ts';
 import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
@@ -13,7 +11,7 @@ import { problemOf, type Result } from '../../errors.ts';
 import { tlsHint, type TlsHints } from '../../tls/hints.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
 import { recordsAt } from '../../wiring/records.ts';
-import { fault, passed, skipped, type Finding } from './finding.ts';
+import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
 import type { ServiceLocation } from './container.ts';
 
 /** The most that one request may take. */
@@ -31,9 +29,8 @@ export async function* examineEtcd(
     const answer = recordsOf(location);
     return answer.ok ? answer.value : [];
   });
-  const reports = await Promise.all(
-    config.endpoints.map(endpoint => examineMember(config, endpoint, records)),
-  );
+  const examine = (endpoint: string): Promise<Report> => examineMember(config, endpoint, records);
+  const reports = await Promise.all(config.endpoints.map(examine));
   for (const { finding } of reports) yield finding;
   yield examineCluster(reports);
   return reports;
@@ -45,20 +42,26 @@ export function examineRecords(location: ServiceLocation, reports: readonly Repo
   const answer = recordsOf(location);
   if (!answer.ok) return answer.problems.map(problem => fault('record', problem));
   const observed = reports.find(report => report.observed)?.observed;
-  return [passed('record', describeRecords(location.service, answer.value, observed))];
+  const texts = answer.value.map(({ key, value }) => {
+    const now = observed ? `; it is ${observed.has(key) ? '' : 'not '}there now` : '';
+    return `${key} = ${value}${now}`;
+  });
+  const when = `while the check passes, under a lease of ${location.service.ttlSeconds} s`;
+  return [passed('record', `${when}: ${texts.join(', ')}`)];
 }
 
 function recordsOf({ service, address, self }: ServiceLocation): Result<readonly ServiceRecord[]> {
   return recordsAt(service, address ?? { ip: exampleIp, port: service.localPort }, self);
 }
 
+/** What an endpoint answers. */
 interface Report {
   readonly endpoint: string;
   readonly finding: Finding;
   /** Undefined if the member does not answer. */
   readonly status: MemberStatus | undefined;
-  /** What is stored under our keys; undefined if that is not known. */
-  readonly observed: Observed | undefined;
+  /** What is stored under our keys, if that is known. */
+  readonly observed?: Observed;
 }
 
 async function examineMember(
@@ -66,28 +69,26 @@ async function examineMember(
   endpoint: string,
   records: readonly ServiceRecord[],
 ): Promise<Report> {
+  let inspector: Inspector | undefined;
   let status: MemberStatus | undefined;
   try {
-    const inspector: Inspector = await sharedConnections(config)(endpoint);
-    try {
-      status = await inspector.status(callLimit);
-      const startedAt = systemClock.now();
-      const observed = await inspector.checkWrite(records, callLimit);
-      const tookMs = Math.round(systemClock.now() - startedAt);
-      const description = describeMember(config, endpoint, status, records);
-      const finding = passed('etcd', `${endpoint}: ${description}, in ${tookMs} ms`);
-      return { endpoint, finding, status, observed };
-    } finally {
-      inspector.close();
-    }
+    inspector = await sharedConnections(config)(endpoint);
+    status = await inspector.status(callLimit);
+    const startedAt = systemClock.now();
+    const observed = await inspector.checkWrite(records, callLimit);
+    const tookMs = msSince(startedAt);
+    const description = describeMember(config, endpoint, status, records);
+    const finding = passed('etcd', `${endpoint}: ${description}, in ${tookMs} ms`);
+    return { endpoint, finding, status, observed };
   } catch (error) {
     if (!(error instanceof EtcdError)) throw error;
     const problem = problemOf(error);
     const prefix = status ? `etcd ${status.version} answers, but ` : '';
     const message = `${endpoint}: ${prefix}${problem.message}`;
     const fallbackHint = hintFor(problem.message, endpoint, status !== undefined);
-    const finding = fault('etcd', { ...problem, message }, fallbackHint);
-    return { endpoint, finding, status, observed: undefined };
+    return { endpoint, finding: fault('etcd', { ...problem, message }, fallbackHint), status };
+  } finally {
+    inspector?.close();
   }
 }
 
@@ -119,10 +120,9 @@ function examineCluster(reports: readonly Report[]): Finding {
       hint: 'name members of one cluster in --etcd',
     });
   }
-  if (!members.some(({ hasLeader }) => hasLeader)) {
-    const message = 'no member that answers knows a leader, so nothing can be written';
-    return fault('cluster', { message, hint: noMajority });
-  }
+  const noLeader = 'no member that answers knows a leader, so nothing can be written';
+  if (!members.some(({ hasLeader }) => hasLeader))
+    return fault('cluster', { message: noLeader, hint: noMajority });
   const alarms = new Set(members.flatMap(member => member.alarms));
   if (alarms.size > 0) {
     return fault('cluster', {
@@ -130,26 +130,12 @@ function examineCluster(reports: readonly Report[]): Finding {
       hint: alarms.has('NOSPACE') ? outOfSpace : 'run etcdctl alarm list to see which member raised it',
     });
   }
-  return passed(
-    'cluster',
-    `${members.length} of ${reports.length} endpoints answer, with a leader, without an alarm`,
-  );
+  const answering = `${members.length} of ${reports.length} endpoints answer`;
+  return passed('cluster', `${answering}, with a leader, without an alarm`);
 }
 
-function describeRecords(
-  { ttlSeconds }: ServiceConfig,
-  records: readonly ServiceRecord[],
-  observed: Observed | undefined,
-): string {
-  const texts = records.map(({ key, value }) => {
-    const now = observed ? `; it is ${observed.has(key) ? '' : 'not '}there now` : '';
-    return `${key} = ${value}${now}`;
-  });
-  return `while the check passes, under a lease of ${ttlSeconds} s: ${texts.join(', ')}`;
-}
-
-/** The texts of a timeout. */
-const noAnswer = /in time|within/;
+const noEtcd = 'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd';
+const noName = 'correct the name in --etcd, or the name server of this container';
 const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
@@ -167,14 +153,8 @@ const tlsHints: TlsHints = {
 
 /** Hints by the messages of gRPC and etcd, for errors that have none of their own. */
 const hints: readonly [pattern: RegExp, hint: string][] = [
-  [
-    /ECONNREFUSED/,
-    'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd',
-  ],
-  [
-    /ENOTFOUND|EAI_AGAIN|name resolution/i,
-    'correct the name in --etcd, or the name server of this container',
-  ],
+  [/ECONNREFUSED/, noEtcd],
+  [/ENOTFOUND|EAI_AGAIN|name resolution/i, noName],
   [/cannot be read|usable PEM/, 'name a file that is in this container and that dockreg may read'],
   [/space exceeded/, outOfSpace],
   [/no leader|request timed out|context deadline/, noMajority],
@@ -183,7 +163,7 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
 
 /** @param isReached the member answers about itself; if it does not answer a write, it waits for the others */
 function hintFor(message: string, endpoint: string, isReached: boolean): string | undefined {
-  if (isReached && noAnswer.test(message)) return noMajority;
+  if (isReached && /in time|within/.test(message)) return noMajority;
   if (/Failed to connect|ECONNRESET|hang up/.test(message) && !/ECONNREFUSED/.test(message)) {
     return endpoint.startsWith('https:')
       ? 'does it speak TLS there? If not, write http:// in --etcd'

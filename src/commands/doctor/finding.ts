@@ -1,6 +1,7 @@
 /**
  * What the doctor finds at one step, and how a person reads it.
  */
+import { systemClock } from '../../clock.ts';
 import { formatProblem, type Problem } from '../../errors.ts';
 
 export type FindingStep =
@@ -39,6 +40,11 @@ export function fault(step: FindingStep, problem: Problem, fallbackHint?: string
 
 export function skipped(step: FindingStep, reason: string): Finding {
   return { step, ok: null, detail: reason };
+}
+
+/** Returns how long ago `startedAt` was, in whole ms. */
+export function msSince(startedAt: number): number {
+  return Math.round(systemClock.now() - startedAt);
 }
 
 /** `✗ port       8000/tcp of container web is exposed but not published; start it with -p 8000` */

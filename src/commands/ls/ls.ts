@@ -5,9 +5,8 @@ import { systemClock } from '../../clock.ts';
 import type { ListConfig } from '../../core/settings/process.ts';
 import { UnavailableError } from '../../errors.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
-import { fingerprintOf } from './row.ts';
-import { formatTable } from './table.ts';
-import { createViewer, type Viewer } from './viewer.ts';
+import { alignColumns, formatAge } from '../table.ts';
+import { createViewer, type Row, type Viewer } from './viewer.ts';
 
 export interface ListOptions {
   readonly config: ListConfig;
@@ -81,4 +80,32 @@ function print(output: Output, text: string): Promise<boolean> {
   return new Promise(resolve => {
     output.write(text, error => resolve(!error));
   });
+}
+
+/** Returns the table, grouped by service. The age is shown only by `--watch`: etcd itself does not know it. */
+export function formatTable(rows: readonly Row[], watch: boolean): string {
+  if (rows.length === 0) return 'no instances\n';
+  const head = ['SERVICE', 'ADDRESS', 'HOST', 'TTL LEFT', ...(watch ? ['AGE'] : []), 'REVISION', 'LAYOUT'];
+  const lines = rows.map((row, index) => [
+    row.service === rows[index - 1]?.service ? '' : printable(row.service),
+    row.address,
+    printable(row.host),
+    row.ttlSeconds === null ? 'no lease' : `${row.ttlSeconds}/${row.grantedSeconds ?? 0} s`,
+    ...(watch ? [row.ageSeconds === null ? '' : formatAge(row.ageSeconds)] : []),
+    String(row.createRevision),
+    row.layout,
+  ]);
+  return alignColumns([head, ...lines]);
+}
+
+/** Replaces control characters: anybody who may write to etcd chooses these names, and they must not steer a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, '\uFFFD');
+}
+
+/** Two lists of rows with the same fingerprint differ only in the seconds that pass. */
+function fingerprintOf(rows: readonly Row[]): string {
+  return JSON.stringify(
+    rows.map(({ key, address, weight, createRevision }) => [key, address, weight, createRevision]),
+  );
 }

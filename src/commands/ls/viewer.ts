@@ -2,12 +2,11 @@
  * Reads the instances in etcd, again and again, from the first endpoint that answers.
  */
 import type { Clock } from '../../clock.ts';
-import type { ListConfig } from '../../core/settings/process.ts';
 import { prefixOf, readInstance, type ListedInstance } from '../../core/layouts/listing.ts';
+import type { ListConfig } from '../../core/settings/process.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
 import { RequestError } from '../../etcd/errors.ts';
 import type { KeyReader, ListedKey, TimeToLive } from '../../etcd/ports.ts';
-import { compareRows, type Row } from './row.ts';
 
 /** Only the leader knows how much time a lease has left, so this is not asked at each read. */
 const leasePollMs = 5000;
@@ -27,6 +26,17 @@ export interface Viewer {
   /** Resolves with the rows in order. @throws UnavailableError when no endpoint answers */
   read(): Promise<readonly Row[]>;
   close(): void;
+}
+
+/** An instance, and what etcd itself knows of its key. */
+export interface Row extends ListedInstance {
+  /** What is left of the lease. Null for a key without a lease, which stays for ever; undefined when not asked for. */
+  readonly ttlSeconds: number | null | undefined;
+  readonly grantedSeconds: number | null | undefined;
+  /** etcd does not keep the time of a change, only its place in the order of all changes. */
+  readonly createRevision: number;
+  /** How long `--watch` has shown it; null when it was there before. */
+  readonly ageSeconds: number | null;
 }
 
 interface KnownTtl extends TimeToLive {
@@ -52,15 +62,15 @@ export function createViewer({ config, connect, clock, readsLeases }: ViewerOpti
     }
     const now = clock.now();
     if (readsLeases) ttls = await readTtls(from, ttls, new Set(pairs.map(({ key }) => key.lease)), now);
-    const before = appearedAt;
-    const appearanceOf = (id: string): number | null => {
-      const known = before?.get(id);
-      return known === undefined && before !== null ? now : (known ?? null);
-    };
-    appearedAt = new Map(pairs.map(({ key }) => [idOf(key), appearanceOf(idOf(key))]));
+    const sinceNow = appearedAt === null ? null : now;
+    const appeared = new Map<string, number | null>();
     const rows: Row[] = [];
     for (const { instance, key } of pairs) {
-      const since = appearanceOf(idOf(key));
+      // A key that was deleted and written again is another one.
+      const id = `${key.createRevision} ${key.key}`;
+      const known = appearedAt?.get(id);
+      const since = known === undefined ? sinceNow : known;
+      appeared.set(id, since);
       const ttl = readsLeases ? (ttls.get(key.lease) ?? null) : undefined;
       rows.push({
         ...instance,
@@ -70,7 +80,8 @@ export function createViewer({ config, connect, clock, readsLeases }: ViewerOpti
         ageSeconds: since === null ? null : Math.round((now - since) / 1000),
       });
     }
-    return rows;
+    appearedAt = appeared;
+    return rows.toSorted(compareRows);
   };
 
   return {
@@ -78,7 +89,7 @@ export function createViewer({ config, connect, clock, readsLeases }: ViewerOpti
       for (let tries = 1; ; tries++) {
         try {
           reader ??= await connect(endpoints[at] ?? '');
-          return (await readFrom(reader)).toSorted(compareRows);
+          return await readFrom(reader);
         } catch (error) {
           if (!(error instanceof RequestError)) throw error;
           reader?.close();
@@ -90,9 +101,7 @@ export function createViewer({ config, connect, clock, readsLeases }: ViewerOpti
         }
       }
     },
-    close() {
-      reader?.close();
-    },
+    close: () => reader?.close(),
   };
 }
 
@@ -116,7 +125,8 @@ async function readTtls(
   return ttls;
 }
 
-/** A key that was deleted and written again is another one. */
-function idOf({ key, createRevision }: ListedKey): string {
-  return `${createRevision} ${key}`;
+/** By service, layout and address, with numbers in their own order. */
+function compareRows(a: Row, b: Row): number {
+  const [first, second] = [a, b].map(({ service, layout, address }) => `${service}\n${layout}\n${address}`);
+  return (first ?? '').localeCompare(second ?? '', 'en', { numeric: true });
 }

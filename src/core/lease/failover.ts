@@ -7,10 +7,8 @@ import type { OutageEvent } from './events.ts';
 import { nextStep, type DesiredState, type Lease, type LeaseRequest, type LeaseRules } from './lease.ts';
 
 export interface Failover {
-  /** In the order of this instance. */
+  /** The endpoint in use comes first, then those that are next. */
   readonly endpoints: readonly string[];
-  /** The index of the endpoint in use. */
-  readonly at: number;
   /** No request starts before this moment, in monotonic ms. */
   readonly retryAt: number;
   /** Null while requests succeed. */
@@ -22,8 +20,9 @@ export interface Failover {
   readonly isUncertain: boolean;
 }
 
-export interface FailoverRules extends LeaseRules {
-  readonly ttlMs: number;
+interface Advanced {
+  readonly failover: Failover;
+  readonly events: readonly OutageEvent[];
 }
 
 /** A request that failed, and the circumstances. */
@@ -49,23 +48,20 @@ const requestMs = 3000;
 /** The same for a revocation, by the failures before it: a silent member costs little time at first. */
 const revokeMs = [500, 1000, 2000] as const;
 
-/** Returns the state at the start. @param random returns numbers in [0, 1) */
-export function startFailover(endpoints: readonly string[], random: () => number): Failover {
-  const state = { at: 0, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
-  return { endpoints: shuffle(endpoints, random), ...state };
-}
-
 /**
- * Returns the endpoints in a random order, each order equally likely. So a fleet spreads over all members, and the
- * instances of a lost member spread over those that are left, instead of all going to the next in the list.
+ * Returns the state at the start. The endpoints are in a random order, each order equally likely: so a fleet spreads over
+ * all members, and the instances of a lost member over all that are left.
+ * @param random returns a number in [0, 1)
  */
-export function shuffle(endpoints: readonly string[], random: () => number): readonly string[] {
-  const left = [...endpoints];
-  return endpoints.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
+export function startFailover(names: readonly string[], random: () => number): Failover {
+  const left = [...names];
+  const endpoints = names.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
+  return { endpoints, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
 }
 
-export function endpointOf({ endpoints, at }: Failover): string {
-  return endpoints[at] ?? '';
+/** Returns the endpoint in use. */
+export function endpointOf({ endpoints: [first = ''] }: Failover): string {
+  return first;
 }
 
 /** Returns the most that a request may take now, in ms. */
@@ -86,7 +82,7 @@ export function afterSuccess(
   desired: DesiredState,
   now: number,
   rules: LeaseRules,
-): { readonly failover: Failover; readonly events: readonly OutageEvent[] } {
+): Advanced {
   const { outage, failed } = before;
   if (outage === null) return { failover: before, events: [] };
   // A renewal between two failed writes does not make the write succeed.
@@ -103,44 +99,30 @@ export function afterSuccess(
 export function afterFailure(
   before: Failover,
   { request, cause, isDenied, isAlive, lease, now, isClosing }: Failure,
-  { renewGapMs, ttlMs }: FailoverRules,
+  { renewGapMs, ttlMs }: LeaseRules & { readonly ttlMs: number },
   random: () => number,
-): {
-  readonly failover: Failover;
-  readonly events: readonly OutageEvent[];
-  readonly reconnects: boolean;
-} {
-  const { endpoints, at } = before;
+): Advanced & { readonly reconnects: boolean } {
   const { outage, report } = noteFailure(before.outage, cause, now);
   const { attempts: tries, since } = outage;
+  const [endpoint = '', ...others] = before.endpoints;
   const silentMs = lease.kind === 'held' ? now - lease.acknowledgedAt : 0;
   const isUncertain = silentMs >= ttlMs;
   const events: OutageEvent[] = [];
-  if (report)
-    events.push({ kind: 'failing', endpoint: endpointOf(before), cause, tries, forMs: now - since });
+  if (report) events.push({ kind: 'failing', endpoint, cause, tries, forMs: now - since });
   if (lease.kind === 'held' && isUncertain && !before.isUncertain)
     events.push({ kind: 'uncertain', lease: lease.id, forMs: silentMs });
 
-  const isRoundOver = tries % endpoints.length === 0;
+  const isRoundOver = tries % before.endpoints.length === 0;
   // A new connection would only add to the work of a member that has more than it can do.
   const reconnects = !(isRoundOver && isAlive);
   let waitMs = nextEndpointMs;
   if (isRoundOver && !isClosing) {
-    waitMs = backoffMs(isDenied ? denied : outOfReach, tries / endpoints.length, random());
+    waitMs = backoffMs(isDenied ? denied : outOfReach, tries / before.endpoints.length, random());
     // Where etcd renews a lease without a permission, a denied write must not delay the renewal.
     if (isDenied && lease.kind === 'held') waitMs = Math.min(waitMs, renewGapMs);
   }
-  return {
-    failover: {
-      endpoints,
-      at: reconnects ? (at + 1) % endpoints.length : at,
-      retryAt: now + waitMs,
-      outage,
-      failures: before.failures + 1,
-      failed: request,
-      isUncertain,
-    },
-    events,
-    reconnects,
-  };
+  const endpoints = reconnects ? [...others, endpoint] : before.endpoints;
+  const failures = before.failures + 1;
+  const failover = { endpoints, retryAt: now + waitMs, outage, failures, failed: request, isUncertain };
+  return { failover, events, reconnects };
 }

@@ -1,31 +1,21 @@
 /**
- * The life of our lease in etcd as data: what is known of it, which request comes next, and what an answer changes.
- *
- * It keeps true: only the server says that a lease is gone, and until then its id is kept and asked for again; a lease
- * is granted and written under only for an app that was checked a moment ago; nothing is written under a lease that is
- * to be revoked; after a loss the app is checked before anything is written.
+ * The life of our lease in etcd as data: what is known of it, which request comes next, and what an answer changes. Only
+ * the server says that a lease is gone; until then its id is kept. A lease is granted and written under only for an app
+ * that was checked a moment ago, and after the loss of the lease before it. Nothing is written under a lease that is to
+ * be revoked.
  */
 import type { LeaseEvent } from './events.ts';
-import {
-  contestedKeys,
-  isUpdate,
-  planWrite,
-  recordsUnder,
-  type Ownership,
-  type LeaseId,
-  type Observed,
-  type ServiceRecord,
-  type Stored,
-  type Write,
-} from './writes.ts';
+import { contestedKeys, isUpdate, planWrite, recordsUnder } from './writes.ts';
+import type { LeaseId, Observed, ServiceRecord, Write } from './writes.ts';
 
 export type Lease =
   /** None. The next one needs a check that began after `notBefore` (monotonic ms). */
-  | { readonly kind: 'none'; readonly notBefore: number }
+  { readonly kind: 'none'; readonly notBefore: number } | UnansweredLease | HeldLease;
+
+/** It was requested, and etcd may already have done it. */
+type UnansweredLease =
   /** Requested with an id of our own choice, so that a repeated request cannot leave a second lease behind. */
   | { readonly kind: 'granting'; readonly id: LeaseId; readonly askedAt: number }
-  | HeldLease
-  /** To be revoked; whether it still exists is not known. */
   | { readonly kind: 'revoking'; readonly id: LeaseId; readonly reason: string };
 
 export interface HeldLease {
@@ -69,9 +59,9 @@ export type LeaseStep =
   | { readonly kind: 'check' }
   | LeaseRequest;
 
-/** An answer of etcd, or a request that is about to be sent: from then on etcd may have done it. Moments are monotonic ms. */
+/** An answer of etcd, or a request that is about to be sent. Moments are monotonic ms. */
 export type LeaseAnswer =
-  | { readonly kind: 'granting'; readonly id: LeaseId; readonly at: number }
+  | UnansweredLease
   /** The request that was sent at `at` succeeded. */
   | { readonly kind: 'granted'; readonly at: number }
   /** A lease with our id exists: an earlier request was done. */
@@ -82,7 +72,6 @@ export type LeaseAnswer =
   | { readonly kind: 'renewed'; readonly observed: Observed; readonly at: number }
   /** The lease was kept alive; the keys could not be read. */
   | { readonly kind: 'kept'; readonly at: number }
-  | { readonly kind: 'revoking'; readonly id: LeaseId; readonly reason: string }
   | { readonly kind: 'revoked' }
   /** The lease does not exist. */
   | { readonly kind: 'gone'; readonly at: number; readonly cause: string };
@@ -111,7 +100,9 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
   if (desired.checkedAt <= notBefore) return { kind: 'check' };
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 
-  const write = planWrite(desired.records, lease.observed, lease.id, ownershipOf(lease, now));
+  const yields = lease.ownership === 'holding' && now < lease.contest.yieldUntil;
+  const ownership = yields ? 'yielding' : lease.ownership;
+  const write = planWrite(desired.records, lease.observed, lease.id, ownership);
   const sinceRenewal = desired.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
   // A write that keeps failing must not cost the lease.
   if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
@@ -121,7 +112,7 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
   return { kind: 'renew', id: lease.id, keys: [...keys] };
 }
 
-/** Returns the lease after an answer, and what that means. An answer that does not fit the state changes nothing. */
+/** Returns the lease after an answer, and the events. An answer that does not fit the state changes nothing. */
 export function advance(
   lease: Lease,
   answer: LeaseAnswer,
@@ -130,7 +121,8 @@ export function advance(
 ): Advanced {
   switch (answer.kind) {
     case 'granting':
-      return { lease: { kind: 'granting', id: answer.id, askedAt: answer.at }, events: [] };
+    case 'revoking':
+      return { lease: answer, events: [] };
     case 'granted':
     case 'exists': {
       if (lease.kind !== 'granting') break;
@@ -142,32 +134,28 @@ export function advance(
     case 'written':
       if (lease.kind !== 'held') break;
       return { lease: afterWrite(lease, answer, rules), events: [writeEvent(lease, answer.write)] };
-    case 'refused':
+    case 'refused': {
       if (lease.kind !== 'held') break;
-      return { lease: afterRefusal(lease, answer.write, answer.observed), events: [] };
+      const expected = new Set(answer.write.expect.map(({ key }) => key));
+      const others = [...lease.observed].filter(([key]) => !expected.has(key));
+      return { lease: { ...lease, observed: new Map([...others, ...answer.observed]) }, events: [] };
+    }
     case 'renewed':
       if (lease.kind !== 'held') break;
       return afterRenewal(lease, answer.observed, answer.at, desired);
     case 'kept':
       if (lease.kind !== 'held') break;
       return { lease: { ...lease, acknowledgedAt: answer.at }, events: [] };
-    case 'revoking':
-      return { lease: { kind: 'revoking', id: answer.id, reason: answer.reason }, events: [] };
     case 'revoked':
-    case 'gone':
+    case 'gone': {
       if (lease.kind === 'revoking')
         return { lease: noLease, events: [{ kind: 'withdrawn', lease: lease.id, reason: lease.reason }] };
       if (lease.kind === 'none' || answer.kind === 'revoked') break;
-      return {
-        lease: { kind: 'none', notBefore: answer.at },
-        events: [{ kind: 'lost', lease: lease.id, cause: answer.cause }],
-      };
+      const { at: notBefore, cause } = answer;
+      return { lease: { kind: 'none', notBefore }, events: [{ kind: 'lost', lease: lease.id, cause }] };
+    }
   }
   return { lease, events: [] };
-}
-
-function ownershipOf({ ownership, contest }: HeldLease, now: number): Ownership {
-  return ownership === 'holding' && now < contest.yieldUntil ? 'yielding' : ownership;
 }
 
 function writeEvent(lease: HeldLease, write: Write): LeaseEvent {
@@ -182,7 +170,7 @@ function afterWrite(
   { write, modRevision, at }: Extract<LeaseAnswer, { kind: 'written' }>,
   rules: LeaseRules,
 ): HeldLease {
-  const observed = new Map<string, Stored>(lease.observed);
+  const observed = new Map(lease.observed);
   for (const key of write.removes) observed.delete(key);
   for (const { key, value } of write.puts) observed.set(key, { value, lease: lease.id, modRevision });
   const tookBack =
@@ -191,13 +179,6 @@ function afterWrite(
   const times = lease.contest.times + 1;
   const yieldMs = rules.renewGapMs * Math.min(2 ** times, longestYield);
   return { ...lease, observed, contest: { times, yieldUntil: at + yieldMs } };
-}
-
-function afterRefusal(lease: HeldLease, write: Write, current: Observed): HeldLease {
-  const observed = new Map(lease.observed);
-  for (const { key } of write.expect) observed.delete(key);
-  for (const [key, stored] of current) observed.set(key, stored);
-  return { ...lease, observed };
 }
 
 function afterRenewal(lease: HeldLease, observed: Observed, at: number, desired: DesiredState): Advanced {

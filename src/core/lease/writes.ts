@@ -8,9 +8,7 @@ export type LeaseId = string;
 
 /** Returns the id as etcdctl prints it: 16 hexadecimal digits. */
 export function formatLease(lease: LeaseId): string {
-  return BigInt(lease || '0')
-    .toString(16)
-    .padStart(16, '0');
+  return BigInt(lease).toString(16).padStart(16, '0');
 }
 
 /** One key of etcd and its value. */
@@ -60,8 +58,15 @@ export function planWrite(
   lease: LeaseId,
   ownership: Ownership,
 ): Write | null {
+  const isRight = ({ key, value }: ServiceRecord): boolean => {
+    const stored = observed.get(key);
+    if (stored === undefined) return false;
+    if (stored.lease === lease) return stored.value === value;
+    if (stored.lease === '0' || ownership === 'claiming') return false;
+    return ownership === 'yielding' || stored.value === value;
+  };
   const records = recordsUnder(lease, wanted);
-  const puts = records.filter(record => !isRight(record, observed.get(record.key), lease, ownership));
+  const puts = records.filter(record => !isRight(record));
   const keys = new Set(records.map(({ key }) => key));
   const removes = [...observed]
     .filter(([key, stored]) => stored.lease === lease && !keys.has(key))
@@ -88,16 +93,4 @@ export function contestedKeys(
 /** Whether a write only gives new values to keys under our lease: nobody interfered, we want other values now. */
 export function isUpdate({ puts, removes }: Write, observed: Observed, lease: LeaseId): boolean {
   return removes.length === 0 && puts.every(({ key }) => observed.get(key)?.lease === lease);
-}
-
-function isRight(
-  record: ServiceRecord,
-  stored: Stored | undefined,
-  lease: LeaseId,
-  ownership: Ownership,
-): boolean {
-  if (stored === undefined) return false;
-  if (stored.lease === lease) return stored.value === record.value;
-  if (stored.lease === '0' || ownership === 'claiming') return false;
-  return ownership === 'yielding' || stored.value === record.value;
 }
