@@ -1,9 +1,7 @@
 /**
  * From the options of the process to its configuration: etcd, Docker, the control socket, the HTTP endpoint.
  */
-import type { EngineEndpoint } from '../core/settings/engine.ts';
-import type { ListConfig, SharedConfig } from '../core/settings/process.ts';
-import type { Security, User } from '../core/settings/security.ts';
+import type { EngineEndpoint, ListConfig, Security, SharedConfig, User } from '../core/settings/process.ts';
 import { failure, success, type Result } from '../errors.ts';
 import { passwordVariable } from './options.ts';
 import { andThen, brokenRules, combine, valueOf, type Reader } from './reader.ts';

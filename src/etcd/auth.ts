@@ -12,7 +12,7 @@ import { InterceptingCall, ListenerBuilder, type Interceptor } from '@grpc/grpc-
 import type { Clock } from '../clock.ts';
 import { passwordCheckWaitMs } from '../core/lease/password-check.ts';
 import { denied, backoffMs } from '../core/retry.ts';
-import type { User } from '../core/settings/security.ts';
+import type { User } from '../core/settings/process.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError } from './errors.ts';
 

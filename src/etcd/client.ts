@@ -5,7 +5,7 @@ import { Channel, connectivityState, type ClientOptions } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse } from 'etcd3';
 import type { LeaseId, Observed, ServiceRecord, Stored } from '../core/lease/writes.ts';
-import type { TlsFiles } from '../core/settings/security.ts';
+import type { TlsFiles } from '../core/settings/process.ts';
 import { problemOf } from '../errors.ts';
 import type { Authentication } from './auth.ts';
 import { Caller, type CallOptions } from './call.ts';

@@ -7,7 +7,7 @@ import type { Config, ConfigByLabels } from '../../config/config.ts';
 import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
-import { formatEngineEndpoint } from '../../core/settings/engine.ts';
+import { formatEngineEndpoint } from '../../core/settings/process.ts';
 import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';

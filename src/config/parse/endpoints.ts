@@ -2,7 +2,7 @@
  * How dockreg reaches etcd and Docker: endpoints, users, containers and files.
  */
 import { isIP } from 'node:net';
-import type { EngineEndpoint } from '../../core/settings/engine.ts';
+import type { EngineEndpoint } from '../../core/settings/process.ts';
 import { parsePort } from './address.ts';
 import { ValueError } from './value.ts';
 
