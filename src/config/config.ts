@@ -9,7 +9,7 @@ import { layer, needsLabels, type Sources } from './layering.ts';
 import { serviceOptionNames } from './options.ts';
 import { readControlPath, readList, readShared } from './process.ts';
 import type { RawConfig } from './raw.ts';
-import { andThen, combine, problemsOf, problemsOfOptions, readerOf } from './reader.ts';
+import { andThen, combine, problemsOfOptions, readerOf, withProblems } from './reader.ts';
 import { readServices } from './service.ts';
 import type { Environment } from './sources/environment.ts';
 import { readLabels } from './sources/labels.ts';
@@ -31,22 +31,17 @@ export function configure(sources: Sources): Result<Config | ConfigByLabels> {
   const raw = layer({ ...sources, serviceFlag });
   const shared = readShared(readerOf(raw.defaults), environment);
   if (!needsLabels(raw)) return complete(raw, shared, environment);
-  const problems = [
-    ...raw.problems,
-    ...problemsOf(shared),
-    ...problemsOfOptions(raw.defaults, serviceOptionNames),
-  ];
-  if (!shared.ok || problems.length > 0) return failure(...problems);
-  return success({
-    ...shared.value,
-    withLabels(labels) {
-      const labelled = layer({ ...sources, labels: readLabels(labels) });
-      const { services, defaults, problems: labelProblems } = labelled;
-      return services.length > 0 || defaults.has('port') || labelProblems.length > 0
-        ? complete(labelled, shared, environment)
-        : failure(noService);
-    },
-  });
+  const defaults = combine({ shared }, () => problemsOfOptions(raw.defaults, serviceOptionNames));
+  const config = andThen(defaults, values => success({ ...values.shared, withLabels }));
+  return withProblems(raw.problems, config);
+
+  function withLabels(labels: ReadonlyMap<string, string>): Result<Config> {
+    const labelled = layer({ ...sources, labels: readLabels(labels) });
+    const { services, defaults: all, problems } = labelled;
+    return services.length > 0 || all.has('port') || problems.length > 0
+      ? complete(labelled, shared, environment)
+      : failure(noService);
+  }
 }
 
 const noService: Problem = {
@@ -73,9 +68,4 @@ export function configureList(sources: Sources): Result<ListConfig> {
 /** For the commands that ask a running dockreg: the path of its control socket, whatever else the file has. */
 export function configureControl(sources: Sources): Result<string> {
   return withProblems(sources.flags.problems, readControlPath(readerOf(layer(sources).defaults)));
-}
-
-/** The result, if the sources have no problems of their own. */
-function withProblems<T>(problems: readonly Problem[], result: Result<T>): Result<T> {
-  return problems.length === 0 ? result : failure(...problems, ...problemsOf(result));
 }

@@ -24,9 +24,16 @@ import {
   parseSocketPath,
   parseUser,
 } from './parse/endpoints.ts';
-import { parseKey, parseLayouts, parseOwnRecords } from './parse/layouts.ts';
-import { parseMeta, parseName, parseTags, parseWeight, parseZone } from './parse/metadata.ts';
-import { parseCount, parseDuration, parsePause, parseTtl } from './parse/time.ts';
+import { parseCount, parseDuration, parsePause, parseTtl, parseWeight } from './parse/numbers.ts';
+import {
+  parseKey,
+  parseLayouts,
+  parseMeta,
+  parseName,
+  parseOwnRecords,
+  parseTags,
+  parseZone,
+} from './parse/records.ts';
 import { parseChoice, parseSwitch } from './parse/value.ts';
 
 export interface Option extends Details {

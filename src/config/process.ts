@@ -4,7 +4,7 @@
 import type { EngineEndpoint, ListConfig, Security, SharedConfig, User } from '../core/settings/process.ts';
 import { failure, success, type Result } from '../errors.ts';
 import { passwordVariable } from './options.ts';
-import { andThen, brokenRules, combine, valueOf, type Reader } from './reader.ts';
+import { andThen, brokenRules, combine, valueOf, withProblems, type Reader } from './reader.ts';
 import { readPublication } from './service.ts';
 import type { DockerVariables, Environment } from './sources/environment.ts';
 
@@ -25,18 +25,21 @@ export function readShared(reader: Reader, { password, docker }: Environment): R
 
 /** The settings of `dockreg ls`. */
 export function readList(reader: Reader, { password }: Environment): Result<ListConfig> {
-  const name = reader.optional('name');
-  const layouts = andThen(readPublication(reader), publication => success(publication.layouts));
-  const unnamed = valueOf(name) === undefined ? (valueOf(layouts) ?? []) : [];
-  const conflicts = unnamed.flatMap(layout =>
-    brokenRules([
-      layout.root === '',
-      `--layout ${layout.name} keeps each service under its own name`,
-      'name the service with --name',
-    ]),
+  const results = {
+    endpoints: reader.value('etcd'),
+    security: readSecurity(reader, password),
+    layouts: andThen(readPublication(reader), ({ layouts }) => success(layouts)),
+    name: reader.optional('name'),
+  };
+  return combine(results, ({ name, layouts = [] }) =>
+    layouts.flatMap(layout =>
+      brokenRules([
+        name === undefined && layout.root === '',
+        `--layout ${layout.name} keeps each service under its own name`,
+        'name the service with --name',
+      ]),
+    ),
   );
-  const security = readSecurity(reader, password);
-  return combine({ endpoints: reader.value('etcd'), security, layouts, name }, conflicts);
 }
 
 /** The path of the control socket, for the commands that ask a running dockreg. */
@@ -47,22 +50,23 @@ export function readControlPath({ value }: Reader): Result<string> {
 
 function readSecurity(reader: Reader, password: string | undefined): Result<Security> {
   const { value, optional } = reader;
-  const files = { ca: optional('etcd-ca'), cert: optional('etcd-cert'), key: optional('etcd-key') };
-  const [ca, cert, key] = [valueOf(files.ca), valueOf(files.cert), valueOf(files.key)];
   const isHttp = valueOf(value('etcd'))?.some(endpoint => !endpoint.startsWith('https:')) === true;
-  const conflicts = brokenRules(
-    [
-      (cert === undefined) !== (key === undefined),
-      '--etcd-cert and --etcd-key go together',
-      `add --etcd-${cert === undefined ? 'cert' : 'key'}`,
-    ],
-    [
-      isHttp && (ca ?? cert) !== undefined,
-      '--etcd-ca and --etcd-cert are for https endpoints',
-      'write --etcd with https://',
-    ],
+  const files = { ca: optional('etcd-ca'), cert: optional('etcd-cert'), key: optional('etcd-key') };
+  const tls = combine(files, ({ ca, cert, key }) =>
+    brokenRules(
+      [
+        (cert === undefined) !== (key === undefined),
+        '--etcd-cert and --etcd-key go together',
+        `add --etcd-${cert === undefined ? 'cert' : 'key'}`,
+      ],
+      [
+        isHttp && (ca ?? cert) !== undefined,
+        '--etcd-ca and --etcd-cert are for https endpoints',
+        'write --etcd with https://',
+      ],
+    ),
   );
-  return combine({ tls: combine(files, conflicts), user: readUser(reader, password) });
+  return combine({ tls, user: readUser(reader, password) });
 }
 
 function readUser({ optional }: Reader, text: string | undefined): Result<User | undefined> {
@@ -75,8 +79,8 @@ function readUser({ optional }: Reader, text: string | undefined): Result<User |
       [name === undefined && !!password, 'a password for etcd is given without a user', 'add --etcd-user'],
       [name !== undefined && !password, `--etcd-user ${name} needs a password`, `use one of ${sources}`],
     );
-    if (conflicts.length > 0) return failure(...conflicts);
-    return success(name === undefined || password === undefined ? undefined : { name, password });
+    const user = name === undefined || password === undefined ? undefined : { name, password };
+    return withProblems(conflicts, success(user));
   });
 }
 
@@ -102,6 +106,5 @@ function withCertificates(
       'name the folder that holds ca.pem, cert.pem and key.pem',
     ],
   );
-  if (conflicts.length > 0) return failure(...conflicts);
-  return success(folder ? { ...engine, certificates: folder } : engine);
+  return withProblems(conflicts, success(folder ? { ...engine, certificates: folder } : engine));
 }

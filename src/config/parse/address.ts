@@ -1,30 +1,19 @@
 /**
- * Ports, addresses, hosts, and which address is registered.
+ * The app's port, addresses, hosts, and which address is registered.
  */
 import { isIP } from 'node:net';
 import type { Advertise } from '../../core/address/advertise.ts';
-import { canonicalIp, type Address, type Protocol } from '../../core/address/ip.ts';
-import type { HostName } from '../../core/settings/service.ts';
-import { readNumber, ValueError } from './value.ts';
+import { canonicalIp, type Address } from '../../core/address/ip.ts';
+import type { HostName, ServiceConfig } from '../../core/settings/service.ts';
+import { parsePort } from './numbers.ts';
+import { ValueError } from './value.ts';
 
-export function parsePort(text: string): number {
-  const port = readNumber(text, 65_535);
-  if (port === null) throw new ValueError('must be a port number from 1 to 65535, such as 8000');
-  return port;
-}
-
-/** The port of the app in its container. */
-export interface LocalPort {
-  readonly port: number;
-  readonly protocol: Protocol;
-}
-
-/** `8000`, `8000/tcp`, `53/udp`. */
-export function parseLocalPort(text: string): LocalPort {
+/** The port of the app in its container: `8000`, `8000/tcp`, `53/udp`. */
+export function parseLocalPort(text: string): Pick<ServiceConfig, 'localPort' | 'protocol'> {
   const [, port = '', protocol = 'tcp'] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
   if (protocol !== 'tcp' && protocol !== 'udp')
     throw new ValueError('must end in /tcp or /udp, or in the number for tcp, such as 8000 or 53/udp');
-  return { port: parsePort(port), protocol };
+  return { localPort: parsePort(port), protocol };
 }
 
 /** `10.1.0.101`, `2001:db8::1`, `eth0`, `host-1.example.org`. */
@@ -38,14 +27,11 @@ export function parseHost(text: string): HostName {
   return { kind: 'name', name: text };
 }
 
-const modes = ['published', 'host', 'container', 'swarm'] as const;
-
 /** `published`, `host`, `container`, `container:NETWORK`, `swarm`, `10.1.0.101:49155` or `[2001:db8::1]:49155`. */
 export function parseAdvertise(text: string): Advertise {
-  const [, network] = /^container:([\w][\w.-]*)$/.exec(text) ?? [];
-  if (network !== undefined) return { kind: 'container', network };
-  const mode = modes.find(name => name === text);
-  if (mode === 'container') return { kind: 'container', network: undefined };
+  const container = /^container(?::(\w[\w.-]*))?$/.exec(text);
+  if (container) return { kind: 'container', network: container[1] };
+  const mode = (['published', 'host', 'swarm'] as const).find(name => name === text);
   if (mode !== undefined) return { kind: mode };
   const address = readAddress(text);
   if (address === null)

@@ -3,7 +3,7 @@
  */
 import { isIP } from 'node:net';
 import type { EngineEndpoint } from '../../core/settings/process.ts';
-import { parsePort } from './address.ts';
+import { parsePort } from './numbers.ts';
 import { ValueError } from './value.ts';
 
 /** Comma-separated endpoints of etcd, each `http://host:port`, all http or all https. Returns each one once. */

@@ -8,7 +8,7 @@ import { closest } from 'fastest-levenshtein';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { messageOf, SetupError, type Problem } from '../../errors.ts';
 import { optionNames } from '../options.ts';
-import { parseValue } from '../parse/value.ts';
+import { parseValue, ValueError } from '../parse/value.ts';
 import type { RawConfig } from '../raw.ts';
 import {
   collectOptions,
@@ -17,7 +17,6 @@ import {
   type CollectedOptions,
   type Scope,
 } from './collect.ts';
-import { resolveReferences } from './references.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 
@@ -99,4 +98,27 @@ function parseYaml(text: string, path: string): unknown {
 
 function isMapping(value: unknown): value is Mapping {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Fills in the references to the environment, as in compose files: `${NAME}` and `${NAME:-default}`. `$${` is a literal
+ * `${`. An empty variable is not set.
+ * @throws ValueError
+ */
+export function resolveReferences(text: string, env: NodeJS.ProcessEnv): string {
+  return text.replaceAll(
+    /\$\$\{|\$\{(?:([A-Za-z_]\w*)(?::-([^}]*))?\})?/g,
+    (reference, name: string | undefined, defaultText: string | undefined) => {
+      if (reference === '$${') return '${';
+      if (name === undefined)
+        throw new ValueError('has "${" without a variable', 'write ${NAME}, or $${ for a literal "${"');
+      const value = env[name] || defaultText;
+      if (value === undefined)
+        throw new ValueError(
+          `names the variable ${name}, which is not set`,
+          `set it, or write \${${name}:-a default}`,
+        );
+      return value;
+    },
+  );
 }
