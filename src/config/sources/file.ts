@@ -9,14 +9,9 @@ import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { messageOf, SetupError, type Problem } from '../../errors.ts';
 import { optionNames } from '../options.ts';
 import { parseValue, ValueError } from '../parse/value.ts';
-import type { RawConfig } from '../raw.ts';
-import {
-  collectOptions,
-  labelledService,
-  serviceScope,
-  type CollectedOptions,
-  type Scope,
-} from './collect.ts';
+import type { RawConfig, RawOptions } from '../raw.ts';
+import { problemsOf } from '../reader.ts';
+import { collectOptions, labelledService, serviceScope, type Scope } from './collect.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 
@@ -49,37 +44,30 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
       return [];
     }
     const resolved = parseValue(text => resolveReferences(text, env), { text: value, from: at });
-    if (resolved.ok) return [resolved.value];
-    problems.push(...resolved.problems);
-    return [];
+    problems.push(...problemsOf(resolved));
+    return resolved.ok ? [resolved.value] : [];
   };
   const mappingOf = (value: unknown, at: string, example: string): Mapping => {
     if (isMapping(value)) return value;
     problems.push({ message: `${at} must have entries of the form ${example}` });
     return {};
   };
-  const collect = (mapping: Mapping, at: string, scope: Scope): CollectedOptions => {
+  const collect = (mapping: Mapping, at: string, scope: Scope): RawOptions => {
     const items = Object.entries(mapping).flatMap(([word, value]) =>
-      [value].flat().flatMap(each => textsOf(each, `${at}${word}`).map(text => ({ word, text }))),
+      [value].flat().flatMap(each => textsOf(each, at + word).map(text => ({ word, text }))),
     );
-    const syntax = {
-      name: (word: string) => `${at}${word}`,
-      assign: (word: string, value: string) => `${word}: ${value}`,
-    };
-    const collected = collectOptions(items, syntax, scope);
-    problems.push(...collected.problems);
-    return collected;
+    return collectOptions(items, { from: at, before: '', between: ': ' }, scope, problems);
   };
 
   const { services = {}, ...top } = mappingOf(parseYaml(yaml, path), path, '"port: 8000"');
   const defaults = collect(top, `${path}: `, topScope);
   const entries = Object.entries(mappingOf(services, `${path}: services`, '"web: {port: 8000}"'));
   return {
-    defaults: defaults.options,
+    defaults,
     services: entries.map(([name, content]) => {
       const from = `${path}: services.${name}`;
-      const collected = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
-      return labelledService(from, name, collected);
+      const own = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
+      return labelledService(from, name, own);
     }),
     problems,
   };
