@@ -25,7 +25,9 @@ export interface ConfigByLabels extends SharedConfig {
   readonly withLabels: (labels: ReadonlyMap<string, string>) => Result<Config>;
 }
 
-export function configure(sources: Sources): Result<Config | ConfigByLabels> {
+export type AnyConfig = Config | ConfigByLabels;
+
+export function configure(sources: Sources): Result<AnyConfig> {
   const { environment } = sources;
   const serviceFlag = readServiceFlag(layer(sources).defaults.get('service'));
   const raw = layer({ ...sources, serviceFlag });
