@@ -40,10 +40,7 @@ async function readFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig
   return (await import('./config/sources/file.ts')).readConfigFile(path, env);
 }
 
-/**
- * @throws UsageError with every problem of the command line and the environment at once; SetupError instead where there
- * is a file, which is part of the set-up as certificates are
- */
+/** @throws UsageError with all problems at once; SetupError instead with a file, which is part of the set-up */
 export async function readCommand(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,

@@ -71,10 +71,8 @@ function uselessDetails(raw: RawOptions, scheme: CheckScheme): Problem[] {
   return optionNames.flatMap(name => {
     const { checks = [] }: Option = options[name];
     const from = raw.get(name)?.from;
-    return brokenRules([
-      from !== undefined && !appliesTo(name, scheme),
-      `${from} is for ${checks.join(', ')} checks, and the check is ${scheme}`,
-      'leave it out',
-    ]);
+    if (from === undefined || appliesTo(name, scheme)) return [];
+    const message = `${from} is for ${checks.join(', ')} checks, and the check is ${scheme}`;
+    return [{ message, hint: 'leave it out' }];
   });
 }

@@ -67,11 +67,8 @@ export function combine<T extends object>(
     else problems.push(...result.problems);
   }
   problems.push(...conflictsIn(values));
-  return problems.length === 0 && isComplete(values, results) ? success(values) : failure(...problems);
-}
-
-function isComplete<T extends object>(values: Partial<T>, results: object): values is T {
-  return Object.keys(results).every(key => key in values);
+  const isComplete = (known: Partial<T>): known is T => Object.keys(results).every(key => key in known);
+  return problems.length === 0 && isComplete(values) ? success(values) : failure(...problems);
 }
 
 /** The result of the next step with the value; or the problems of this one. */

@@ -118,14 +118,8 @@ export function readPublication({ value, optional }: Reader): Result<Publication
 }
 
 /** A value that is not known, because it has a problem of its own, breaks no rule: NaN compares with nothing. */
-function conflictsIn({
-  intervalMs = NaN,
-  timeoutMs = NaN,
-  ttlSeconds = NaN,
-  ip: host,
-  advertise,
-  allowLoopback = false,
-}: Partial<ServiceConfig>): Problem[] {
+function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>): Problem[] {
+  const { intervalMs = NaN, timeoutMs = NaN, ttlSeconds = NaN, allowLoopback = false } = known;
   return [
     ...brokenRules(
       [
@@ -161,7 +155,7 @@ function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
       makeInstance: () => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1),
     })),
   );
-  return conflict === undefined ? [] : [conflict];
+  return conflict ? [conflict] : [];
 }
 
 /**

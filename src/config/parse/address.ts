@@ -33,28 +33,24 @@ export function parseAdvertise(text: string): Advertise {
   if (container) return { kind: 'container', network: container[1] };
   const mode = (['published', 'host', 'swarm'] as const).find(name => name === text);
   if (mode !== undefined) return { kind: mode };
-  const address = readAddress(text);
-  if (address === null)
-    throw new ValueError(
-      'must be published, host, container, container:NETWORK, swarm, or IP:PORT such as 10.1.0.101:49155 or [2001:db8::1]:49155',
-    );
+  const address = parseAddress(
+    text,
+    'must be published, host, container, container:NETWORK, swarm, or IP:PORT such as 10.1.0.101:49155 or [2001:db8::1]:49155',
+  );
   return { kind: 'literal', address };
 }
 
 /** Where an HTTP server listens: `127.0.0.1:9142`, `[::1]:9142`. */
 export function parseListen(text: string): Address {
-  const address = readAddress(text);
-  if (address === null)
-    throw new ValueError(
-      'must be an address of this container and a port, such as 127.0.0.1:9142 or 0.0.0.0:9142',
-    );
-  return address;
+  return parseAddress(
+    text,
+    'must be an address of this container and a port, such as 127.0.0.1:9142 or 0.0.0.0:9142',
+  );
 }
 
-/** Returns null for a text without an IP address and a port. @throws ValueError when only the port is wrong */
-function readAddress(text: string): Address | null {
+function parseAddress(text: string, rule: string): Address {
   const [, bracketed, plain, port = ''] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? [];
   const ip = bracketed ?? plain;
-  if (ip === undefined || isIP(ip) !== (bracketed === undefined ? 4 : 6)) return null;
+  if (ip === undefined || isIP(ip) !== (bracketed === undefined ? 4 : 6)) throw new ValueError(rule);
   return { ip: canonicalIp(ip), port: parsePort(port) };
 }

@@ -10,7 +10,6 @@ import { messageOf, SetupError, type Problem } from '../../errors.ts';
 import { optionNames } from '../options.ts';
 import { parseValue, ValueError } from '../parse/value.ts';
 import type { RawConfig, RawOptions } from '../raw.ts';
-import { problemsOf } from '../reader.ts';
 import { collectOptions, labelledService, serviceScope, type Scope } from './collect.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
@@ -44,8 +43,9 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
       return [];
     }
     const resolved = parseValue(text => resolveReferences(text, env), { text: value, from: at });
-    problems.push(...problemsOf(resolved));
-    return resolved.ok ? [resolved.value] : [];
+    if (resolved.ok) return [resolved.value];
+    problems.push(...resolved.problems);
+    return [];
   };
   const mappingOf = (value: unknown, at: string, example: string): Mapping => {
     if (isMapping(value)) return value;

@@ -35,11 +35,7 @@ export interface Security {
 }
 
 /** Paths of PEM files; undefined is not used. Without `ca`, the authorities that Node knows are trusted. */
-export interface TlsFiles {
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-}
+export type TlsFiles = Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>;
 
 /** A user of etcd. */
 export interface User {
