@@ -1,6 +1,4 @@
-/**
- * From the command line and the environment to one command.
- */
+/** From the command line and the environment to one command. */
 import type { ControlOptions } from './commands/control.ts';
 import { configure, configureControl, configureList, type AnyConfig } from './config/config.ts';
 import { layer } from './config/layering.ts';
@@ -16,8 +14,7 @@ export type Command =
   | { readonly kind: 'doctor'; readonly config: AnyConfig; readonly json: boolean }
   | { readonly kind: 'ls'; readonly config: ListConfig; readonly json: boolean; readonly watch: boolean }
   | { readonly kind: 'control'; readonly options: ControlOptions }
-  | { readonly kind: 'help' }
-  | { readonly kind: 'version' };
+  | { readonly kind: 'help' | 'version' };
 
 interface CommandGrammar extends Grammar {
   /** Whether the name of a service may follow the command. */

@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-/**
- * The process: arguments, signals, standard output and exit codes. No other file touches them.
- */
+/** The process: arguments, signals, standard output and exit codes. No other file touches them. */
 import { helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';

@@ -1,6 +1,4 @@
-/**
- * From the options of a check to the check.
- */
+/** From the options of a check to the check. */
 import type { Check } from '../core/settings/check.ts';
 import { success, type Problem, type Result } from '../errors.ts';
 import { appliesTo, optionNames, options, type Option } from './options.ts';

@@ -1,6 +1,4 @@
-/**
- * From the options of services to their configuration.
- */
+/** From the options of services to their configuration. */
 import { reachProblem } from '../core/address/advertise.ts';
 import {
   instanceOf,
@@ -145,7 +143,7 @@ function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>):
   ];
 }
 
-/** What the services would do to each other in etcd, as far as it can be foreseen. */
+/** The first conflict between the records of the services, as far as it can be foreseen. */
 function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
   const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
   const conflict = conflictAmong(

@@ -71,8 +71,8 @@ export function warnOfUnreadLabels(log: Log): (labels: ReadonlyMap<string, strin
 }
 
 /**
- * Reads the PEM files for the checks and, with `shared`, for etcd and, if it is asked, for Docker, so that a wrong path is
- * reported at once. Later each is read again when it is needed, so one that is being renewed then ends nothing.
+ * Reads the PEM files for the checks and, with `shared`, for etcd and for Docker, if it is asked, so that a wrong path is
+ * reported at once. Later each file is read again when it is needed, and a bad one does not end dockreg.
  * @throws SetupError when a file cannot be used
  */
 async function checkFiles(services: readonly ServiceConfig[], shared?: SharedConfig): Promise<void> {

@@ -1,6 +1,4 @@
-/**
- * The app's port, addresses, hosts, and which address is registered.
- */
+/** The app's port, addresses, hosts, and which address is registered. */
 import { isIP } from 'node:net';
 import type { Advertise } from '../../core/address/advertise.ts';
 import { canonicalIp, type Address } from '../../core/address/ip.ts';
@@ -19,7 +17,7 @@ export function parseLocalPort(text: string): Pick<ServiceConfig, 'localPort' | 
 /** `10.1.0.101`, `2001:db8::1`, `eth0`, `host-1.example.org`. */
 export function parseHost(text: string): HostName {
   if (isIP(text) !== 0) return { kind: 'ip', ip: canonicalIp(text) };
-  // A mistyped IP address is not a name: DNS would be asked for it forever.
+  // A mistyped IP address is refused, because DNS would be asked for it forever.
   if (!/^[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/i.test(text) || /^[\d.]+$/.test(text))
     throw new ValueError(
       'must be an IPv4 or IPv6 address of the host, such as 10.1.0.101, or the name of a host or an interface',

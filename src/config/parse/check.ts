@@ -1,6 +1,4 @@
-/**
- * The check and its details.
- */
+/** The check and its details. */
 import type { Expectation, StatusRange } from '../../core/settings/check.ts';
 import { messageOf } from '../../errors.ts';
 import { parseChoice, ValueError } from './value.ts';

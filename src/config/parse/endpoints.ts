@@ -1,6 +1,4 @@
-/**
- * How dockreg reaches etcd and Docker: endpoints, users, containers and files.
- */
+/** How dockreg reaches etcd and Docker: endpoints, users, containers and files. */
 import { isIP } from 'node:net';
 import type { EngineEndpoint } from '../../core/settings/process.ts';
 import { parsePort } from './numbers.ts';

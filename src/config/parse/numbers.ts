@@ -1,6 +1,4 @@
-/**
- * Durations, counts and ports.
- */
+/** Durations, counts and ports. */
 import { ValueError } from './value.ts';
 
 /** Returns a parser of whole numbers from 1 to `max`. */

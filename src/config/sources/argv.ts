@@ -1,6 +1,4 @@
-/**
- * The source of flags: the command line after the command.
- */
+/** The source of flags: the command line after the command. */
 import { closest } from 'fastest-levenshtein';
 import minimist from 'minimist';
 import type { Problem } from '../../errors.ts';

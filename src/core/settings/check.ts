@@ -1,6 +1,4 @@
-/**
- * The settings of a check, one type for each kind.
- */
+/** The settings of a check, one type for each kind. */
 import type { Protocol } from '../address/ip.ts';
 
 /** `docker` is the result of the container's own HEALTHCHECK, as Docker reports it. */

@@ -1,6 +1,4 @@
-/**
- * The settings of the process: how etcd and Docker are reached, and what else its services share.
- */
+/** The settings of the process: how etcd and Docker are reached, and what else its services share. */
 import type { Address } from '../address/ip.ts';
 import type { Layout } from '../layouts/formats.ts';
 
