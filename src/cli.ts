@@ -1,16 +1,8 @@
-/**
- * From the command line and the environment to one command.
- */
+/** From the command line and the environment to one command. */
 import type { ControlOptions } from './commands/control.ts';
-import {
-  configure,
-  configureControl,
-  configureList,
-  type Config,
-  type ConfigByLabels,
-} from './config/config.ts';
+import { configure, configureControl, configureList, type AnyConfig } from './config/config.ts';
 import { layer } from './config/layering.ts';
-import { optionNames, options, variableOf, type Option, type OptionName } from './config/options.ts';
+import { optionNames, options, variableOf, type Option } from './config/options.ts';
 import type { RawConfig } from './config/raw.ts';
 import { readArgv, type Grammar } from './config/sources/argv.ts';
 import { readEnvironment } from './config/sources/environment.ts';
@@ -18,18 +10,11 @@ import type { ListConfig } from './core/settings/process.ts';
 import { SetupError, UsageError, type Problem, type Result } from './errors.ts';
 
 export type Command =
-  | { readonly kind: 'run'; readonly config: Config | ConfigByLabels }
-  | { readonly kind: 'doctor'; readonly config: Config | ConfigByLabels; readonly json: boolean }
+  | { readonly kind: 'run'; readonly config: AnyConfig }
+  | { readonly kind: 'doctor'; readonly config: AnyConfig; readonly json: boolean }
   | { readonly kind: 'ls'; readonly config: ListConfig; readonly json: boolean; readonly watch: boolean }
   | { readonly kind: 'control'; readonly options: ControlOptions }
-  | { readonly kind: 'help' }
-  | { readonly kind: 'version' };
-
-const forControl: readonly OptionName[] = ['config', 'control'];
-const forList: readonly OptionName[] = [
-  ...optionNames.filter(name => name.startsWith('etcd')),
-  ...(['config', 'key', 'layout', 'name'] as const),
-];
+  | { readonly kind: 'help' | 'version' };
 
 interface CommandGrammar extends Grammar {
   /** Whether the name of a service may follow the command. */
@@ -37,34 +22,31 @@ interface CommandGrammar extends Grammar {
 }
 
 const run: CommandGrammar = { names: optionNames, switches: [] };
+const control: CommandGrammar = { names: ['config', 'control'], switches: [], takesService: true };
+const listNames = optionNames.filter(name => name.startsWith('etcd'));
 const commands: ReadonlyMap<string, CommandGrammar> = new Map([
-  ['doctor', { names: optionNames, switches: ['json'] }],
-  ['ls', { names: forList, switches: ['json', 'watch'] }],
-  ['drain', { names: forControl, switches: [], takesService: true }],
-  ['resume', { names: forControl, switches: [], takesService: true }],
-  ['status', { names: forControl, switches: ['json'], takesService: true }],
+  ['doctor', { ...run, switches: ['json'] }],
+  ['ls', { names: [...listNames, 'config', 'key', 'layout', 'name'], switches: ['json', 'watch'] }],
+  ['drain', control],
+  ['resume', control],
+  ['status', { ...control, switches: ['json'] }],
 ]);
 
-/** Reads the file of --config. @throws SetupError */
-type ReadFile = (path: string, env: NodeJS.ProcessEnv) => Promise<RawConfig>;
+/** Reads the file of --config. Its libraries are loaded only then. */
+async function readFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
+  return (await import('./config/sources/file.ts')).readConfigFile(path, env);
+}
 
-/** Its libraries are loaded only for --config. */
-const readFile: ReadFile = async (path, env) =>
-  (await import('./config/sources/file.ts')).readConfigFile(path, env);
-
-/**
- * @throws UsageError with every problem of the command line and the environment at once; SetupError instead where there
- * is a file, which is part of the set-up as certificates are
- */
+/** @throws UsageError with all problems at once; SetupError instead with a file, which is part of the set-up */
 export async function readCommand(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
-  read: ReadFile = readFile,
+  read = readFile,
 ): Promise<Command> {
-  const [word = ''] = argv;
-  const grammar = commands.get(word);
-  const { names, switches, takesService } = grammar ?? run;
-  const [service, words] = splitService(grammar ? argv.slice(1) : argv, takesService);
+  const [word = '', next] = argv;
+  const { names, switches, takesService } = commands.get(word) ?? run;
+  const service = takesService && !next?.startsWith('-') ? next : undefined;
+  const words = argv.slice((commands.has(word) ? 1 : 0) + (service === undefined ? 0 : 1));
   const flags = readArgv(words, { names, switches: [...switches, 'help', 'version'] }, refuseWord);
   if (flags.switches.has('help')) return { kind: 'help' };
   if (flags.switches.has('version')) return { kind: 'version' };
@@ -91,14 +73,6 @@ export async function readCommand(
     default:
       return { kind: 'run', config: orThrow(configure(sources)) };
   }
-}
-
-function splitService(
-  words: readonly string[],
-  takesService = false,
-): readonly [service: string | undefined, rest: readonly string[]] {
-  const [word, ...rest] = words;
-  return !takesService || word === undefined || word.startsWith('-') ? [undefined, words] : [word, rest];
 }
 
 function refuseWord(word: string): Problem {

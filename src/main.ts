@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-/**
- * The process: arguments, signals, standard output and exit codes. No other file touches them.
- */
+/** The process: arguments, signals, standard output and exit codes. No other file touches them. */
 import { helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
@@ -20,13 +18,12 @@ import { version } from './version.ts';
 /** Returns a signal that aborts at the first SIGTERM or SIGINT. The second one ends the process at once. */
 function stopOnSignals(): AbortSignal {
   const stop = new AbortController();
-  const stopOn = (name: string, codeAtOnce: ExitCode): unknown =>
+  const codesAtOnce = { SIGTERM: ExitCode.terminated, SIGINT: ExitCode.interrupted };
+  for (const [name, codeAtOnce] of Object.entries(codesAtOnce))
     process.on(name, () => {
       if (stop.signal.aborted) process.exit(codeAtOnce);
       stop.abort(new Error(name));
     });
-  stopOn('SIGTERM', ExitCode.terminated);
-  stopOn('SIGINT', ExitCode.interrupted);
   // The app goes on when the terminal is closed, and so does dockreg.
   process.on('SIGHUP', () => undefined);
   return stop.signal;
@@ -61,10 +58,11 @@ function closeDebugger(): boolean {
   return true;
 }
 
+const write = (text: string): unknown => process.stdout.write(text);
+
 function crash(error: unknown): never {
-  process.stderr.write(
-    `dockreg: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`dockreg: internal error: ${text}\n`);
   process.exit(ExitCode.internal);
 }
 
@@ -87,15 +85,14 @@ async function main(): Promise<ExitCode> {
     const command = await readCommand(process.argv.slice(2), process.env);
     switch (command.kind) {
       case 'help':
-        process.stdout.write(helpText(version));
+        write(helpText(version));
         return ExitCode.ok;
       case 'version':
-        process.stdout.write(`${version}\n`);
+        write(`${version}\n`);
         return ExitCode.ok;
       case 'doctor': {
         const { doctor } = await import('./commands/doctor/doctor.ts');
-        const isWell = await doctor(command.config, version, command, text => process.stdout.write(text));
-        return isWell ? ExitCode.ok : ExitCode.notOk;
+        return (await doctor(command.config, version, command, write)) ? ExitCode.ok : ExitCode.notOk;
       }
       case 'ls': {
         const { list } = await import('./commands/ls/ls.ts');
@@ -104,11 +101,10 @@ async function main(): Promise<ExitCode> {
       }
       case 'control': {
         const { control } = await import('./commands/control.ts');
-        const isWell = await control(command.options, text => process.stdout.write(text));
-        return isWell ? ExitCode.ok : ExitCode.notOk;
+        return (await control(command.options, write)) ? ExitCode.ok : ExitCode.notOk;
       }
       case 'run': {
-        const log = createLog(command.config.logFormat, systemClock, line => process.stdout.write(line));
+        const log = createLog(command.config.logFormat, systemClock, write);
         const stop = stopOnSignals();
         await run(command.config, version, log, { stop, onAdminCommand });
         log.info('stopped', { by: messageOf(stop.reason) });
@@ -117,11 +113,9 @@ async function main(): Promise<ExitCode> {
     }
   } catch (error) {
     const code = exitCodeOf(error);
-    if (code !== null && error instanceof ProblemError) {
-      for (const problem of error.problems) process.stderr.write(`dockreg: ${formatProblem(problem)}\n`);
-      return code;
-    }
-    return crash(error);
+    if (code === null || !(error instanceof ProblemError)) return crash(error);
+    for (const problem of error.problems) process.stderr.write(`dockreg: ${formatProblem(problem)}\n`);
+    return code;
   }
 }
 

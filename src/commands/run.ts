@@ -5,7 +5,7 @@
 import { startAdmin } from '../admin/start.ts';
 import { startAgent, type Agent } from '../agent/agent.ts';
 import { systemClock } from '../clock.ts';
-import type { Config, ConfigByLabels } from '../config/config.ts';
+import type { AnyConfig } from '../config/config.ts';
 import { withFields, type Log } from '../log.ts';
 import { agentOptions } from '../wiring/agent-options.ts';
 import { createDocker } from '../wiring/docker.ts';
@@ -28,7 +28,7 @@ export interface Signals {
  * @throws SetupError when the configuration can never work here
  */
 export async function run(
-  config: Config | ConfigByLabels,
+  config: AnyConfig,
   version: string,
   log: Log,
   { stop, onAdminCommand }: Signals,

@@ -1,13 +1,11 @@
-/**
- * From the options of a check to the check.
- */
+/** From the options of a check to the check. */
 import type { Check } from '../core/settings/check.ts';
 import { success, type Problem, type Result } from '../errors.ts';
 import { appliesTo, optionNames, options, type Option } from './options.ts';
 import type { CheckScheme } from './parse/check.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawOptions } from './raw.ts';
-import { andThen, brokenRules, combine, readerOf, valueOf } from './reader.ts';
+import { andThen, brokenRules, combine, readerOf } from './reader.ts';
 
 /** @param prefix begins each problem that is not of a single option */
 export function readCheck(raw: RawOptions, prefix: string): Result<Check> {
@@ -25,28 +23,29 @@ export function readCheck(raw: RawOptions, prefix: string): Result<Check> {
     serverName: optional('check-server-name'),
     insecure: optional('check-insecure'),
   };
-  const conflicts = brokenRules(
-    [
-      valueOf(results.insecure) === true && valueOf(results.ca) !== undefined,
-      '--check-insecure takes any certificate, so --check-ca has no use',
-      'give one of them',
-    ],
-    [
-      valueOf(results.method) === 'HEAD' && valueOf(results.body) !== undefined,
-      '--check-method HEAD brings no body for --check-body',
-      'use GET',
-    ],
-    [
-      valueOf(results.send) !== undefined && results.expect.ok && results.expect.value === undefined,
-      '--check-send needs an answer to wait for',
-      'give it with --check-expect',
-    ],
-  ).map(withPrefix(prefix));
-  const useless = results.target.ok ? uselessDetails(raw, results.target.value.scheme) : [];
-  return andThen(combine(results, [...useless, ...conflicts]), (values): Result<Check> => {
-    const { target, method, statuses, body, send, expect, socketPath } = values;
-    const { scheme, argument } = target;
-    const { headers = [], ca, serverName, insecure = false } = values;
+  const combined = combine(results, ({ target, method, body, ca, insecure, send, ...known }) => [
+    ...(target ? uselessDetails(raw, target.scheme) : []),
+    ...brokenRules(
+      [
+        insecure === true && ca !== undefined,
+        '--check-insecure takes any certificate, so --check-ca has no use',
+        'give one of them',
+      ],
+      [
+        method === 'HEAD' && body !== undefined,
+        '--check-method HEAD brings no body for --check-body',
+        'use GET',
+      ],
+      [
+        send !== undefined && 'expect' in known && known.expect === undefined,
+        '--check-send needs an answer to wait for',
+        'give it with --check-expect',
+      ],
+    ).map(withPrefix(prefix)),
+  ]);
+  return andThen(combined, ({ target: { scheme, argument }, ...values }): Result<Check> => {
+    const { method, headers = [], statuses, body, send, expect, socketPath } = values;
+    const { ca, serverName, insecure = false } = values;
     const tls = scheme === 'https' || scheme === 'grpcs' ? { ca, serverName, insecure } : undefined;
     switch (scheme) {
       case 'http':
@@ -70,10 +69,8 @@ function uselessDetails(raw: RawOptions, scheme: CheckScheme): Problem[] {
   return optionNames.flatMap(name => {
     const { checks = [] }: Option = options[name];
     const from = raw.get(name)?.from;
-    return brokenRules([
-      from !== undefined && !appliesTo(name, scheme),
-      `${from} is for ${checks.join(', ')} checks, and the check is ${scheme}`,
-      'leave it out',
-    ]);
+    if (from === undefined || appliesTo(name, scheme)) return [];
+    const message = `${from} is for ${checks.join(', ')} checks, and the check is ${scheme}`;
+    return [{ message, hint: 'leave it out' }];
   });
 }

@@ -2,15 +2,23 @@
  * The pipeline of the configuration: sources → layering → reader → config. A source returns texts; layering decides
  * which text holds; the reader parses it; the result is one configuration, or every problem at once.
  */
-import type { ListConfig, SharedConfig } from '../core/settings/process.ts';
+import type { EngineEndpoint, ListConfig, Security, SharedConfig, User } from '../core/settings/process.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { failure, success, type Problem, type Result } from '../errors.ts';
 import { layer, needsLabels, type Sources } from './layering.ts';
-import { serviceOptionNames } from './options.ts';
-import { readControlPath, readList, readShared } from './process.ts';
+import { passwordVariable, serviceOptionNames } from './options.ts';
 import type { RawConfig } from './raw.ts';
-import { andThen, combine, problemsOf, problemsOfOptions, readerOf } from './reader.ts';
-import { readServices } from './service.ts';
+import {
+  andThen,
+  brokenRules,
+  combine,
+  problemsOfOptions,
+  readerOf,
+  valueOf,
+  withProblems,
+  type Reader,
+} from './reader.ts';
+import { readPublication, readServices } from './service.ts';
 import type { Environment } from './sources/environment.ts';
 import { readLabels } from './sources/labels.ts';
 import { readServiceFlag } from './sources/service-flag.ts';
@@ -25,28 +33,30 @@ export interface ConfigByLabels extends SharedConfig {
   readonly withLabels: (labels: ReadonlyMap<string, string>) => Result<Config>;
 }
 
-export function configure(sources: Sources): Result<Config | ConfigByLabels> {
+export type AnyConfig = Config | ConfigByLabels;
+
+export function configure(sources: Sources): Result<AnyConfig> {
   const { environment } = sources;
   const serviceFlag = readServiceFlag(layer(sources).defaults.get('service'));
   const raw = layer({ ...sources, serviceFlag });
   const shared = readShared(readerOf(raw.defaults), environment);
-  if (!needsLabels(raw)) return complete(raw, shared, environment);
-  const problems = [
-    ...raw.problems,
-    ...problemsOf(shared),
-    ...problemsOfOptions(raw.defaults, serviceOptionNames),
-  ];
-  if (!shared.ok || problems.length > 0) return failure(...problems);
-  return success({
-    ...shared.value,
-    withLabels(labels) {
-      const labelled = layer({ ...sources, labels: readLabels(labels) });
-      const { services, defaults, problems: labelProblems } = labelled;
-      return services.length > 0 || defaults.has('port') || labelProblems.length > 0
-        ? complete(labelled, shared, environment)
-        : failure(noService);
-    },
-  });
+  const complete = (layered: RawConfig): Result<Config> => {
+    const both = combine({ shared, services: readServices(layered, environment.registrator) });
+    const config = andThen(both, all => success({ ...all.shared, services: all.services }));
+    return withProblems(layered.problems, config);
+  };
+  if (!needsLabels(raw)) return complete(raw);
+  const withLabels: ConfigByLabels['withLabels'] = labels => {
+    const labelled = layer({ ...sources, labels: readLabels(labels) });
+    const { services, defaults, problems } = labelled;
+    const isEmpty = services.length === 0 && !defaults.has('port') && problems.length === 0;
+    return isEmpty ? failure(noService) : complete(labelled);
+  };
+  const checked = combine({ shared }, () => problemsOfOptions(raw.defaults, serviceOptionNames));
+  return withProblems(
+    raw.problems,
+    andThen(checked, all => success({ ...all.shared, withLabels })),
+  );
 }
 
 const noService: Problem = {
@@ -54,28 +64,105 @@ const noService: Problem = {
   hint: 'give --port 8000 (or DOCKREG_PORT), --service or --config, or label the container with dockreg.port=8000',
 };
 
-function complete(
-  raw: RawConfig,
-  shared: Result<SharedConfig>,
-  { registrator }: Environment,
-): Result<Config> {
-  const combined = combine({ shared, services: readServices(raw, registrator) });
-  const config = andThen(combined, values => success({ ...values.shared, services: values.services }));
-  return withProblems(raw.problems, config);
-}
-
 /** For `dockreg ls`. */
 export function configureList(sources: Sources): Result<ListConfig> {
   const { defaults, problems } = layer(sources);
-  return withProblems(problems, readList(readerOf(defaults), sources.environment));
+  const reader = readerOf(defaults);
+  const results = {
+    endpoints: reader.value('etcd'),
+    security: readSecurity(reader, sources.environment),
+    layouts: andThen(readPublication(reader), ({ layouts }) => success(layouts)),
+    name: reader.optional('name'),
+  };
+  const config = combine(results, ({ name, layouts = [] }) =>
+    layouts.flatMap(layout =>
+      brokenRules([
+        name === undefined && layout.root === '',
+        `--layout ${layout.name} keeps each service under its own name`,
+        'name the service with --name',
+      ]),
+    ),
+  );
+  return withProblems(problems, config);
 }
 
 /** For the commands that ask a running dockreg: the path of its control socket, whatever else the file has. */
 export function configureControl(sources: Sources): Result<string> {
-  return withProblems(sources.flags.problems, readControlPath(readerOf(layer(sources).defaults)));
+  const control = readerOf(layer(sources).defaults).value('control');
+  const off = { message: '--control off leaves no socket to ask', hint: 'give the path of the socket' };
+  const path = andThen(control, text => (text === null ? failure(off) : success(text)));
+  return withProblems(sources.flags.problems, path);
 }
 
-/** The result, if the sources have no problems of their own. */
-function withProblems<T>(problems: readonly Problem[], result: Result<T>): Result<T> {
-  return problems.length === 0 ? result : failure(...problems, ...problemsOf(result));
+function readShared(reader: Reader, environment: Environment): Result<SharedConfig> {
+  const { value, optional } = reader;
+  return combine<SharedConfig>({
+    endpoints: value('etcd'),
+    security: readSecurity(reader, environment),
+    engine: andThen(value('docker'), engine => withCertificates(engine, environment)),
+    container: optional('container'),
+    drainMs: value('drain'),
+    control: value('control'),
+    listen: optional('listen'),
+    logFormat: value('log'),
+  });
+}
+
+function readSecurity(reader: Reader, { password }: Environment): Result<Security> {
+  const { value, optional } = reader;
+  const isHttp = valueOf(value('etcd'))?.some(endpoint => !endpoint.startsWith('https:')) === true;
+  const files = { ca: optional('etcd-ca'), cert: optional('etcd-cert'), key: optional('etcd-key') };
+  const tls = combine(files, ({ ca, cert, key }) =>
+    brokenRules(
+      [
+        (cert === undefined) !== (key === undefined),
+        '--etcd-cert and --etcd-key go together',
+        `add --etcd-${cert === undefined ? 'cert' : 'key'}`,
+      ],
+      [
+        isHttp && (ca ?? cert) !== undefined,
+        '--etcd-ca and --etcd-cert are for https endpoints',
+        'write --etcd with https://',
+      ],
+    ),
+  );
+  return combine({ tls, user: readUser(reader, password) });
+}
+
+function readUser({ optional }: Reader, text: string | undefined): Result<User | undefined> {
+  const options = combine({ name: optional('etcd-user'), file: optional('etcd-password-file') });
+  return andThen(options, ({ name, file }) => {
+    const password = file !== undefined ? { file } : text !== undefined ? { text } : undefined;
+    const sources = `--etcd-password-file and ${passwordVariable}`;
+    const conflicts = brokenRules(
+      [file !== undefined && text !== undefined, `${sources} both give the password`, 'use one of them'],
+      [name === undefined && !!password, 'a password for etcd is given without a user', 'add --etcd-user'],
+      [name !== undefined && !password, `--etcd-user ${name} needs a password`, `use one of ${sources}`],
+    );
+    const user = name === undefined || password === undefined ? undefined : { name, password };
+    return withProblems(conflicts, success(user));
+  });
+}
+
+/**
+ * The engine with the certificates for it. TLS that does not verify the engine, which the docker CLI offers with
+ * DOCKER_TLS, is refused: a machine in between could answer with any address.
+ */
+function withCertificates(engine: EngineEndpoint, { docker }: Environment): Result<EngineEndpoint> {
+  if (engine.kind !== 'tcp') return success(engine);
+  const { verify, unverified, folder } = docker;
+  const variable = unverified ? 'DOCKER_TLS' : 'DOCKER_CERT_PATH';
+  const conflicts = brokenRules(
+    [
+      !verify && !!(unverified || folder),
+      `${variable} is set and DOCKER_TLS_VERIFY is not, but TLS without verification of the engine protects nothing`,
+      `set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or unset ${variable} for plain HTTP`,
+    ],
+    [
+      !!verify && !folder,
+      'DOCKER_TLS_VERIFY is set without DOCKER_CERT_PATH',
+      'name the folder that holds ca.pem, cert.pem and key.pem',
+    ],
+  );
+  return withProblems(conflicts, success(folder ? { ...engine, certificates: folder } : engine));
 }

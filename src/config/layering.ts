@@ -35,7 +35,7 @@ export function layer(sources: Sources): RawConfig {
   };
 }
 
-/** Labels are not asked for when another source names services, so only these two can be in each other's way. */
+/** Labels are not asked for when another source names services, so only these two can conflict. */
 const twice: Problem = {
   message: '--service and the file of --config both list services',
   hint: 'use one of the two',

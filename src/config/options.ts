@@ -24,20 +24,25 @@ import {
   parseSocketPath,
   parseUser,
 } from './parse/endpoints.ts';
-import { parseKey, parseLayouts, parseOwnRecords } from './parse/layouts.ts';
-import { parseMeta, parseName, parseTags, parseWeight, parseZone } from './parse/metadata.ts';
-import { parseCount, parseDuration, parsePause, parseTtl } from './parse/time.ts';
+import { parseCount, parseDuration, parsePause, parseTtl, parseWeight } from './parse/numbers.ts';
+import {
+  parseKey,
+  parseLayouts,
+  parseMeta,
+  parseName,
+  parseOwnRecords,
+  parseTags,
+  parseZone,
+} from './parse/records.ts';
 import { parseChoice, parseSwitch } from './parse/value.ts';
 
-export interface Option extends Details {
+/** A row of the table. */
+export interface Option {
   /** Stands for the value in the help text. */
   readonly placeholder: string;
   readonly help: string;
   /** Missing for the options that are sources themselves: --service and --config. */
   readonly parse?: (text: string) => unknown;
-}
-
-interface Details {
   /** The text that is parsed when no source gives the option. */
   readonly defaultText?: string;
   /** The text that the flag stands for when it has no value. */
@@ -52,14 +57,14 @@ interface Details {
   readonly checks?: readonly CheckScheme[];
 }
 
-/** A row of the table. Its type says which details it has, so the reader knows which options always have a value. */
-function option<T, D extends Details>(
+/** A row whose type says which details it has, so the reader knows which options always have a value. */
+function option<T, D extends Partial<Option>>(
   placeholder: string,
   help: string,
   parse: (text: string) => T,
   details: D,
 ) {
-  return { placeholder, help, parse, ...details };
+  return { ...details, placeholder, help, parse };
 }
 
 const http = ['http', 'https'] as const;

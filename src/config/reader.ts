@@ -17,28 +17,23 @@ type Values = { [Name in ValueName]: ReturnType<Rows[Name]['parse']> };
 type CertainName = {
   [Name in ValueName]: Rows[Name] extends { defaultText: string } | { required: string } ? Name : never;
 }[ValueName];
+type OptionalName = Exclude<ValueName, CertainName>;
 
 const rows: { readonly [Name in ValueName]: { readonly parse: (text: string) => Values[Name] } } = options;
 
-export interface Reader {
-  value<Name extends CertainName>(this: void, name: Name): Result<Values[Name]>;
-  /** Undefined when no source gives the option. */
-  optional<Name extends Exclude<ValueName, CertainName>>(
-    this: void,
-    name: Name,
-  ): Result<Values[Name] | undefined>;
-}
+export type Reader = ReturnType<typeof readerOf>;
 
-export function readerOf(raw: RawOptions): Reader {
+/** Returns functions that read one option. An optional one is undefined when no source gives it. */
+export function readerOf(raw: RawOptions) {
   const read = <Name extends ValueName>(name: Name): Result<Values[Name]> | null => {
     const { defaultText }: Option = options[name];
-    const option =
-      raw.get(name) ?? (defaultText === undefined ? null : { text: defaultText, from: `--${name}` });
+    const byDefault = defaultText === undefined ? null : { text: defaultText, from: `--${name}` };
+    const option = raw.get(name) ?? byDefault;
     return option && parseValue(rows[name].parse, option);
   };
   return {
-    value: name => read(name) ?? failure(missing(name)),
-    optional: name => read(name) ?? success(undefined),
+    value: <Name extends CertainName>(name: Name) => read(name) ?? failure(missing(name)),
+    optional: <Name extends OptionalName>(name: Name) => read(name) ?? success(undefined),
   };
 }
 
@@ -56,13 +51,13 @@ export function problemsOfOptions(raw: RawOptions, names: readonly OptionName[])
   });
 }
 
-/** A Result for each property of T. */
-export type Results<T> = { readonly [Key in keyof T]: Result<T[Key]> };
-
-/** One value of several; or the problems of all, and the conflicts between them. */
+/**
+ * One value of several; or the problems of all, and the conflicts between them.
+ * @param conflictsIn returns the conflicts between the values that are known: those without a problem of their own
+ */
 export function combine<T extends object>(
-  results: Results<T>,
-  conflicts: readonly Problem[] = [],
+  results: { readonly [Key in keyof T]: Result<T[Key]> },
+  conflictsIn: (known: Partial<T>) => readonly Problem[] = () => [],
 ): Result<T> {
   const values: Partial<T> = {};
   const problems: Problem[] = [];
@@ -71,18 +66,19 @@ export function combine<T extends object>(
     if (result.ok) values[key] = result.value;
     else problems.push(...result.problems);
   }
-  return isComplete(values, results) && problems.length + conflicts.length === 0
-    ? success(values)
-    : failure(...problems, ...conflicts);
-}
-
-function isComplete<T extends object>(values: Partial<T>, results: Results<T>): values is T {
-  return Object.keys(results).every(key => key in values);
+  problems.push(...conflictsIn(values));
+  const isComplete = (known: Partial<T>): known is T => Object.keys(results).every(key => key in known);
+  return problems.length === 0 && isComplete(values) ? success(values) : failure(...problems);
 }
 
 /** The result of the next step with the value; or the problems of this one. */
 export function andThen<T, U>(result: Result<T>, next: (value: T) => Result<U>): Result<U> {
   return result.ok ? next(result.value) : result;
+}
+
+/** The result, unless there are problems besides its own. They come first. */
+export function withProblems<T>(problems: readonly Problem[], result: Result<T>): Result<T> {
+  return problems.length === 0 ? result : failure(...problems, ...problemsOf(result));
 }
 
 /** The problems of those rules between options that are broken. */

@@ -1,6 +1,4 @@
-/**
- * From the options of services to their configuration.
- */
+/** From the options of services to their configuration. */
 import { reachProblem } from '../core/address/advertise.ts';
 import {
   instanceOf,
@@ -12,7 +10,7 @@ import { conflictAmong, recordsOf, type Publication } from '../core/layouts/reco
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { failure, formatProblem, success, type Problem, type Result } from '../errors.ts';
 import { readCheck } from './check.ts';
-import type { LayoutChoice } from './parse/layouts.ts';
+import type { LayoutChoice } from './parse/records.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawConfig, RawOptions } from './raw.ts';
 import {
@@ -22,8 +20,8 @@ import {
   problemsOf,
   readerOf,
   valueOf,
+  withProblems,
   type Reader,
-  type Results,
 } from './reader.ts';
 
 type Variables = ServiceSpec['variables'];
@@ -42,8 +40,7 @@ export function readServices(
   if (problems.length > 0) return failure(...unique(problems));
   const services = results.flatMap(result => valueOf(result) ?? []);
   const labelled = services.map(service => withUniqueLabel(service, services));
-  const conflicts = conflictsAmong(labelled);
-  return conflicts.length > 0 ? failure(...conflicts) : success(labelled);
+  return withProblems(conflictsAmong(labelled), success(labelled));
 }
 
 /** A default with a problem has it in every service. */
@@ -86,11 +83,13 @@ function readService(
     ttlSeconds: value('ttl'),
     watch: value('watch'),
   };
-  return andThen(combine(results, conflictsIn(results).map(withPrefix(prefix))), ({ port, ...values }) => {
+  const combined = combine(results, known => conflictsIn(known).map(withPrefix(prefix)));
+  return andThen(combined, ({ port, ...values }) => {
     const label = ownLabel ?? values.spec.name ?? raw.get('port')?.text ?? '';
-    const service = { label, localPort: port.port, protocol: port.protocol, ...values };
-    const foreseen = foreseenProblems(service).map(withPrefix(prefix));
-    return foreseen.length > 0 ? failure(...foreseen) : success(service);
+    const service = { label, ...port, ...values };
+    // What is wrong with the records of a likely instance is wrong with those of every instance.
+    const records = recordsOf(service.publication, () => likelyInstance(service));
+    return withProblems(problemsOf(records).map(withPrefix(prefix)), success(service));
   });
 }
 
@@ -116,15 +115,9 @@ export function readPublication({ value, optional }: Reader): Result<Publication
   });
 }
 
-type Conflicting = 'intervalMs' | 'timeoutMs' | 'ttlSeconds' | 'ip' | 'advertise' | 'allowLoopback';
-
 /** A value that is not known, because it has a problem of its own, breaks no rule: NaN compares with nothing. */
-function conflictsIn(results: Results<Pick<ServiceConfig, Conflicting>>): Problem[] {
-  const intervalMs = valueOf(results.intervalMs) ?? NaN;
-  const timeoutMs = valueOf(results.timeoutMs) ?? NaN;
-  const ttlSeconds = valueOf(results.ttlSeconds) ?? NaN;
-  const host = valueOf(results.ip);
-  const advertise = valueOf(results.advertise);
+function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>): Problem[] {
+  const { intervalMs = NaN, timeoutMs = NaN, ttlSeconds = NaN, allowLoopback = false } = known;
   return [
     ...brokenRules(
       [
@@ -144,21 +137,13 @@ function conflictsIn(results: Results<Pick<ServiceConfig, Conflicting>>): Proble
       ],
     ),
     ...[
-      { flag: '--ip', ip: host?.kind === 'ip' ? host.ip : undefined },
-      { flag: '--advertise', ip: advertise?.kind === 'literal' ? advertise.address.ip : undefined },
-    ].flatMap(({ flag, ip }) => {
-      if (ip === undefined) return [];
-      return reachProblem(`${flag} ${ip}`, ip, valueOf(results.allowLoopback) ?? false) ?? [];
-    }),
+      { flag: '--ip', ip: host?.kind === 'ip' && host.ip },
+      { flag: '--advertise', ip: advertise?.kind === 'literal' && advertise.address.ip },
+    ].flatMap(({ flag, ip }) => (ip && reachProblem(`${flag} ${ip}`, ip, allowLoopback)) || []),
   ];
 }
 
-/** The problems that every instance would have, found in the records of a likely one. */
-function foreseenProblems(service: ServiceConfig): readonly Problem[] {
-  return problemsOf(recordsOf(service.publication, () => likelyInstance(service)));
-}
-
-/** What the services would do to each other in etcd, as far as it can be foreseen. */
+/** The first conflict between the records of the services, as far as it can be foreseen. */
 function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
   const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
   const conflict = conflictAmong(
@@ -168,7 +153,7 @@ function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
       makeInstance: () => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1),
     })),
   );
-  return conflict === undefined ? [] : [conflict];
+  return conflict ? [conflict] : [];
 }
 
 /**

@@ -6,7 +6,7 @@
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
 import type { Binding, ContainerHealth, ContainerView, IngressPort } from '../core/address/container.ts';
-import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/engine.ts';
+import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/process.ts';
 import { messageOf, UnavailableError, type Problem } from '../errors.ts';
 import { tlsHint, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { PemFileError } from '../tls/pem.ts';

@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import type { Clock } from '../clock.ts';
 import { backoffMs, denied, passwordCheckWaitMs } from '../core/retry.ts';
-import type { User } from '../core/settings/security.ts';
+import type { User } from '../core/settings/process.ts';
 import { messageOf } from '../errors.ts';
 import { DeniedError } from './errors.ts';
 

@@ -6,7 +6,7 @@ import { noop } from 'cockatiel';
 import { Etcd3, type IRangeResponse, type IRequestOp, type ITxnRequest } from 'etcd3';
 import type { Clock } from '../clock.ts';
 import type { LeaseId, Observed, ServiceRecord, Stored } from '../core/lease/writes.ts';
-import type { TlsFiles } from '../core/settings/security.ts';
+import type { TlsFiles } from '../core/settings/process.ts';
 import { problemOf } from '../errors.ts';
 import type { TokenKeeper } from './auth.ts';
 import { Caller } from './call.ts';

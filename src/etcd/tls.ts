@@ -2,7 +2,7 @@
  * The certificates of a connection to etcd.
  */
 import type { IOptions } from 'etcd3';
-import type { TlsFiles } from '../core/settings/security.ts';
+import type { TlsFiles } from '../core/settings/process.ts';
 import { readPem } from '../tls/pem.ts';
 
 /** Reads the files for gRPC. Resolves with undefined when no file is named. @throws PemFileError */

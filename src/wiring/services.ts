@@ -3,15 +3,15 @@
  * container as soon as Docker answers.
  */
 import { systemClock } from '../clock.ts';
-import type { Config, ConfigByLabels } from '../config/config.ts';
+import type { AnyConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/sources/labels.ts';
 import { outOfReach } from '../core/retry.ts';
 import { formatCheck } from '../core/settings/check.ts';
+import type { SharedConfig } from '../core/settings/process.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { SetupError, UnavailableError } from '../errors.ts';
 import type { Fields, Log } from '../log.ts';
 import { retry } from '../retry.ts';
-import { checkAuthorities, checkCertificates } from './certificates.ts';
 import type { DockerAccess } from './docker.ts';
 
 /**
@@ -19,7 +19,7 @@ import type { DockerAccess } from './docker.ts';
  * @throws SetupError when the labels or a certificate cannot be used
  */
 export async function readServices(
-  config: Config | ConfigByLabels,
+  config: AnyConfig,
   { version, docker, log }: { readonly version: string; readonly docker: DockerAccess; readonly log: Log },
   stop: AbortSignal,
 ): Promise<readonly ServiceConfig[]> {
@@ -36,7 +36,7 @@ export async function readServices(
     ...(only && describe(only)),
   });
   if (!only) logServices(given, log);
-  await checkCertificates(config, given);
+  await checkFiles(given, config);
   if ('services' in config) return given;
   const labels = await retry(
     async () => (await docker.findSelf()).container.labels,
@@ -57,7 +57,7 @@ export async function readServices(
   if (!configured.ok) throw new SetupError(configured.problems);
   const { services } = configured.value;
   logServices(services, log);
-  await checkAuthorities(services);
+  await checkFiles(services);
   return services;
 }
 
@@ -68,6 +68,27 @@ export function warnOfUnreadLabels(log: Log): (labels: ReadonlyMap<string, strin
     if (!checked && hasLabels(labels)) log.warn(unreadLabels);
     checked = true;
   };
+}
+
+/**
+ * Reads the PEM files for the checks and, with `shared`, for etcd and for Docker, if it is asked, so that a wrong path is
+ * reported at once. Later each file is read again when it is needed, and a bad one does not end dockreg.
+ * @throws SetupError when a file cannot be used
+ */
+async function checkFiles(services: readonly ServiceConfig[], shared?: SharedConfig): Promise<void> {
+  const { PemFileError } = await import('../tls/pem.ts');
+  const usesDocker = services.some(({ advertise }) => advertise.kind !== 'literal') || services.length === 0;
+  const engine = usesDocker ? shared?.engine : undefined;
+  try {
+    if (shared) await (await import('../etcd/tls.ts')).readTls(shared.security.tls);
+    if (engine?.kind === 'tcp' && engine.certificates !== undefined)
+      await (await import('../docker/tls.ts')).readCertificates(engine.certificates);
+    for (const { check } of services)
+      if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readAuthority(check.tls);
+  } catch (error) {
+    if (error instanceof PemFileError) throw new SetupError(error.message, { cause: error });
+    throw error;
+  }
 }
 
 function logServices(services: readonly ServiceConfig[], log: Log): void {

@@ -6,7 +6,7 @@
  *          [--interval SECONDS] [--ttl SECONDS] [--within SECONDS] [INSTANCES…]
  */
 import { parseArgs } from 'node:util';
-import type { Security } from '../../src/core/settings/security.ts';
+import type { Security } from '../../src/core/settings/process.ts';
 import { enableAuth, tokenArguments, user } from '../support/auth.ts';
 import { Child, cleanEnvironment } from '../support/children.ts';
 import { startEtcd, type EtcdCluster, type EtcdMember } from '../support/etcd.ts';

@@ -5,7 +5,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { systemClock as clock } from '../../src/clock.ts';
-import type { Security } from '../../src/core/settings/security.ts';
+import type { Security } from '../../src/core/settings/process.ts';
 import { connectClient } from '../../src/etcd/client.ts';
 import { openSession, type Session } from '../../src/etcd/session.ts';
 import { TokenKeeper } from '../../src/etcd/auth.ts';

@@ -1,6 +1,5 @@
 /** An instance, and what it is written as, for the tests of the layouts. */
-import { parseLayouts, parseOwnRecords } from '../../src/config/parse/layouts.ts';
-import { parseMeta, parseTags } from '../../src/config/parse/metadata.ts';
+import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/parse/records.ts';
 import type { Address } from '../../src/core/address/ip.ts';
 import type { Layout } from '../../src/core/layouts/formats.ts';
 import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/layouts/instance.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatTable } from '../../src/commands/ls/ls.ts';
-import { parseMeta, parseTags } from '../../src/config/parse/metadata.ts';
+import { parseMeta, parseTags } from '../../src/config/parse/records.ts';
 import { formatAddress, type Address } from '../../src/core/address/ip.ts';
 import { formats, type LayoutName } from '../../src/core/layouts/formats.ts';
 import { schemes, type ServiceSpec } from '../../src/core/layouts/instance.ts';

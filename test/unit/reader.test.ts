@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseChoice, parseValue, ValueError } from '../../src/config/parse/value.ts';
 import { combine, readerOf } from '../../src/config/reader.ts';
-import { resolveReferences } from '../../src/config/sources/references.ts';
+import { resolveReferences } from '../../src/config/sources/file.ts';
 import { failure, success, type Problem } from '../../src/errors.ts';
 
 const option = { text: 'x', from: '--port' };
@@ -62,7 +62,21 @@ describe('several results', () => {
 
   it('are the problems of all, then the conflicts between them', () => {
     const results = { a: failure(one), b: success(2), c: failure(two) };
-    assert.deepEqual(combine(results, [conflict]), failure(one, two, conflict));
-    assert.deepEqual(combine({ b: success(2) }, [conflict]), failure(conflict));
+    assert.deepEqual(
+      combine(results, () => [conflict]),
+      failure(one, two, conflict),
+    );
+    assert.deepEqual(
+      combine({ b: success(2) }, () => [conflict]),
+      failure(conflict),
+    );
+  });
+
+  it('have conflicts between the values without problems only, of which undefined is one', () => {
+    const results = { a: failure(one), b: success(2), c: success(undefined) };
+    combine(results, known => {
+      assert.deepEqual(known, { b: 2, c: undefined });
+      return [];
+    });
   });
 });

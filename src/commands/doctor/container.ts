@@ -3,11 +3,11 @@
  * ports?
  */
 import { systemClock } from '../../clock.ts';
-import type { Config, ConfigByLabels } from '../../config/config.ts';
+import type { AnyConfig } from '../../config/config.ts';
 import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
-import { formatEngineEndpoint } from '../../core/settings/engine.ts';
+import { formatEngineEndpoint } from '../../core/settings/process.ts';
 import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
@@ -22,7 +22,7 @@ export type OwnContainer = { readonly self: Self } | { readonly self: null; read
 
 /** The steps `docker` and `container`. */
 export async function* examineContainer(
-  config: Config | ConfigByLabels,
+  config: AnyConfig,
   docker: DockerAccess,
 ): AsyncGenerator<Finding, OwnContainer> {
   const modes = 'services' in config ? config.services.map(({ advertise }) => advertise) : null;
@@ -54,7 +54,7 @@ export async function* examineContainer(
 
 /** The step `services`, where the labels of this container define them. Returns the services. */
 export function* examineServices(
-  config: Config | ConfigByLabels,
+  config: AnyConfig,
   own: OwnContainer,
 ): Generator<Finding, readonly ServiceConfig[]> {
   if ('services' in config) {

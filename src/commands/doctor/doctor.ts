@@ -3,7 +3,7 @@
  * also after a fault, and says what is wrong and what to do. It leaves nothing behind.
  */
 import { requestControl } from '../../admin/control-client.ts';
-import type { Config, ConfigByLabels } from '../../config/config.ts';
+import type { AnyConfig } from '../../config/config.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { UnavailableError } from '../../errors.ts';
 import { createDocker } from '../../wiring/docker.ts';
@@ -14,7 +14,7 @@ import { fault, formatFinding, type Finding } from './finding.ts';
 
 /** Resolves with whether there is no fault. With `json`, the findings are written as one array at the end. */
 export async function doctor(
-  config: Config | ConfigByLabels,
+  config: AnyConfig,
   version: string,
   { json }: { readonly json: boolean },
   write: (text: string) => void,
@@ -28,7 +28,7 @@ export async function doctor(
   return findings.every(({ ok }) => ok !== false);
 }
 
-async function* examine(config: Config | ConfigByLabels, version: string): AsyncGenerator<Finding> {
+async function* examine(config: AnyConfig, version: string): AsyncGenerator<Finding> {
   const docker = createDocker(config);
   const own = yield* examineContainer(config, docker);
   const services = yield* examineServices(config, own);

@@ -1,36 +1,23 @@
-/**
- * Ports, addresses, hosts, and which address is registered.
- */
+/** The app's port, addresses, hosts, and which address is registered. */
 import { isIP } from 'node:net';
 import type { Advertise } from '../../core/address/advertise.ts';
-import { canonicalIp, type Address, type Protocol } from '../../core/address/ip.ts';
-import type { HostName } from '../../core/settings/service.ts';
-import { readNumber, ValueError } from './value.ts';
+import { canonicalIp, type Address } from '../../core/address/ip.ts';
+import type { HostName, ServiceConfig } from '../../core/settings/service.ts';
+import { parsePort } from './numbers.ts';
+import { ValueError } from './value.ts';
 
-export function parsePort(text: string): number {
-  const port = readNumber(text, 65_535);
-  if (port === null) throw new ValueError('must be a port number from 1 to 65535, such as 8000');
-  return port;
-}
-
-/** The port of the app in its container. */
-export interface LocalPort {
-  readonly port: number;
-  readonly protocol: Protocol;
-}
-
-/** `8000`, `8000/tcp`, `53/udp`. */
-export function parseLocalPort(text: string): LocalPort {
+/** The port of the app in its container: `8000`, `8000/tcp`, `53/udp`. */
+export function parseLocalPort(text: string): Pick<ServiceConfig, 'localPort' | 'protocol'> {
   const [, port = '', protocol = 'tcp'] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
   if (protocol !== 'tcp' && protocol !== 'udp')
     throw new ValueError('must end in /tcp or /udp, or in the number for tcp, such as 8000 or 53/udp');
-  return { port: parsePort(port), protocol };
+  return { localPort: parsePort(port), protocol };
 }
 
 /** `10.1.0.101`, `2001:db8::1`, `eth0`, `host-1.example.org`. */
 export function parseHost(text: string): HostName {
   if (isIP(text) !== 0) return { kind: 'ip', ip: canonicalIp(text) };
-  // A mistyped IP address is not a name: DNS would be asked for it forever.
+  // A mistyped IP address is refused, because DNS would be asked for it forever.
   if (!/^[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/i.test(text) || /^[\d.]+$/.test(text))
     throw new ValueError(
       'must be an IPv4 or IPv6 address of the host, such as 10.1.0.101, or the name of a host or an interface',
@@ -38,37 +25,30 @@ export function parseHost(text: string): HostName {
   return { kind: 'name', name: text };
 }
 
-const modes = ['published', 'host', 'container', 'swarm'] as const;
-
 /** `published`, `host`, `container`, `container:NETWORK`, `swarm`, `10.1.0.101:49155` or `[2001:db8::1]:49155`. */
 export function parseAdvertise(text: string): Advertise {
-  const [, network] = /^container:([\w][\w.-]*)$/.exec(text) ?? [];
-  if (network !== undefined) return { kind: 'container', network };
-  const mode = modes.find(name => name === text);
-  if (mode === 'container') return { kind: 'container', network: undefined };
+  const container = /^container(?::(\w[\w.-]*))?$/.exec(text);
+  if (container) return { kind: 'container', network: container[1] };
+  const mode = (['published', 'host', 'swarm'] as const).find(name => name === text);
   if (mode !== undefined) return { kind: mode };
-  const address = readAddress(text);
-  if (address === null)
-    throw new ValueError(
-      'must be published, host, container, container:NETWORK, swarm, or IP:PORT such as 10.1.0.101:49155 or [2001:db8::1]:49155',
-    );
+  const address = parseAddress(
+    text,
+    'must be published, host, container, container:NETWORK, swarm, or IP:PORT such as 10.1.0.101:49155 or [2001:db8::1]:49155',
+  );
   return { kind: 'literal', address };
 }
 
 /** Where an HTTP server listens: `127.0.0.1:9142`, `[::1]:9142`. */
 export function parseListen(text: string): Address {
-  const address = readAddress(text);
-  if (address === null)
-    throw new ValueError(
-      'must be an address of this container and a port, such as 127.0.0.1:9142 or 0.0.0.0:9142',
-    );
-  return address;
+  return parseAddress(
+    text,
+    'must be an address of this container and a port, such as 127.0.0.1:9142 or 0.0.0.0:9142',
+  );
 }
 
-/** Returns null for a text without an IP address and a port. @throws ValueError when only the port is wrong */
-function readAddress(text: string): Address | null {
+function parseAddress(text: string, rule: string): Address {
   const [, bracketed, plain, port = ''] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text) ?? [];
   const ip = bracketed ?? plain;
-  if (ip === undefined || isIP(ip) !== (bracketed === undefined ? 4 : 6)) return null;
+  if (ip === undefined || isIP(ip) !== (bracketed === undefined ? 4 : 6)) throw new ValueError(rule);
   return { ip: canonicalIp(ip), port: parsePort(port) };
 }

@@ -1,6 +1,4 @@
-/**
- * The check and its details.
- */
+/** The check and its details. */
 import type { Expectation, StatusRange } from '../../core/settings/check.ts';
 import { messageOf } from '../../errors.ts';
 import { parseChoice, ValueError } from './value.ts';
@@ -29,21 +27,21 @@ export function parseCheckTarget(text: string): CheckTarget {
     case 'exec':
       if (argument.trim() === '' || argument.includes('\0'))
         throw new ValueError('must name a command for /bin/sh, such as exec:pg_isready -q');
-      return { scheme, argument };
+      break;
     case 'grpc':
     case 'grpcs':
       if (/[\s\p{Cc}/]/u.test(argument))
         throw new ValueError(
           `must name a service with its package, such as ${scheme}:my.package.Service, or none for the whole server`,
         );
-      return { scheme, argument };
+      break;
     case 'tcp':
       if (text !== scheme) throw new ValueError('takes nothing after tcp', 'the port is that of --port');
-      return { scheme, argument };
+      break;
     case 'docker':
       if (text !== scheme) throw new ValueError('takes nothing after docker');
-      return { scheme, argument };
   }
+  return { scheme, argument };
 }
 
 function parseUrlPath(scheme: string, path: string): string {

@@ -1,9 +1,7 @@
-/**
- * How dockreg reaches etcd and Docker: endpoints, users, containers and files.
- */
+/** How dockreg reaches etcd and Docker: endpoints, users, containers and files. */
 import { isIP } from 'node:net';
-import type { EngineEndpoint } from '../../core/settings/engine.ts';
-import { parsePort } from './address.ts';
+import type { EngineEndpoint } from '../../core/settings/process.ts';
+import { parsePort } from './numbers.ts';
 import { ValueError } from './value.ts';
 
 /** Comma-separated endpoints of etcd, each `http://host:port`, all http or all https. Returns each one once. */

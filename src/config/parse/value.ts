@@ -52,9 +52,3 @@ const parseOnOff = parseChoice('on', 'off');
 export function parseSwitch(text: string): boolean {
   return parseOnOff(text) === 'on';
 }
-
-/** Returns the number that the digits stand for; null for other texts and for numbers outside of 1 to `max`. */
-export function readNumber(text: string, max: number): number | null {
-  const number = /^\d+$/.test(text) && text.length <= String(max).length ? Number(text) : 0;
-  return number >= 1 && number <= max ? number : null;
-}

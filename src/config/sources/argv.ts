@@ -1,12 +1,10 @@
-/**
- * The source of flags: the command line after the command.
- */
+/** The source of flags: the command line after the command. */
 import { closest } from 'fastest-levenshtein';
 import minimist from 'minimist';
 import type { Problem } from '../../errors.ts';
 import type { OptionName } from '../options.ts';
 import { emptyConfig, type RawConfig } from '../raw.ts';
-import { collectOptions, type RawItem, type Syntax } from './collect.ts';
+import { collectOptions, type RawItem } from './collect.ts';
 
 /** What a command takes. */
 export interface Grammar {
@@ -19,26 +17,24 @@ export interface CommandLine extends RawConfig {
   readonly switches: ReadonlySet<string>;
 }
 
-const syntax: Syntax = { name: word => `--${word}`, assign: (word, value) => `--${word} ${value}` };
-
 /** @param refuseWord the problem of a word that is not a flag */
 export function readArgv(
   argv: readonly string[],
   { names, switches }: Grammar,
   refuseWord: (word: string) => Problem,
 ): CommandLine {
-  const flags = [...names, ...switches].map(syntax.name);
+  const flags = [...names, ...switches].map(word => `--${word}`);
   const refuse = (flag: string): Problem => ({
     message: `unknown flag ${flag}`,
     hint: `did you mean ${closest(flag, flags)}? (dockreg --help lists all flags)`,
   });
-  const unknown: Problem[] = [];
+  const problems: Problem[] = [];
   const parsed = minimist([...argv], {
     string: [...names],
     boolean: [...switches],
     alias: { help: 'h' },
     unknown: word => {
-      unknown.push(word.startsWith('-') ? refuse(word.replace(/=.*$/, '')) : refuseWord(word));
+      problems.push(word.startsWith('-') ? refuse(word.replace(/=.*$/, '')) : refuseWord(word));
       return false;
     },
   });
@@ -47,11 +43,11 @@ export function readArgv(
     const value: string | string[] | undefined = parsed[name];
     return [value ?? []].flat().map(text => ({ word: name, text }));
   });
-  const { options, problems } = collectOptions(items, syntax, { names, refuse });
+  const syntax = { from: '--', before: '--', between: ' ' } as const;
   return {
     ...emptyConfig,
-    defaults: options,
+    defaults: collectOptions(items, syntax, { names, refuse }, problems),
     switches: new Set(switches.filter(word => parsed[word] === true)),
-    problems: [...unknown, ...problems],
+    problems,
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Collects the options that stand in one place, such as the flags or the labels of one service. The rules are the same
- * for every source; a syntax is how a source writes an option, so that errors show what to write.
+ * for every source.
  */
 import { closest } from 'fastest-levenshtein';
 import type { Problem } from '../../errors.ts';
@@ -13,7 +13,7 @@ import {
   type OptionName,
 } from '../options.ts';
 import type { RawOption } from '../parse/value.ts';
-import type { RawService } from '../raw.ts';
+import type { RawOptions, RawService } from '../raw.ts';
 
 /** A word and its text as they stand in the source; the text is empty where there is none. */
 export interface RawItem {
@@ -21,11 +21,14 @@ export interface RawItem {
   readonly text: string;
 }
 
+/** How a source writes an option, so that errors show what to write. */
 export interface Syntax {
-  /** The option's name in errors: `--port`, `label dockreg.port`. */
-  readonly name: (word: string) => string;
-  /** The option with a value: `--port 8000`, `dockreg.port=8000`. */
-  readonly assign: (word: string, value: string) => string;
+  /** What stands before the word in the option's name: `--`, `label dockreg.`. */
+  readonly from: string;
+  /** What stands before the word where a value follows: `--`, `dockreg.`. */
+  readonly before: string;
+  /** What stands between the word and the value. */
+  readonly between: ' ' | '=' | ': ';
 }
 
 /** The options that may stand in a place. */
@@ -35,21 +38,16 @@ export interface Scope {
   readonly refuse: (from: string, word: string) => Problem;
 }
 
-export interface CollectedOptions {
-  readonly options: Map<OptionName, RawOption>;
-  readonly problems: readonly Problem[];
-}
-
-/** A word may occur several times, which only a repeatable option allows. */
+/** A word may occur several times, which only a repeatable option allows. What is wrong is added to `problems`. */
 export function collectOptions(
   items: readonly RawItem[],
-  syntax: Syntax,
+  { from: start, before, between }: Syntax,
   { names, refuse }: Scope,
-): CollectedOptions {
+  problems: Problem[],
+): Map<OptionName, RawOption> {
   const collected = new Map<OptionName, RawOption>();
-  const problems: Problem[] = [];
   for (const word of new Set(items.map(item => item.word))) {
-    const from = syntax.name(word);
+    const from = start + word;
     const name = names.find(each => each === word);
     if (name === undefined) {
       problems.push(refuse(from, word));
@@ -57,13 +55,14 @@ export function collectOptions(
     }
     const { impliedValue = '', placeholder, separator }: Option = options[name];
     const texts = items.filter(item => item.word === word).map(({ text }) => text || impliedValue);
-    if (texts.includes(''))
-      problems.push({ message: `${from} needs a value`, hint: `write ${syntax.assign(word, placeholder)}` });
-    else if (texts.length > 1 && separator === undefined)
+    if (texts.includes('')) {
+      const example = before + word + between + placeholder;
+      problems.push({ message: `${from} needs a value`, hint: `write ${example}` });
+    } else if (texts.length > 1 && separator === undefined)
       problems.push({ message: `${from} is given ${texts.length} times`, hint: 'give it once' });
     else collected.set(name, { text: texts.join(separator), from });
   }
-  return { options: collected, problems };
+  return collected;
 }
 
 /** The options of one service. */
@@ -81,7 +80,7 @@ export const serviceScope: Scope = {
 };
 
 /** A service whose entry has a label. The label is its name too, unless its options give another. */
-export function labelledService(from: string, label: string, { options: own }: CollectedOptions): RawService {
-  if (!own.has('name')) own.set('name', { text: label, from: `${from}: name` });
-  return { from, label, options: own };
+export function labelledService(from: string, label: string, own: RawOptions): RawService {
+  const name = { text: label, from: `${from}: name` };
+  return { from, label, options: new Map([['name', name], ...own]) };
 }

@@ -2,56 +2,31 @@
  * The source of variables: `DOCKREG_…`, the variables of other programs that dockreg reads as they do, and the password.
  * An empty variable is not set.
  */
-import type { ServiceSpec } from '../../core/layouts/instance.ts';
-import {
-  optionNames,
-  options,
-  passwordVariable,
-  variableOf,
-  type Option,
-  type OptionName,
-} from '../options.ts';
-import type { RawOption } from '../parse/value.ts';
-import { emptyConfig, type RawConfig } from '../raw.ts';
+import { optionNames, options, passwordVariable, variableOf, type Option } from '../options.ts';
+import { emptyConfig } from '../raw.ts';
 
-export interface Environment extends RawConfig {
-  /** The password for etcd. */
-  readonly password: string | undefined;
-  /** The variables of registrator's convention. */
-  readonly registrator: ServiceSpec['variables'];
-  readonly docker: DockerVariables;
-}
+export type Environment = ReturnType<typeof readEnvironment>;
 
-/** The TLS variables of the docker CLI. */
-export interface DockerVariables {
-  readonly DOCKER_TLS_VERIFY?: string | undefined;
-  readonly DOCKER_TLS?: string | undefined;
-  readonly DOCKER_CERT_PATH?: string | undefined;
-}
+/** The variables of registrator's convention. Another SERVICE_ variable may hold a secret and is not read. */
+const registratorNames = /^SERVICE_(?:\d+_)?(?:NAME|TAGS|ID)$/;
 
-export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
-  const defaults = new Map<OptionName, RawOption>();
-  for (const name of optionNames) {
+export function readEnvironment(env: NodeJS.ProcessEnv) {
+  const defaults = optionNames.flatMap(name => {
     const { fallbackVariable = '' }: Option = options[name];
     const from = [variableOf(name), fallbackVariable].find(variable => env[variable]);
-    if (from !== undefined) defaults.set(name, { text: env[from] ?? '', from });
-  }
+    return from === undefined ? [] : [[name, { text: env[from] ?? '', from }] as const];
+  });
+  const registrator = Object.entries(env).flatMap(([name, text]) =>
+    text && registratorNames.test(name) ? [[name, text] as const] : [],
+  );
   return {
     ...emptyConfig,
-    defaults,
+    defaults: new Map(defaults),
+    /** The password for etcd. */
     password: env[passwordVariable] || undefined,
-    registrator: registratorVariables(env),
-    docker: env,
+    /** The variables of registrator's convention. */
+    registrator: new Map(registrator),
+    /** What the docker CLI knows of TLS. */
+    docker: { verify: env.DOCKER_TLS_VERIFY, unverified: env.DOCKER_TLS, folder: env.DOCKER_CERT_PATH },
   };
-}
-
-const convention = /^SERVICE_(?:\d+_)?(?:NAME|TAGS|ID)$/;
-
-/** Only the variables that registrator reads: another SERVICE_ variable may hold a secret. */
-function registratorVariables(env: NodeJS.ProcessEnv): ReadonlyMap<string, string> {
-  return new Map(
-    Object.entries(env).flatMap(([name, text]) =>
-      text && convention.test(name) ? [[name, text] as const] : [],
-    ),
-  );
 }

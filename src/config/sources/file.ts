@@ -8,16 +8,9 @@ import { closest } from 'fastest-levenshtein';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { messageOf, SetupError, type Problem } from '../../errors.ts';
 import { optionNames } from '../options.ts';
-import { parseValue } from '../parse/value.ts';
-import type { RawConfig } from '../raw.ts';
-import {
-  collectOptions,
-  labelledService,
-  serviceScope,
-  type CollectedOptions,
-  type Scope,
-} from './collect.ts';
-import { resolveReferences } from './references.ts';
+import { parseValue, ValueError } from '../parse/value.ts';
+import type { RawConfig, RawOptions } from '../raw.ts';
+import { collectOptions, labelledService, serviceScope, type Scope } from './collect.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 
@@ -59,28 +52,22 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
     problems.push({ message: `${at} must have entries of the form ${example}` });
     return {};
   };
-  const collect = (mapping: Mapping, at: string, scope: Scope): CollectedOptions => {
+  const collect = (mapping: Mapping, at: string, scope: Scope): RawOptions => {
     const items = Object.entries(mapping).flatMap(([word, value]) =>
-      [value].flat().flatMap(each => textsOf(each, `${at}${word}`).map(text => ({ word, text }))),
+      [value].flat().flatMap(each => textsOf(each, at + word).map(text => ({ word, text }))),
     );
-    const syntax = {
-      name: (word: string) => `${at}${word}`,
-      assign: (word: string, value: string) => `${word}: ${value}`,
-    };
-    const collected = collectOptions(items, syntax, scope);
-    problems.push(...collected.problems);
-    return collected;
+    return collectOptions(items, { from: at, before: '', between: ': ' }, scope, problems);
   };
 
   const { services = {}, ...top } = mappingOf(parseYaml(yaml, path), path, '"port: 8000"');
   const defaults = collect(top, `${path}: `, topScope);
   const entries = Object.entries(mappingOf(services, `${path}: services`, '"web: {port: 8000}"'));
   return {
-    defaults: defaults.options,
+    defaults,
     services: entries.map(([name, content]) => {
       const from = `${path}: services.${name}`;
-      const collected = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
-      return labelledService(from, name, collected);
+      const own = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
+      return labelledService(from, name, own);
     }),
     problems,
   };
@@ -99,4 +86,27 @@ function parseYaml(text: string, path: string): unknown {
 
 function isMapping(value: unknown): value is Mapping {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Fills in the references to the environment, as in compose files: `${NAME}` and `${NAME:-default}`. `$${` is a literal
+ * `${`. An empty variable is not set.
+ * @throws ValueError
+ */
+export function resolveReferences(text: string, env: NodeJS.ProcessEnv): string {
+  return text.replaceAll(
+    /\$\$\{|\$\{(?:([A-Za-z_]\w*)(?::-([^}]*))?\})?/g,
+    (reference, name: string | undefined, defaultText: string | undefined) => {
+      if (reference === '$${') return '${';
+      if (name === undefined)
+        throw new ValueError('has "${" without a variable', 'write ${NAME}, or $${ for a literal "${"');
+      const value = env[name] || defaultText;
+      if (value === undefined)
+        throw new ValueError(
+          `names the variable ${name}, which is not set`,
+          `set it, or write \${${name}:-a default}`,
+        );
+      return value;
+    },
+  );
 }

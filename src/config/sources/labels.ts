@@ -1,14 +1,9 @@
 /**
  * The source of container labels: `dockreg.web.port=8000` for the service web, `dockreg.interval=2s` for all services.
  */
-import type { RawConfig } from '../raw.ts';
-import {
-  collectOptions,
-  labelledService,
-  serviceScope,
-  type CollectedOptions,
-  type RawItem,
-} from './collect.ts';
+import type { Problem } from '../../errors.ts';
+import type { RawConfig, RawOptions } from '../raw.ts';
+import { collectOptions, labelledService, serviceScope, type RawItem } from './collect.ts';
 
 /** The last part is the option: no option has a dot in its name, but a service may. */
 const pattern = /^dockreg\.(?:(.+)\.)?([^.]*)$/;
@@ -22,25 +17,25 @@ export function hasLabels(labels: ReadonlyMap<string, string>): boolean {
 }
 
 export function readLabels(labels: ReadonlyMap<string, string>): RawConfig {
-  /** The items of the defaults are under the empty string. */
-  const items = new Map<string, RawItem[]>([['', []]]);
+  /** By service; those of the defaults are under the empty string. */
+  const items = new Map<string, RawItem[]>();
   for (const [label, text] of labels) {
     const [, service = '', word] = pattern.exec(label) ?? [];
     if (word !== undefined) items.set(service, [...(items.get(service) ?? []), { word, text }]);
   }
-  const collected = [...items].map(([service, own]): readonly [string, CollectedOptions] => {
-    const prefix = service === '' ? 'dockreg.' : `dockreg.${service}.`;
-    const syntax = {
-      name: (word: string) => `label ${prefix}${word}`,
-      assign: (word: string, value: string) => `${prefix}${word}=${value}`,
-    };
-    return [service, collectOptions(own, syntax, serviceScope)];
-  });
+  const problems: Problem[] = [];
+  const collect = (service: string, before: string): RawOptions => {
+    const syntax = { from: `label ${before}`, before, between: '=' } as const;
+    return collectOptions(items.get(service) ?? [], syntax, serviceScope, problems);
+  };
+  const defaults = collect('', 'dockreg.');
+  const services = [...items.keys()].filter(service => service !== '');
   return {
-    defaults: collected.find(([service]) => service === '')?.[1].options ?? new Map(),
-    services: collected
-      .filter(([service]) => service !== '')
-      .map(([service, own]) => labelledService(`labels dockreg.${service}.*`, service, own)),
-    problems: collected.flatMap(([, { problems }]) => problems),
+    defaults,
+    services: services.map(service => {
+      const own = collect(service, `dockreg.${service}.`);
+      return labelledService(`labels dockreg.${service}.*`, service, own);
+    }),
+    problems,
   };
 }

@@ -1,29 +1,23 @@
 /**
  * The source of --service and its variable: one service per line, such as `name=web,port=8000,tags="blue,canary"`.
  */
-import type { Problem } from '../../errors.ts';
 import { parseValue, ValueError, type RawOption } from '../parse/value.ts';
 import { emptyConfig, type RawConfig, type RawService } from '../raw.ts';
+import { problemsOf, valueOf } from '../reader.ts';
 import { collectOptions, serviceScope, type RawItem } from './collect.ts';
 
 /** @param option the text of the flag or of the variable; undefined where neither is given */
 export function readServiceFlag(option: RawOption | undefined): RawConfig {
   if (option === undefined) return emptyConfig;
   const split = parseValue(splitServices, option);
-  if (!split.ok) return { ...emptyConfig, problems: split.problems };
-  const problems: Problem[] = [];
-  const services = split.value.map((items, index): RawService => {
+  const problems = [...problemsOf(split)];
+  const services = valueOf(split)?.map((items, index): RawService => {
     const title = items.find(({ word }) => word === 'name')?.text || `number ${index + 1}`;
     const from = `${option.from} ${title}`;
-    const syntax = {
-      name: (word: string) => `${from}: ${word}`,
-      assign: (word: string, value: string) => `${word}=${value}`,
-    };
-    const collected = collectOptions(items, syntax, serviceScope);
-    problems.push(...collected.problems);
-    return { from, label: undefined, options: collected.options };
+    const syntax = { from: `${from}: `, before: '', between: '=' } as const;
+    return { from, label: undefined, options: collectOptions(items, syntax, serviceScope, problems) };
   });
-  return { ...emptyConfig, services, problems };
+  return { ...emptyConfig, services: services ?? [], problems };
 }
 
 /** An option, `=` and its value, plain or in double quotes, and the delimiter: a comma, the end of the line, the end. */

@@ -1,9 +1,8 @@
-/**
- * The settings of a check, one type for each kind.
- */
+/** The settings of a check, one type for each kind. */
 import type { Protocol } from '../address/ip.ts';
 
-export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | DockerCheck;
+/** `docker` is the result of the container's own HEALTHCHECK, as Docker reports it. */
+export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | { readonly kind: 'docker' };
 
 export interface HttpCheck {
   readonly kind: 'http';
@@ -46,11 +45,6 @@ export interface ExecCheck {
   readonly command: string;
 }
 
-/** The result of the container's own HEALTHCHECK, as Docker reports it. */
-export interface DockerCheck {
-  readonly kind: 'docker';
-}
-
 /** Includes both ends. */
 export interface StatusRange {
   readonly from: number;
@@ -91,9 +85,8 @@ export function formatCheck(check: Check): string {
 /**
  * What an event at the app's TCP port, which the app watch observes, means for a check.
  * - `verdict`: the check uses the port, so it can only fail when nothing listens any more.
- * - `reason`: the check uses something else, and only the check decides; the event is a reason to check now.
- * - `none`: the app uses UDP, where no socket listens; or Docker checks on its own schedule, and a check now shows
- *   nothing newer.
+ * - `reason`: the check uses something else, so the event is only a reason to check now.
+ * - `none`: the app uses UDP, where no socket listens; or Docker checks on its own schedule.
  */
 export function watchRole(check: Check, protocol: Protocol): 'verdict' | 'reason' | 'none' {
   const elsewhere = protocol === 'tcp' ? 'reason' : 'none';

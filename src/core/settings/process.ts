@@ -1,12 +1,6 @@
-/**
- * The settings of the process: what its services share, and what `dockreg ls` needs.
- */
+/** The settings of the process: how etcd and Docker are reached, and what else its services share. */
 import type { Address } from '../address/ip.ts';
 import type { Layout } from '../layouts/formats.ts';
-import type { EngineEndpoint } from './engine.ts';
-import type { Security } from './security.ts';
-
-export type LogFormat = 'logfmt' | 'json';
 
 /** What the services of a process share. */
 export interface SharedConfig {
@@ -26,10 +20,41 @@ export interface SharedConfig {
 }
 
 /** Where `dockreg ls` looks for instances. */
-export interface ListConfig {
-  readonly endpoints: readonly string[];
-  readonly security: Security;
+export interface ListConfig extends Pick<SharedConfig, 'endpoints' | 'security'> {
   readonly layouts: readonly Layout[];
   /** The only service to list; undefined for all. */
   readonly name: string | undefined;
 }
+
+/** How dockreg and etcd authenticate each other. Files are read for each new connection, so they may be replaced. */
+export interface Security {
+  readonly tls: TlsFiles;
+  readonly user: User | undefined;
+}
+
+/** Paths of PEM files; undefined is not used. Without `ca`, the authorities that Node knows are trusted. */
+export type TlsFiles = Readonly<Record<'ca' | 'cert' | 'key', string | undefined>>;
+
+/** A user of etcd. */
+export interface User {
+  readonly name: string;
+  readonly password: { readonly text: string } | { readonly file: string };
+}
+
+/** Where the API of a Docker engine is. */
+export type EngineEndpoint =
+  | { readonly kind: 'unix'; readonly path: string }
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      /** The folder of the certificates for TLS. Without it the connection is plain HTTP. */
+      readonly certificates?: string;
+    };
+
+/** `unix:///var/run/docker.sock`, `tcp://10.1.0.101:2375`. */
+export function formatEngineEndpoint(endpoint: EngineEndpoint): string {
+  return endpoint.kind === 'unix' ? `unix://${endpoint.path}` : `tcp://${endpoint.host}:${endpoint.port}`;
+}
+
+export type LogFormat = 'logfmt' | 'json';

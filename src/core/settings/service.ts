@@ -1,6 +1,4 @@
-/**
- * The settings of one registered service.
- */
+/** The settings of one registered service. */
 import type { Advertise } from '../address/advertise.ts';
 import type { Protocol } from '../address/ip.ts';
 import type { ServiceSpec } from '../layouts/instance.ts';

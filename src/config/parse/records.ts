@@ -1,11 +1,13 @@
 /**
- * The keys of a service: its parent, its layouts, and records of the user's own.
+ * What is written to etcd: the parent of the keys, layouts, records of the user's own, and the name and the metadata of
+ * the service.
  */
 import { formats, isLayoutName, layoutNames, type LayoutName } from '../../core/layouts/formats.ts';
+import { isName } from '../../core/layouts/instance.ts';
 import type { LayoutFormat } from '../../core/layouts/layout.ts';
 import type { OwnRecord } from '../../core/layouts/own-record.ts';
 import { isDnsLabel } from '../../core/layouts/skydns.ts';
-import { isDistinctive, parseTemplate } from '../../core/layouts/template.ts';
+import { isDistinctive, parseTemplate, type Template } from '../../core/layouts/template.ts';
 import { ValueError } from './value.ts';
 
 /** A layout as the user chose it: `skydns:cluster.local`. */
@@ -17,12 +19,10 @@ export interface LayoutChoice {
 
 /** The parent of the keys, with or without a leading slash. Returns it without. */
 export function parseKey(text: string): string {
-  const key = readKey(text);
-  if (key === null)
-    throw new ValueError(
-      'must be names separated by single slashes, without spaces and without "." or "..", such as service or prod/service',
-    );
-  return key;
+  return parseNames(
+    text,
+    'must be names separated by single slashes, without spaces and without "." or "..", such as service or prod/service',
+  );
 }
 
 /** Comma-separated `NAME[:ROOT]`. */
@@ -43,21 +43,18 @@ function parseLayout(item: string): LayoutChoice {
 }
 
 function parseRoot(item: string, text: string): string {
-  const root = readKey(text);
-  if (root === null)
-    throw new ValueError(
-      `the root of "${item}" must be names separated by single slashes, without spaces, such as app/servers`,
-    );
-  return root;
+  return parseNames(
+    text,
+    `the root of "${item}" must be names separated by single slashes, without spaces, such as app/servers`,
+  );
 }
 
-/** Names separated by single slashes, without a leading slash; null for other texts. */
-function readKey(text: string): string | null {
+/** Names separated by single slashes. Returns them without a leading slash. */
+function parseNames(text: string, rule: string): string {
   const names = text.replace(/^\//, '').split('/');
-  const isWrong = names.some(
-    name => name === '' || name === '.' || name === '..' || /[\s\p{Cc}]/u.test(name),
-  );
-  return isWrong ? null : names.join('/');
+  if (names.some(name => ['', '.', '..'].includes(name) || /[\s\p{Cc}]/u.test(name)))
+    throw new ValueError(rule);
+  return names.join('/');
 }
 
 /** Returns the domain as consumers look it up: in lower case, without the dot at the end. */
@@ -70,10 +67,8 @@ function parseDomain(item: string, text: string): string {
 
 /** One `KEY=VALUE` per line, with placeholders in both. */
 export function parseOwnRecords(text: string): OwnRecord[] {
-  return text
-    .split('\n')
-    .filter(line => line.trim() !== '')
-    .map(line => parseOwnRecord(line.trim()));
+  const lines = text.split('\n').map(line => line.trim());
+  return lines.filter(line => line !== '').map(parseOwnRecord);
 }
 
 function parseOwnRecord(text: string): OwnRecord {
@@ -88,4 +83,40 @@ function parseOwnRecord(text: string): OwnRecord {
       'put {address}, {container} or {id} into it',
     );
   return { key: template, value: parseTemplate(value, 'record'), text };
+}
+
+export function parseName(text: string): string {
+  if (!isName(text))
+    throw new ValueError(
+      'must begin with a letter or digit and have letters, digits, "_", "." and "-" only, such as web',
+    );
+  return text;
+}
+
+/** Comma-separated. */
+export function parseTags(text: string): Template[] {
+  return text.split(',').map(item => {
+    if (item.trim() === '')
+      throw new ValueError('has an empty tag', 'separate tags by single commas: blue,canary');
+    return parseTemplate(item.trim(), 'metadata');
+  });
+}
+
+export function parseZone(text: string): Template {
+  return parseTemplate(text, 'metadata');
+}
+
+/** Comma-separated `KEY=VALUE`. */
+export function parseMeta(text: string): ReadonlyMap<string, Template> {
+  const meta = new Map<string, Template>();
+  for (const item of text.split(',')) {
+    const [, key = '', value = ''] = /^\s*([^=]*)=(.*)$/.exec(item) ?? [];
+    if (!isName(key) || value === '')
+      throw new ValueError(`"${item.trim()}" must be KEY=VALUE, such as version=2.1`);
+    if (['tags', 'weight', 'zone'].includes(key))
+      throw new ValueError(`${key} has an option of its own`, `use --${key}`);
+    if (meta.has(key)) throw new ValueError(`gives ${key} twice`);
+    meta.set(key, parseTemplate(value, 'metadata'));
+  }
+  return meta;
 }
