@@ -1,6 +1,6 @@
 /**
- * One registered service. The agent makes the checks, polls the app watch, and passes on what they and the address loop,
- * the session and the admins report; core/registration/service.ts decides what that means, and the agent performs it.
+ * One registered service. The agent makes the checks, polls the app watch, and passes on what they, the address loop, the
+ * session and the admins report. core/registration/service.ts decides what that means, and the agent performs it.
  */
 import { timerEarlyMs, type Clock } from '../clock.ts';
 import type { OnUnresolvable } from '../core/address/location.ts';
@@ -20,7 +20,7 @@ import type { Session, SessionOptions } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import type { Probe } from '../probe/probe.ts';
 import { Wakeup } from '../retry.ts';
-import { createAddressLoop, type AddressSource } from './address-loop.ts';
+import { keepAddress, type AddressSource } from './address-loop.ts';
 
 export interface AgentOptions {
   readonly config: ServiceConfig;
@@ -51,7 +51,7 @@ const closeMs = 1500;
 
 /** Runs until `stop` aborts. */
 export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
-  const { config, clock, random, onUnresolvable, emit } = options;
+  const { config, clock, random, onUnresolvable, source, emit } = options;
   const rules: ServiceRules = {
     ...config,
     startUntil: clock.now() + config.startPeriodMs,
@@ -62,6 +62,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   const ending = AbortSignal.any([stop, failed.signal]);
   /** Ends the wait for the next check, which is then made at once. */
   const wakeup = new Wakeup();
+  const addressWakeup = new Wakeup();
   let state = initialState(clock.now());
   let watch: AppWatch | null = null;
 
@@ -88,12 +89,8 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     for (const action of next.actions) perform(action);
   };
 
-  const session = options.openSession({
-    emit: dispatch,
-    requestCheck: () => dispatch({ kind: 'check-requested' }),
-  });
-
-  const addressLoop = createAddressLoop(options.source, { clock, random, onUnresolvable, emit: dispatch });
+  const requestCheck = (): void => dispatch({ kind: 'check-requested' });
+  const session = options.openSession({ emit: dispatch, requestCheck });
 
   const check = async (): Promise<void> => {
     wakeup.reset();
@@ -101,7 +98,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     const verdict = await options.probe(ending);
     if (ending.aborted) return;
     dispatch({ kind: 'check-ended', verdict, startedAt });
-    addressLoop.noteNetwork();
+    if (source.networkChanged?.()) addressWakeup.wake();
   };
 
   /** Waits until the next check is due or requested, or until the watch has news, which it reports. */
@@ -125,7 +122,8 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   const run = async (): Promise<number> => {
     try {
       watch = await options.openWatch();
-      await Promise.all([keepChecking(), addressLoop.run(ending)]);
+      const addressOptions = { clock, random, onUnresolvable, emit: dispatch, wakeup: addressWakeup };
+      await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
       failed.signal.throwIfAborted();
     } catch (error) {
       failed.abort();

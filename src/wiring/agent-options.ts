@@ -78,11 +78,8 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels }: Share
     return records.ok ? success({ address, records: records.value, how }) : records;
   };
   if (advertise.kind === 'literal') {
-    return {
-      resolve: () => Promise.resolve(resultOf(advertise.address, null, '--advertise')),
-      networkChanged: () => false,
-      fixed: true,
-    };
+    const { address } = advertise;
+    return { resolve: async () => resultOf(address, null, '--advertise'), networkChanged: null };
   }
   return {
     async resolve() {
@@ -94,6 +91,5 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels }: Share
       return resultOf(address, self, `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`);
     },
     networkChanged: networkChangeDetector(),
-    fixed: false,
   };
 }
