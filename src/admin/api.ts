@@ -3,6 +3,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { AdminService, ProcessStatus } from '../core/registration/status.ts';
+import type { Log } from '../log.ts';
 
 export interface AdminApi {
   readonly version: string;
@@ -10,6 +11,9 @@ export interface AdminApi {
   readonly startedAt: number;
   readonly services: readonly AdminService[];
   readonly clock: Clock;
+  /** Returns a number in [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
 }
 
 /** Returns the status of the process, with these of its services. */
