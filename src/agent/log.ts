@@ -16,7 +16,14 @@ export function logEvent(
   event: ServiceEvent,
   config: Pick<ServiceConfig, 'rise' | 'fall' | 'ttlSeconds'>,
 ): void {
-  if (event.kind === 'checked') return logCheck(log, event, config);
+  if (event.kind === 'checked') {
+    const { verdict, before, after } = event;
+    const text = describeHealth(before, after, verdict, config);
+    if (text === null) return;
+    return verdict.kind === 'pass' || after.status === 'starting'
+      ? log.info(`app ${text}`)
+      : log.warn(`app ${text}`);
+  }
   const keys = 'keys' in event ? event.keys.join(' ') : '';
   const fields = {
     endpoint: 'endpoint' in event ? event.endpoint : undefined,
@@ -106,17 +113,6 @@ export function logEvent(
     case 'address-unresolvable':
       return;
   }
-}
-
-function logCheck(
-  log: Log,
-  { verdict, before, after }: Extract<ServiceEvent, { kind: 'checked' }>,
-  thresholds: Thresholds,
-): void {
-  const text = describeHealth(before, after, verdict, thresholds);
-  if (text === null) return;
-  if (verdict.kind === 'pass' || after.status === 'starting') log.info(`app ${text}`);
-  else log.warn(`app ${text}`);
 }
 
 /** What a verdict did to the health; null when that is nothing new. */

@@ -105,16 +105,8 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
 
 function registrationOf({ config, state, lease }: ServiceFacts, now: number): RegistrationStatus {
   const isWanted = wantedRecords(state) !== null;
-  switch (lease.kind) {
-    case 'none':
-      return isWanted ? 'registering' : 'absent';
-    case 'granting':
-      return isWanted ? 'registering' : 'withdrawing';
-    case 'revoking':
-      return 'withdrawing';
-    case 'held':
-      if (!isWanted) return 'withdrawing';
-      if (lease.ownership === 'claiming') return 'registering';
-      return now - lease.acknowledgedAt >= config.ttlSeconds * 1000 ? 'uncertain' : 'registered';
-  }
+  if (lease.kind === 'none' && !isWanted) return 'absent';
+  if (lease.kind === 'revoking' || !isWanted) return 'withdrawing';
+  if (lease.kind !== 'held' || lease.ownership === 'claiming') return 'registering';
+  return now - lease.acknowledgedAt >= config.ttlSeconds * 1000 ? 'uncertain' : 'registered';
 }
