@@ -53,7 +53,7 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
-      return openAppWatch({ host: appHost, port: service.localPort, clock });
+      return openAppWatch(appHost, service.localPort, clock);
     },
     openSession: hooks =>
       openSession({
