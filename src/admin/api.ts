@@ -17,13 +17,10 @@ export interface AdminApi {
 }
 
 /** Returns the status of the process, with these of its services. */
-export function processStatus(
-  { version, startedAt }: AdminApi,
-  services: readonly AdminService[],
-): ProcessStatus {
+export function processStatus(api: AdminApi, services: readonly AdminService[]): ProcessStatus {
   return {
-    version,
-    startedAt: new Date(startedAt).toISOString(),
+    version: api.version,
+    startedAt: new Date(api.startedAt).toISOString(),
     services: services.map(service => service.status()),
   };
 }

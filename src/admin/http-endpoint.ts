@@ -29,15 +29,9 @@ export async function serveHttp(
 ): Promise<void> {
   const { clock, random, log } = api;
   const where = formatAddress(at);
-  const open = async (): Promise<Server> => {
-    const server = createEndpoint(api, metrics).listen(at.port, at.ip);
-    await once(server, 'listening');
-    // A later error ends one connection, not the server.
-    return server.on('error', () => undefined);
-  };
   const report = (cause: string): void => log.warn(`--listen ${where}: ${cause}; retrying`);
   const options = { clock, random, backoff: outOfReach, isTransient: () => true, report };
-  const server = await retry(open, options, stop);
+  const server = await retry(() => listen(at, api, metrics), options, stop);
   if (server === null) return;
   log.info(`listening on http://${where}`, { paths: Object.keys(routes).join(',') });
   // It may be aborted already: listening took some time.
@@ -77,7 +71,7 @@ function text(status: number, body: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
 }
 
-function createEndpoint(api: AdminApi, metrics: Metrics): Server {
+async function listen(at: Address, api: AdminApi, metrics: Metrics): Promise<Server> {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { status, type, body } = await routeOf(request)(api, metrics);
     response.writeHead(status, {
@@ -92,7 +86,10 @@ function createEndpoint(api: AdminApi, metrics: Metrics): Server {
   };
   const server = createServer(limits, (request, response) => void answer(request, response));
   server.maxConnections = mostConnections;
-  return server.setTimeout(idleMs, socket => socket.destroy());
+  server.setTimeout(idleMs, socket => socket.destroy()).listen(at.port, at.ip);
+  await once(server, 'listening');
+  // A later error ends one connection, not the server.
+  return server.on('error', () => undefined);
 }
 
 function routeOf({ method, url }: IncomingMessage): Route {

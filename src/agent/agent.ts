@@ -2,8 +2,7 @@
  * One registered service. The agent makes the checks, polls the app watch, and passes on what they, the address loop, the
  * session and the admins report. core/registration/service.ts decides what that means, and the agent performs it.
  */
-import { timerEarlyMs, type Clock } from '../clock.ts';
-import type { OnUnresolvable } from '../core/address/location.ts';
+import { timerEarlyMs } from '../clock.ts';
 import type { ServiceEvent } from '../core/registration/events.ts';
 import {
   initialState,
@@ -20,14 +19,10 @@ import type { Session, SessionOptions } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import type { Probe } from '../probe/probe.ts';
 import { Wakeup } from '../retry.ts';
-import { keepAddress, type AddressSource } from './address-loop.ts';
+import { keepAddress, type AddressLoopOptions, type AddressSource } from './address-loop.ts';
 
-export interface AgentOptions {
+export interface AgentOptions extends Pick<AddressLoopOptions, 'clock' | 'random' | 'onUnresolvable'> {
   readonly config: ServiceConfig;
-  readonly clock: Clock;
-  /** Returns a number in [0, 1). */
-  readonly random: () => number;
-  readonly onUnresolvable: OnUnresolvable;
   readonly probe: Probe;
   readonly source: AddressSource;
   /** Opens what observes the app between the checks; null when that is switched off. */
@@ -51,12 +46,12 @@ const closeMs = 1500;
 
 /** Runs until `stop` aborts. */
 export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
-  const { config, clock, random, onUnresolvable, source, emit } = options;
+  const { config, clock, random, source, emit } = options;
   const rules: ServiceRules = {
     ...config,
     startUntil: clock.now() + config.startPeriodMs,
     sharesPort: watchRole(config.check, config.protocol) === 'verdict',
-    onUnresolvable,
+    onUnresolvable: options.onUnresolvable,
   };
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
@@ -122,7 +117,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   const run = async (): Promise<number> => {
     try {
       watch = await options.openWatch();
-      const addressOptions = { clock, random, onUnresolvable, emit: dispatch, wakeup: addressWakeup };
+      const addressOptions = { ...options, emit: dispatch, wakeup: addressWakeup };
       await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
       failed.signal.throwIfAborted();
     } catch (error) {
@@ -143,8 +138,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     resume: () => dispatch({ kind: 'admin', admin: 'register' }),
     status() {
       const now = clock.now();
-      const { lease, outage, failures } = session.snapshot();
-      const facts = { config, state, lease, etcdError: outage?.causes.at(-1) ?? null, etcdErrors: failures };
+      const facts = { config, state, ...session.snapshot() };
       return statusOf(facts, now, moment => new Date(clock.wall() - (now - moment)).toISOString());
     },
   };

@@ -4,8 +4,8 @@
  */
 import { formatAddress } from '../core/address/ip.ts';
 import { formatLease } from '../core/lease/writes.ts';
-import type { ServiceEvent } from '../core/registration/events.ts';
-import { isConclusive, type Health, type Thresholds, type Verdict } from '../core/registration/health.ts';
+import type { CheckedEvent, ServiceEvent } from '../core/registration/events.ts';
+import { isConclusive, type Thresholds } from '../core/registration/health.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { describeOwner, type Survey } from '../core/watch/watch.ts';
 import type { Log } from '../log.ts';
@@ -17,12 +17,10 @@ export function logEvent(
   config: Pick<ServiceConfig, 'rise' | 'fall' | 'ttlSeconds'>,
 ): void {
   if (event.kind === 'checked') {
-    const { verdict, before, after } = event;
-    const text = describeHealth(before, after, verdict, config);
+    const text = describeCheck(event, config);
     if (text === null) return;
-    return verdict.kind === 'pass' || after.status === 'starting'
-      ? log.info(`app ${text}`)
-      : log.warn(`app ${text}`);
+    const isExpected = event.verdict.kind === 'pass' || event.after.status === 'starting';
+    return isExpected ? log.info(`app ${text}`) : log.warn(`app ${text}`);
   }
   const keys = 'keys' in event ? event.keys.join(' ') : '';
   const fields = {
@@ -115,13 +113,9 @@ export function logEvent(
   }
 }
 
-/** What a verdict did to the health; null when that is nothing new. */
-export function describeHealth(
-  before: Health,
-  after: Health,
-  verdict: Verdict,
-  { rise, fall }: Thresholds,
-): string | null {
+/** What a check did to the health; null when that is nothing new. */
+export function describeCheck(event: CheckedEvent, { rise, fall }: Thresholds): string | null {
+  const { verdict, before, after } = event;
   if (!isConclusive(verdict) || before === after) return null;
   if (verdict.kind === 'pass') {
     if (after.status === 'up')

@@ -3,8 +3,9 @@
  * core/watch/watch.ts decides what to read next and what a reading means. It connects to the port only while nothing
  * listens there, or to make sure that nothing does any more.
  */
+import { once } from 'node:events';
 import { connect } from 'node:net';
-import { timerEarlyMs, type Clock } from '../clock.ts';
+import { TimeLimitError, timerEarlyMs, within, type Clock } from '../clock.ts';
 import {
   isUnchanged,
   isUnsettled,
@@ -33,7 +34,7 @@ export interface AppWatch {
 
 /** A connect that is not refused within this time, in ms, means that something listens with a full queue. */
 const connectMs = 250;
-/** What is gone takes a connect and a survey to understand, and both again where the survey found no owner. */
+/** A change takes a connect and a survey to understand, and both again where the survey found no owner. */
 const mostReadings = 4;
 
 /** Watches the app at the address and port that its checks connect to. */
@@ -118,22 +119,16 @@ export function openAppWatch(host: string, port: number, clock: Clock): AppWatch
   };
 }
 
-/** A connect that is closed at once: accepted, refused, or neither for a reason of our own machine. */
+/** Connects and closes at once. It is inconclusive when it fails for a reason of our own machine. */
 async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
-  const done = new AbortController();
   const socket = connect({ host, port });
   try {
-    return await Promise.race([
-      new Promise<Observation>(resolve => {
-        socket.once('connect', () => resolve({ kind: 'accepted' }));
-        socket.on('error', error =>
-          resolve({ kind: codeOf(error) === 'ECONNREFUSED' ? 'refused' : 'inconclusive' }),
-        );
-      }),
-      clock.sleep(connectMs, done.signal).then((): Observation => ({ kind: 'accepted' })),
-    ]);
+    await within(clock, connectMs, 'connect', once(socket, 'connect'));
+    return { kind: 'accepted' };
+  } catch (error) {
+    if (error instanceof TimeLimitError) return { kind: 'accepted' };
+    return { kind: codeOf(error) === 'ECONNREFUSED' ? 'refused' : 'inconclusive' };
   } finally {
-    done.abort();
     socket.destroy();
   }
 }

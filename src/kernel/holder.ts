@@ -63,7 +63,7 @@ function holderOf(stat: number, descriptor: Descriptor | null): Holder {
     poll() {
       // By turns: both files show the end of the process, and each read costs.
       isDescriptorTurn = !isDescriptorTurn && descriptor !== null;
-      if (isDescriptorTurn && descriptor?.holds()) return state;
+      if (isDescriptorTurn && descriptor && stillHolds(descriptor)) return state;
       let bytes: number;
       try {
         bytes = readSync(stat, page, 0, page.length, 0);
@@ -87,8 +87,8 @@ function holderOf(stat: number, descriptor: Descriptor | null): Holder {
 
 /** The process's file descriptor of the socket. */
 interface Descriptor {
-  /** Whether it still refers to the socket. */
-  holds(): boolean;
+  /** Whether it still refers to the socket. @throws when we may not read it, or the process is gone */
+  readonly holds: () => boolean;
   close(): void;
 }
 
@@ -110,21 +110,19 @@ function openDescriptor(pid: number, inode: string): Descriptor {
   } finally {
     if (!isShown) closeSync(file);
   }
-  if (isShown) return { holds: unlessGone(showsInode), close: () => closeSync(file) };
+  if (isShown) return { holds: showsInode, close: () => closeSync(file) };
   // Before Linux 5.14 fdinfo does not contain the inode. Reading the link costs several times as much.
   const path = `/proc/${pid}/fd/${number}`;
-  return { holds: unlessGone(() => isSocket(path, inode)), close: () => undefined };
+  return { holds: () => isSocket(path, inode), close: () => undefined };
 }
 
 /** A process that changes its user may hide its files from us; it still holds the socket. */
-function unlessGone(holds: () => boolean): () => boolean {
-  return () => {
-    try {
-      return holds();
-    } catch (error) {
-      return !['ENOENT', 'ESRCH'].includes(codeOf(error));
-    }
-  };
+function stillHolds({ holds }: Descriptor): boolean {
+  try {
+    return holds();
+  } catch (error) {
+    return !['ENOENT', 'ESRCH'].includes(codeOf(error));
+  }
 }
 
 interface Process {

@@ -84,12 +84,7 @@ export type WatchEvent =
   /** Nothing listened before, now something does. */
   | { readonly kind: 'listening' }
   /** Another process or another socket serves the port. With `handover`, the socket itself is one of those before. */
-  | {
-      readonly kind: 'replaced';
-      readonly before: Survey;
-      readonly now: Survey;
-      readonly handover: boolean;
-    }
+  | { readonly kind: 'replaced'; readonly before: Survey; readonly now: Survey; readonly handover: boolean }
   | { readonly kind: 'stopped'; readonly owner: Owner | null }
   | { readonly kind: 'resumed'; readonly owner: Owner | null }
   /** Clients wait to be accepted. */
