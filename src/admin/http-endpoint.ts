@@ -10,7 +10,7 @@ import { retry } from '../retry.ts';
 import { processStatus, type AdminApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
 
-const limits = {
+const serverOptions = {
   headersTimeout: 5000,
   requestTimeout: 5000,
   connectionsCheckingInterval: 2500,
@@ -84,7 +84,7 @@ async function listen(at: Address, api: AdminApi, metrics: Metrics): Promise<Ser
     });
     response.end(body);
   };
-  const server = createServer(limits, (request, response) => void answer(request, response));
+  const server = createServer(serverOptions, (request, response) => void answer(request, response));
   server.maxConnections = mostConnections;
   server.setTimeout(idleMs, socket => socket.destroy()).listen(at.port, at.ip);
   await once(server, 'listening');

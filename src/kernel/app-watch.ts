@@ -3,7 +3,6 @@
  * core/watch/watch.ts decides what to read next and what a reading means. It connects to the port only while nothing
  * listens there, or to make sure that nothing does any more.
  */
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { TimeLimitError, timerEarlyMs, within, type Clock } from '../clock.ts';
 import {
@@ -122,8 +121,9 @@ export function openAppWatch(host: string, port: number, clock: Clock): AppWatch
 /** Connects and closes at once. It is inconclusive when it fails for a reason of our own machine. */
 async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
   const socket = connect({ host, port });
+  const connected = new Promise((resolve, reject) => socket.once('connect', resolve).on('error', reject));
   try {
-    await within(clock, connectMs, 'connect', once(socket, 'connect'));
+    await within(clock, connectMs, 'connect', connected);
     return { kind: 'accepted' };
   } catch (error) {
     if (error instanceof TimeLimitError) return { kind: 'accepted' };
