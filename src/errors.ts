@@ -81,6 +81,11 @@ export function messageOf(error: unknown): string {
   return message.replaceAll(/\s+/g, ' ').trim();
 }
 
+/** The code of a system error, such as ECONNREFUSED; the empty string for an error without a code. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
 /** The first problem of an error; its message for an error without problems. */
 export function problemOf(error: unknown): Problem {
   const [first] = error instanceof ProblemError ? error.problems : [];

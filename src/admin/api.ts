@@ -3,6 +3,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { AdminService, ProcessStatus } from '../core/registration/status.ts';
+import type { Log } from '../log.ts';
 
 export interface AdminApi {
   readonly version: string;
@@ -10,16 +11,16 @@ export interface AdminApi {
   readonly startedAt: number;
   readonly services: readonly AdminService[];
   readonly clock: Clock;
+  /** Returns a number in [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
 }
 
 /** Returns the status of the process, with these of its services. */
-export function processStatus(
-  { version, startedAt }: AdminApi,
-  services: readonly AdminService[],
-): ProcessStatus {
+export function processStatus(api: AdminApi, services: readonly AdminService[]): ProcessStatus {
   return {
-    version,
-    startedAt: new Date(startedAt).toISOString(),
+    version: api.version,
+    startedAt: new Date(api.startedAt).toISOString(),
     services: services.map(service => service.status()),
   };
 }

@@ -4,7 +4,7 @@
 import { connect } from 'node:net';
 import { systemClock, within } from '../clock.ts';
 import type { ProcessStatus } from '../core/registration/status.ts';
-import { messageOf, UnavailableError, UsageError, type Problem } from '../errors.ts';
+import { codeOf, messageOf, UnavailableError, UsageError, type Problem } from '../errors.ts';
 import type { ControlAnswer } from './control-connection.ts';
 
 const answerMs = 5000;
@@ -15,44 +15,39 @@ const answerMs = 5000;
  * @throws UsageError when the request is wrong: no such service
  */
 export async function requestControl(path: string, request: string): Promise<ProcessStatus> {
-  let answer: ControlAnswer;
-  try {
-    const text = await within(systemClock, answerMs, path, exchange(path, request));
-    answer = JSON.parse(text) as ControlAnswer;
-  } catch (error) {
-    throw new UnavailableError(explain(path, error), { cause: error });
-  }
+  const answer = await within(systemClock, answerMs, path, exchange(path, request)).catch(
+    (error: unknown) => {
+      throw new UnavailableError(explain(path, error), { cause: error });
+    },
+  );
   if ('error' in answer) throw new UsageError({ message: answer.error, ...answer });
   return answer;
 }
 
-async function exchange(path: string, request: string): Promise<string> {
+async function exchange(path: string, request: string): Promise<ControlAnswer> {
   const socket = connect(path);
   try {
     socket.end(`${request}\n`);
     let text = '';
     for await (const chunk of socket.setEncoding('utf8')) text += String(chunk);
-    return text;
+    return JSON.parse(text) as ControlAnswer;
   } finally {
     socket.destroy();
   }
 }
 
 function explain(path: string, error: unknown): Problem {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  switch (code) {
+  switch (codeOf(error)) {
     case 'ENOENT':
-    case 'ECONNREFUSED':
-      return {
-        message: `no dockreg listens at ${path}`,
-        hint: 'run this in its container, with the same --control',
-      };
+    case 'ECONNREFUSED': {
+      const hint = 'run this in its container, with the same --control';
+      return { message: `no dockreg listens at ${path}`, hint };
+    }
     case 'EACCES':
-    case 'EPERM':
-      return {
-        message: `${path} is for the user that dockreg runs as, and for root`,
-        hint: 'run this as one of them',
-      };
+    case 'EPERM': {
+      const message = `${path} is for the user that dockreg runs as, and for root`;
+      return { message, hint: 'run this as one of them' };
+    }
     default:
       return { message: `no answer at ${path}: ${messageOf(error)}` };
   }

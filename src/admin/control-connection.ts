@@ -43,19 +43,12 @@ function answer(request: string, api: AdminApi): ControlAnswer {
   const [command = '', name] = request.trim().split(' ');
   const { services } = api;
   const chosen = name === undefined ? services : services.filter(service => service.name === name);
-  if (chosen.length === 0)
-    return {
-      error: `there is no service ${name}`,
-      hint: `the services are ${services.map(each => each.name).join(', ')}`,
-    };
-  switch (command) {
-    case 'drain':
-    case 'resume':
-      for (const service of chosen) service[command]();
-      return processStatus(api, chosen);
-    case 'status':
-      return processStatus(api, chosen);
-    default:
-      return { error: 'the request must be drain, resume or status, and optionally a service' };
+  if (chosen.length === 0) {
+    const hint = `the services are ${services.map(each => each.name).join(', ')}`;
+    return { error: `there is no service ${name}`, hint };
   }
+  if (command === 'drain' || command === 'resume') for (const service of chosen) service[command]();
+  else if (command !== 'status')
+    return { error: 'the request must be drain, resume or status, and optionally a service' };
+  return processStatus(api, chosen);
 }

@@ -6,40 +6,28 @@
 import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { messageOf } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { codeOf, messageOf } from '../errors.ts';
 import type { AdminApi } from './api.ts';
-
-export interface ControlSocket {
-  /** Stops listening and removes the socket. */
-  close(): void;
-}
 
 /** More connections than this at once are turned away. */
 const mostConnections = 8;
 
-/** Resolves with null where the socket cannot be made. */
-export async function openControlSocket(
-  path: string,
-  api: AdminApi,
-  log: Log,
-): Promise<ControlSocket | null> {
+/** Resolves with a server that removes the socket when it is closed; null where the socket cannot be made. */
+export async function openControlSocket(path: string, api: AdminApi): Promise<Server | null> {
   const serve = async (socket: Socket): Promise<void> => {
     socket.on('error', () => undefined);
     const { serveConnection } = await import('./control-connection.ts');
     await serveConnection(socket, api);
   };
   try {
-    const server = await listen(path, serve).catch(async (error: unknown) => {
+    return await listen(path, serve).catch(async (error: unknown) => {
       if (codeOf(error) !== 'EADDRINUSE') throw error;
       await removeStale(path);
       return listen(path, serve);
     });
-    return { close: () => server.close() };
   } catch (error) {
-    log.info(
-      `no control socket: ${messageOf(error)}; dockreg drain, resume and status cannot reach this one`,
-    );
+    const effect = 'dockreg drain, resume and status cannot reach this one';
+    api.log.info(`no control socket: ${messageOf(error)}; ${effect}`);
     return null;
   }
 }
@@ -62,11 +50,10 @@ async function listen(path: string, serve: (socket: Socket) => Promise<void>): P
 /** Removes the socket of a program that was killed. */
 async function removeStale(path: string): Promise<void> {
   if (!(await lstat(path)).isSocket()) throw new Error(`${path} exists and is not a socket`);
-  if (await hasListener(path))
-    throw new Error(
-      `${path} belongs to another program; if that is a dockreg too, give each its own --control`,
-    );
-  await unlink(path);
+  if (!(await hasListener(path))) return unlink(path);
+  throw new Error(
+    `${path} belongs to another program; if that is a dockreg too, give each its own --control`,
+  );
 }
 
 function hasListener(path: string): Promise<boolean> {
@@ -78,8 +65,4 @@ function hasListener(path: string): Promise<boolean> {
     });
     socket.once('error', error => resolve(codeOf(error) !== 'ECONNREFUSED'));
   });
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

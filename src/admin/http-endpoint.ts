@@ -3,49 +3,35 @@
  * itself. It is read-only, and slow, large or frequent requests cost little.
  */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { formatAddress, type Address } from '../core/address/ip.ts';
 import { outOfReach } from '../core/retry.ts';
-import type { Log } from '../log.ts';
 import { retry } from '../retry.ts';
 import { processStatus, type AdminApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
 
-export interface HttpEndpointOptions extends AdminApi {
-  readonly metrics: Metrics;
-  /** Returns a number in [0, 1). */
-  readonly random: () => number;
-  readonly log: Log;
-}
-
-const bounds = { headersTimeout: 5000, requestTimeout: 5000, connectionsCheckingInterval: 2500 } as const;
+const serverOptions = {
+  headersTimeout: 5000,
+  requestTimeout: 5000,
+  connectionsCheckingInterval: 2500,
+  maxHeaderSize: 8192,
+} as const;
 /** An idle connection is closed after this time, in ms. */
 const idleMs = 10_000;
-const mostHeaderBytes = 8192;
 const mostConnections = 32;
 
 /** Serves until `stop` aborts. While the port is taken it retries. */
-export async function serveHttp(at: Address, options: HttpEndpointOptions, stop: AbortSignal): Promise<void> {
-  const { clock, random, log } = options;
+export async function serveHttp(
+  at: Address,
+  api: AdminApi,
+  metrics: Metrics,
+  stop: AbortSignal,
+): Promise<void> {
+  const { clock, random, log } = api;
   const where = formatAddress(at);
-  const open = async (): Promise<Server> => {
-    const server = createEndpoint(options);
-    server.listen(at.port, at.ip);
-    await once(server, 'listening');
-    // A later error ends one connection, not the server.
-    return server.on('error', () => undefined);
-  };
-  const server = await retry(
-    open,
-    {
-      clock,
-      random,
-      backoff: outOfReach,
-      isTransient: () => true,
-      report: cause => log.warn(`--listen ${where}: ${cause}; retrying`),
-    },
-    stop,
-  );
+  const report = (cause: string): void => log.warn(`--listen ${where}: ${cause}; retrying`);
+  const options = { clock, random, backoff: outOfReach, isTransient: () => true, report };
+  const server = await retry(() => listen(at, api, metrics), options, stop);
   if (server === null) return;
   log.info(`listening on http://${where}`, { paths: Object.keys(routes).join(',') });
   // It may be aborted already: listening took some time.
@@ -60,8 +46,10 @@ interface Page {
   readonly body: string;
 }
 
-const routes: Readonly<Record<string, (options: HttpEndpointOptions) => Page | Promise<Page>>> = {
-  '/metrics': async ({ services, metrics }) => ({
+type Route = (api: AdminApi, metrics: Metrics) => Page | Promise<Page>;
+
+const routes: Readonly<Record<string, Route>> = {
+  '/metrics': async ({ services }, metrics) => ({
     status: 200,
     type: metrics.contentType,
     body: await metrics.text(services),
@@ -83,34 +71,31 @@ function text(status: number, body: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
 }
 
-function createEndpoint(options: HttpEndpointOptions): Server {
-  const server = createServer({ ...bounds, maxHeaderSize: mostHeaderBytes }, (request, response) => {
-    const answer = async (): Promise<void> => {
-      const { status, type, body } = await choose(request.method, request.url, options);
-      response.writeHead(status, {
-        'content-type': type,
-        'content-length': Buffer.byteLength(body),
-        'cache-control': 'no-store',
-        ...(status === 405 && { allow: 'GET, HEAD' }),
-        // The rest of the request, if any, is not read.
-        ...(status >= 400 && { connection: 'close' }),
-      });
-      response.end(body);
-    };
-    void answer();
-  });
+async function listen(at: Address, api: AdminApi, metrics: Metrics): Promise<Server> {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { status, type, body } = await routeOf(request)(api, metrics);
+    response.writeHead(status, {
+      'content-type': type,
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+      ...(status === 405 && { allow: 'GET, HEAD' }),
+      // The rest of the request, if any, is not read.
+      ...(status >= 400 && { connection: 'close' }),
+    });
+    response.end(body);
+  };
+  const server = createServer(serverOptions, (request, response) => void answer(request, response));
   server.maxConnections = mostConnections;
-  server.setTimeout(idleMs, socket => socket.destroy());
-  return server;
+  server.setTimeout(idleMs, socket => socket.destroy()).listen(at.port, at.ip);
+  await once(server, 'listening');
+  // A later error ends one connection, not the server.
+  return server.on('error', () => undefined);
 }
 
-function choose(
-  method: string | undefined,
-  url: string | undefined,
-  options: HttpEndpointOptions,
-): Page | Promise<Page> {
+function routeOf({ method, url }: IncomingMessage): Route {
   const path = url?.split('?')[0] ?? '';
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  if (route === undefined) return text(404, `not found; the paths are ${Object.keys(routes).join(', ')}`);
-  return method === 'GET' || method === 'HEAD' ? route(options) : text(405, 'only GET and HEAD');
+  if (route === undefined)
+    return () => text(404, `not found; the paths are ${Object.keys(routes).join(', ')}`);
+  return method === 'GET' || method === 'HEAD' ? route : () => text(405, 'only GET and HEAD');
 }

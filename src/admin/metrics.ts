@@ -16,9 +16,7 @@ export interface Metrics {
   text(services: readonly AdminService[]): Promise<string>;
 }
 
-type RegistrationEvent = Exclude<SessionEvent['kind'], 'failing' | 'recovered'>;
-
-const registrationEvents: Readonly<Record<RegistrationEvent, true>> = {
+const registrationEvents: Record<Exclude<SessionEvent['kind'], 'failing' | 'recovered'>, true> = {
   registered: true,
   withdrawn: true,
   lost: true,
@@ -29,22 +27,16 @@ const registrationEvents: Readonly<Record<RegistrationEvent, true>> = {
   uncertain: true,
 };
 /** Every status that the health can change to. */
-const healths: Readonly<Record<Exclude<Health['status'], 'unknown'>, true>> = {
-  starting: true,
-  up: true,
-  down: true,
-};
+const healths: Record<Exclude<Health['status'], 'unknown'>, true> = { starting: true, up: true, down: true };
 /** The reasons that a check of each verdict can have. */
-const reasons: Readonly<Record<Verdict['kind'], readonly (Trouble | 'none')[]>> = {
+const reasons: Record<Verdict['kind'], readonly (Trouble | 'none')[]> = {
   pass: ['none'],
   fail: ['refused', 'connection', 'tls', 'timeout', 'answer'],
   unknown: ['none'],
   impossible: ['none'],
 };
 /** What is read from the status at a scrape, by the name of its gauge. Null sets no value. */
-const readings: Readonly<
-  Record<string, readonly [help: string, read: (status: ServiceStatus) => number | null]>
-> = {
+const readings: Record<string, readonly [help: string, read: (status: ServiceStatus) => number | null]> = {
   up: ['Whether the health is up.', status => Number(status.health === 'up')],
   health_since_timestamp_seconds: ['When the health changed last.', status => unixSeconds(status.since)],
   drained: ['Whether the service is drained.', status => Number(status.drained)],
@@ -59,21 +51,17 @@ const readings: Readonly<
   ],
   last_check_timestamp_seconds: ['When the last check began.', status => unixSeconds(status.lastCheck?.at)],
 };
-const bucketsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
+/** @param startedAt in ms since 1970 */
 export function createMetrics(version: string, startedAt: number): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const counter = <T extends string>(
-    name: string,
-    help: string,
-    ...labels: readonly T[]
-  ): Counter<'service' | T> =>
+  const gauge = <T extends string>(name: string, help: string, ...labelNames: readonly T[]): Gauge<T> =>
+    new Gauge({ name, help, labelNames, registers });
+  const counter = <T extends string>(name: string, help: string, ...labels: readonly T[]) =>
     new Counter({ name: `dockreg_service_${name}`, help, labelNames: ['service', ...labels], registers });
-  const buildInfo = { name: 'dockreg_build_info', help: 'The version that runs; always 1.', registers };
-  new Gauge({ ...buildInfo, labelNames: ['version'] }).set({ version }, 1);
-  const startTime = { name: 'process_start_time_seconds', help: 'When dockreg started.', registers };
-  new Gauge(startTime).set(startedAt / 1000);
+  gauge('dockreg_build_info', 'The version that runs; always 1.', 'version').set({ version }, 1);
+  gauge('process_start_time_seconds', 'When dockreg started.').set(startedAt / 1000);
 
   const checks = counter(
     'checks_total',
@@ -85,17 +73,16 @@ export function createMetrics(version: string, startedAt: number): Metrics {
     name: 'dockreg_service_check_duration_seconds',
     help: 'How long the checks of the app took.',
     labelNames: ['service'],
-    buckets: bucketsSeconds,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     registers,
   });
   const transitions = counter('health_transitions_total', 'Changes of the health, by the new one.', 'health');
   const registrations = counter('registration_events_total', 'Changes of the records in etcd.', 'event');
   const errors = counter('etcd_errors_total', 'Requests to etcd that failed.');
 
-  const gauges = Object.entries(readings).map(([name, [help, read]]) => ({
-    gauge: new Gauge({ name: `dockreg_service_${name}`, help, labelNames: ['service'], registers }),
-    read,
-  }));
+  const gauges = Object.entries(readings).map(
+    ([name, [help, read]]) => [gauge(`dockreg_service_${name}`, help, 'service'), read] as const,
+  );
 
   return {
     contentType: registry.contentType,
@@ -117,14 +104,14 @@ export function createMetrics(version: string, startedAt: number): Metrics {
     },
     text(services) {
       errors.reset();
-      for (const { gauge } of gauges) gauge.reset();
+      for (const [each] of gauges) each.reset();
       for (const service of services) {
         const status = service.status();
         const labels = { service: status.name };
         errors.inc(labels, status.etcdErrors);
-        for (const { gauge, read } of gauges) {
+        for (const [each, read] of gauges) {
           const value = read(status);
-          if (value !== null) gauge.set(labels, value);
+          if (value !== null) each.set(labels, value);
         }
       }
       return registry.metrics();

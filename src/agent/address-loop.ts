@@ -1,6 +1,6 @@
 /**
  * Resolves where others reach the app: at the start, then at an interval and when our own network has changed, because a
- * restart or a reconnected network gives a new port. What an answer means is decided in core/address/location.ts.
+ * restart or a reconnected network gives a new port. core/address/location.ts decides what an answer means.
  */
 import type { Clock } from '../clock.ts';
 import {
@@ -11,7 +11,7 @@ import {
   type OnUnresolvable,
 } from '../core/address/location.ts';
 import { UnavailableError } from '../errors.ts';
-import { Wakeup } from '../retry.ts';
+import type { Wakeup } from '../retry.ts';
 
 export interface AddressSource {
   /**
@@ -19,10 +19,8 @@ export interface AddressSource {
    * @throws UnavailableError while that cannot be found out
    */
   readonly resolve: () => Promise<AddressResult>;
-  /** Whether the addresses of our own network have changed since the last call. */
-  readonly networkChanged: () => boolean;
-  /** The address cannot change. */
-  readonly fixed: boolean;
+  /** Whether the addresses of our own network have changed since the last call; null when the address is fixed. */
+  readonly networkChanged: (() => boolean) | null;
 }
 
 export interface AddressLoopOptions {
@@ -31,38 +29,27 @@ export interface AddressLoopOptions {
   readonly random: () => number;
   readonly onUnresolvable: OnUnresolvable;
   readonly emit: (event: AddressEvent) => void;
+  /** Makes the loop resolve the address again at once. */
+  readonly wakeup: Wakeup;
 }
 
-export interface AddressLoop {
-  /** Resolves the address again now, if our own network has changed. */
-  noteNetwork(): void;
-  /** Runs until `ending` aborts, or until an address is resolved that cannot change. */
-  run(ending: AbortSignal): Promise<void>;
-}
-
-export function createAddressLoop(source: AddressSource, options: AddressLoopOptions): AddressLoop {
-  const { clock, random, onUnresolvable, emit } = options;
-  const wakeup = new Wakeup();
+/** Runs until `ending` aborts, or until a fixed address is resolved. */
+export async function keepAddress(
+  { resolve, networkChanged }: AddressSource,
+  { clock, random, onUnresolvable, emit, wakeup }: AddressLoopOptions,
+  ending: AbortSignal,
+): Promise<void> {
   let location = unknownLocation;
-  return {
-    noteNetwork() {
-      if (!source.fixed && source.networkChanged()) wakeup.wake();
-    },
-    async run(ending) {
-      ending.addEventListener('abort', () => wakeup.wake(), { once: true });
-      while (!ending.aborted) {
-        const answer = await source.resolve().catch(answerOf);
-        const step = noteAnswer(location, answer, onUnresolvable, clock.now(), random());
-        location = step.location;
-        for (const event of step.events) emit(event);
-        if (source.fixed) return;
-        await wakeup.sleep(clock, step.waitMs);
-      }
-    },
-  };
-}
-
-function answerOf(error: unknown): UnavailableError {
-  if (error instanceof UnavailableError) return error;
-  throw error;
+  ending.addEventListener('abort', () => wakeup.wake(), { once: true });
+  while (!ending.aborted) {
+    const answer = await resolve().catch((error: unknown) => {
+      if (error instanceof UnavailableError) return error;
+      throw error;
+    });
+    const step = noteAnswer(location, answer, onUnresolvable, clock.now(), random());
+    ({ location } = step);
+    step.events.forEach(emit);
+    if (networkChanged === null) return;
+    await wakeup.sleep(clock, step.waitMs);
+  }
 }

@@ -1,9 +1,8 @@
 /**
- * One registered service. The agent makes the checks, polls the app watch, and passes on what they and the address loop,
- * the session and the admins report; core/registration/service.ts decides what that means, and the agent performs it.
+ * One registered service. The agent makes the checks, polls the app watch, and passes on what they, the address loop, the
+ * session and the admins report. core/registration/service.ts decides what that means, and the agent performs it.
  */
-import { timerEarlyMs, type Clock } from '../clock.ts';
-import type { OnUnresolvable } from '../core/address/location.ts';
+import { timerEarlyMs } from '../clock.ts';
 import type { ServiceEvent } from '../core/registration/events.ts';
 import {
   initialState,
@@ -20,14 +19,10 @@ import type { Session, SessionOptions } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import type { Probe } from '../probe/probe.ts';
 import { Wakeup } from '../retry.ts';
-import { createAddressLoop, type AddressSource } from './address-loop.ts';
+import { keepAddress, type AddressLoopOptions, type AddressSource } from './address-loop.ts';
 
-export interface AgentOptions {
+export interface AgentOptions extends Pick<AddressLoopOptions, 'clock' | 'random' | 'onUnresolvable'> {
   readonly config: ServiceConfig;
-  readonly clock: Clock;
-  /** Returns a number in [0, 1). */
-  readonly random: () => number;
-  readonly onUnresolvable: OnUnresolvable;
   readonly probe: Probe;
   readonly source: AddressSource;
   /** Opens what observes the app between the checks; null when that is switched off. */
@@ -51,17 +46,18 @@ const closeMs = 1500;
 
 /** Runs until `stop` aborts. */
 export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
-  const { config, clock, random, onUnresolvable, emit } = options;
+  const { config, clock, random, source, emit } = options;
   const rules: ServiceRules = {
     ...config,
     startUntil: clock.now() + config.startPeriodMs,
     sharesPort: watchRole(config.check, config.protocol) === 'verdict',
-    onUnresolvable,
+    onUnresolvable: options.onUnresolvable,
   };
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
   /** Ends the wait for the next check, which is then made at once. */
   const wakeup = new Wakeup();
+  const addressWakeup = new Wakeup();
   let state = initialState(clock.now());
   let watch: AppWatch | null = null;
 
@@ -88,12 +84,8 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     for (const action of next.actions) perform(action);
   };
 
-  const session = options.openSession({
-    emit: dispatch,
-    requestCheck: () => dispatch({ kind: 'check-requested' }),
-  });
-
-  const addressLoop = createAddressLoop(options.source, { clock, random, onUnresolvable, emit: dispatch });
+  const requestCheck = (): void => dispatch({ kind: 'check-requested' });
+  const session = options.openSession({ emit: dispatch, requestCheck });
 
   const check = async (): Promise<void> => {
     wakeup.reset();
@@ -101,7 +93,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     const verdict = await options.probe(ending);
     if (ending.aborted) return;
     dispatch({ kind: 'check-ended', verdict, startedAt });
-    addressLoop.noteNetwork();
+    if (source.networkChanged?.()) addressWakeup.wake();
   };
 
   /** Waits until the next check is due or requested, or until the watch has news, which it reports. */
@@ -125,7 +117,8 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   const run = async (): Promise<number> => {
     try {
       watch = await options.openWatch();
-      await Promise.all([keepChecking(), addressLoop.run(ending)]);
+      const addressOptions = { ...options, emit: dispatch, wakeup: addressWakeup };
+      await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
       failed.signal.throwIfAborted();
     } catch (error) {
       failed.abort();
@@ -145,8 +138,7 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     resume: () => dispatch({ kind: 'admin', admin: 'register' }),
     status() {
       const now = clock.now();
-      const { lease, outage, failures } = session.snapshot();
-      const facts = { config, state, lease, etcdError: outage?.causes.at(-1) ?? null, etcdErrors: failures };
+      const facts = { config, state, ...session.snapshot() };
       return statusOf(facts, now, moment => new Date(clock.wall() - (now - moment)).toISOString());
     },
   };

@@ -4,8 +4,8 @@
  */
 import { formatAddress } from '../core/address/ip.ts';
 import { formatLease } from '../core/lease/writes.ts';
-import type { ServiceEvent } from '../core/registration/events.ts';
-import { isConclusive, type Health, type Thresholds, type Verdict } from '../core/registration/health.ts';
+import type { CheckedEvent, ServiceEvent } from '../core/registration/events.ts';
+import { isConclusive, type Thresholds } from '../core/registration/health.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { describeOwner, type Survey } from '../core/watch/watch.ts';
 import type { Log } from '../log.ts';
@@ -16,7 +16,12 @@ export function logEvent(
   event: ServiceEvent,
   config: Pick<ServiceConfig, 'rise' | 'fall' | 'ttlSeconds'>,
 ): void {
-  if (event.kind === 'checked') return logCheck(log, event, config);
+  if (event.kind === 'checked') {
+    const text = describeCheck(event, config);
+    if (text === null) return;
+    const isExpected = event.verdict.kind === 'pass' || event.after.status === 'starting';
+    return isExpected ? log.info(`app ${text}`) : log.warn(`app ${text}`);
+  }
   const keys = 'keys' in event ? event.keys.join(' ') : '';
   const fields = {
     endpoint: 'endpoint' in event ? event.endpoint : undefined,
@@ -108,24 +113,9 @@ export function logEvent(
   }
 }
 
-function logCheck(
-  log: Log,
-  { verdict, before, after }: Extract<ServiceEvent, { kind: 'checked' }>,
-  thresholds: Thresholds,
-): void {
-  const text = describeHealth(before, after, verdict, thresholds);
-  if (text === null) return;
-  if (verdict.kind === 'pass' || after.status === 'starting') log.info(`app ${text}`);
-  else log.warn(`app ${text}`);
-}
-
-/** What a verdict did to the health; null when that is nothing new. */
-export function describeHealth(
-  before: Health,
-  after: Health,
-  verdict: Verdict,
-  { rise, fall }: Thresholds,
-): string | null {
+/** What a check did to the health; null when that is nothing new. */
+export function describeCheck(event: CheckedEvent, { rise, fall }: Thresholds): string | null {
+  const { verdict, before, after } = event;
   if (!isConclusive(verdict) || before === after) return null;
   if (verdict.kind === 'pass') {
     if (after.status === 'up')

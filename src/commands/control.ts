@@ -35,9 +35,8 @@ export async function control(options: ControlOptions, write: (text: string) => 
         await systemClock.sleep(pollMs);
         answer = await requestControl(path, requestOf('status'));
       }
-      for (const each of answer.services) {
-        if (isAbsent(each)) write(`${each.name} is drained, and nothing of it is left in etcd\n`);
-      }
+      for (const { name } of answer.services.filter(isAbsent))
+        write(`${name} is drained, and nothing of it is left in etcd\n`);
       const left = answer.services.find(each => !isAbsent(each));
       if (left) throw new UnavailableError(whyLeft(left));
       return true;

@@ -58,10 +58,8 @@ export async function run(
   onAdminCommand(command => {
     for (const agent of agents) agent[command]();
   });
-  const closeAdmin = startAdmin(
-    { version, startedAt, services: agents, clock: systemClock },
-    { ...config, metrics, log, random: Math.random },
-  );
+  const api = { version, startedAt, services: agents, clock: systemClock, random: Math.random, log };
+  const closeAdmin = startAdmin(api, config, metrics);
   try {
     const goneAt = await allEnded(agents, failed);
     await linger(log, goneAt + config.drainMs);

@@ -1,23 +1,23 @@
 /**
- * The app watch at the kernel: it reads the tables of sockets and the process that owns the app's listening socket, and
- * it connects to the port. core/watch/watch.ts decides what to read next and what a reading means.
- *
- * It opens no connection to an app that is believed to listen, except to make sure that nothing listens any more.
+ * The app watch at the kernel: it reads the tables of sockets and the process that owns the app's listening socket.
+ * core/watch/watch.ts decides what to read next and what a reading means. It connects to the port only while nothing
+ * listens there, or to make sure that nothing does any more.
  */
 import { connect } from 'node:net';
-import { timerEarlyMs, type Clock } from '../clock.ts';
+import { TimeLimitError, timerEarlyMs, within, type Clock } from '../clock.ts';
 import {
   isUnchanged,
   isUnsettled,
   knownSocket,
-  readingGapMs,
-  pollMs,
   nextReading,
   observe,
+  pollMs,
+  readingGapMs,
   startWatch,
   type Observation,
   type WatchEvent,
 } from '../core/watch/watch.ts';
+import { codeOf } from '../errors.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
 import { readSockets } from './sockets.ts';
 
@@ -31,19 +31,13 @@ export interface AppWatch {
   close(): void;
 }
 
-export interface AppWatchOptions {
-  /** The address and port that the checks connect to. */
-  readonly host: string;
-  readonly port: number;
-  readonly clock: Clock;
-}
-
 /** A connect that is not refused within this time, in ms, means that something listens with a full queue. */
 const connectMs = 250;
-/** What is gone takes a connect and a survey to understand, and both again where the survey found no owner. */
+/** A change takes a connect and a survey to understand, and both again where the survey found no owner. */
 const mostReadings = 4;
 
-export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
+/** Watches the app at the address and port that its checks connect to. */
+export function openAppWatch(host: string, port: number, clock: Clock): AppWatch {
   let watch = startWatch(clock.now());
   let dueAt = clock.now();
   let holder: Holder | null = null;
@@ -116,9 +110,7 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
       }
       return events;
     },
-    checked(passed) {
-      apply({ kind: 'checked', passed });
-    },
+    checked: passed => void apply({ kind: 'checked', passed }),
     close() {
       holder?.close();
       holder = null;
@@ -126,22 +118,17 @@ export function openAppWatch({ host, port, clock }: AppWatchOptions): AppWatch {
   };
 }
 
-/** A connect that is closed at once: accepted, refused, or neither for a reason of our own machine. */
+/** Connects and closes at once. It is inconclusive when it fails for a reason of our own machine. */
 async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
-  const done = new AbortController();
   const socket = connect({ host, port });
+  const connected = new Promise((resolve, reject) => socket.once('connect', resolve).on('error', reject));
   try {
-    return await Promise.race([
-      new Promise<Observation>(resolve => {
-        socket.once('connect', () => resolve({ kind: 'accepted' }));
-        socket.on('error', (error: NodeJS.ErrnoException) =>
-          resolve({ kind: error.code === 'ECONNREFUSED' ? 'refused' : 'inconclusive' }),
-        );
-      }),
-      clock.sleep(connectMs, done.signal).then((): Observation => ({ kind: 'accepted' })),
-    ]);
+    await within(clock, connectMs, 'connect', connected);
+    return { kind: 'accepted' };
+  } catch (error) {
+    if (error instanceof TimeLimitError) return { kind: 'accepted' };
+    return { kind: codeOf(error) === 'ECONNREFUSED' ? 'refused' : 'inconclusive' };
   } finally {
-    done.abort();
     socket.destroy();
   }
 }

@@ -6,7 +6,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import type { ListeningSocket } from '../core/watch/proc-net.ts';
 import type { Owner, Observation, Survey } from '../core/watch/watch.ts';
-import { messageOf } from '../errors.ts';
+import { codeOf, messageOf } from '../errors.ts';
 import type { SocketTable } from './sockets.ts';
 
 export interface Holder {
@@ -63,7 +63,7 @@ function holderOf(stat: number, descriptor: Descriptor | null): Holder {
     poll() {
       // By turns: both files show the end of the process, and each read costs.
       isDescriptorTurn = !isDescriptorTurn && descriptor !== null;
-      if (isDescriptorTurn && descriptor?.holds()) return state;
+      if (isDescriptorTurn && descriptor && stillHolds(descriptor)) return state;
       let bytes: number;
       try {
         bytes = readSync(stat, page, 0, page.length, 0);
@@ -87,15 +87,14 @@ function holderOf(stat: number, descriptor: Descriptor | null): Holder {
 
 /** The process's file descriptor of the socket. */
 interface Descriptor {
-  /** Whether it still refers to the socket. */
-  holds(): boolean;
+  /** Whether it still refers to the socket. @throws when we may not read it, or the process is gone */
+  readonly holds: () => boolean;
   close(): void;
 }
 
 /** @throws when the process does not hold the socket, or we may not read its files */
 function openDescriptor(pid: number, inode: string): Descriptor {
-  const links = readdirSync(`/proc/${pid}/fd`);
-  const number = links.find(name => pointsTo(`/proc/${pid}/fd/${name}`, socketLink(inode)));
+  const number = readdirSync(`/proc/${pid}/fd`).find(each => isSocket(`/proc/${pid}/fd/${each}`, inode));
   if (number === undefined) throw new Error(`process ${pid} does not hold socket ${inode}`);
   const file = openSync(`/proc/${pid}/fdinfo/${number}`, 'r');
   const page = Buffer.allocUnsafe(256);
@@ -111,21 +110,19 @@ function openDescriptor(pid: number, inode: string): Descriptor {
   } finally {
     if (!isShown) closeSync(file);
   }
-  if (isShown) return { holds: unlessGone(showsInode), close: () => closeSync(file) };
+  if (isShown) return { holds: showsInode, close: () => closeSync(file) };
   // Before Linux 5.14 fdinfo does not contain the inode. Reading the link costs several times as much.
   const path = `/proc/${pid}/fd/${number}`;
-  return { holds: unlessGone(() => readlinkSync(path) === socketLink(inode)), close: () => undefined };
+  return { holds: () => isSocket(path, inode), close: () => undefined };
 }
 
 /** A process that changes its user may hide its files from us; it still holds the socket. */
-function unlessGone(holds: () => boolean): () => boolean {
-  return () => {
-    try {
-      return holds();
-    } catch (error) {
-      return !hasCode(error, 'ENOENT', 'ESRCH');
-    }
-  };
+function stillHolds({ holds }: Descriptor): boolean {
+  try {
+    return holds();
+  } catch (error) {
+    return !['ENOENT', 'ESRCH'].includes(codeOf(error));
+  }
 }
 
 interface Process {
@@ -140,7 +137,6 @@ interface Process {
  * @throws when the processes cannot be listed
  */
 function search(inode: string): { holders: number[]; unreadable: number[] } {
-  const wanted = socketLink(inode);
   const holders: number[] = [];
   const unreadable: number[] = [];
   let links = 0;
@@ -150,7 +146,7 @@ function search(inode: string): { holders: number[]; unreadable: number[] } {
     try {
       for (const name of readdirSync(`/proc/${pid}/fd`)) {
         if (++links > mostLinks) return { holders, unreadable };
-        if (!pointsTo(`/proc/${pid}/fd/${name}`, wanted)) continue;
+        if (!isSocket(`/proc/${pid}/fd/${name}`, inode)) continue;
         holders.push(pid);
         break;
       }
@@ -191,26 +187,18 @@ function describe(pid: number): Process | null {
 }
 
 /**
- * Whether the link has this target; false for a file that was closed meanwhile.
+ * Whether the link leads to the socket; false for a file that was closed meanwhile.
  * @throws when we may not read it
  */
-function pointsTo(path: string, wanted: string): boolean {
+function isSocket(path: string, inode: string): boolean {
   try {
-    return readlinkSync(path) === wanted;
+    return readlinkSync(path) === `socket:[${inode}]`;
   } catch (error) {
     if (isDenied(error)) throw error;
     return false;
   }
 }
 
-function socketLink(inode: string): string {
-  return `socket:[${inode}]`;
-}
-
 function isDenied(error: unknown): boolean {
-  return hasCode(error, 'EACCES', 'EPERM');
-}
-
-function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+  return ['EACCES', 'EPERM'].includes(codeOf(error));
 }

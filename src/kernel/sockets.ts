@@ -1,8 +1,6 @@
 /**
- * Reads which sockets listen on a port from /proc/net/tcp and /proc/net/tcp6 of our own network namespace.
- *
- * For each read the kernel walks through all connections of the machine, which takes up to milliseconds, so callers
- * read seldom.
+ * Reads which sockets listen on a port from /proc/net/tcp and /proc/net/tcp6 of our own network namespace. For each read
+ * the kernel walks through all connections of the machine, which takes up to milliseconds, so callers read seldom.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { isIPv6 } from '../core/address/ip.ts';
@@ -16,15 +14,14 @@ export interface SocketTable {
   readonly problem: string;
 }
 
-const tables = { four: '/proc/net/tcp', six: '/proc/net/tcp6' } as const;
-
+const ipv4Table = '/proc/net/tcp';
+const ipv6Table = '/proc/net/tcp6';
 /** The kernel returns one page per read. */
 const pageBytes = 4096;
 
 /** The sockets that listen on the port. With a known socket, only the table that contains it is read. */
 export function readSockets(host: string, port: number, known?: ListeningSocket): SocketTable {
-  const both = [tables.four, tables.six];
-  const chosen = known ? [isIPv6(known.ip) ? tables.six : tables.four] : both;
+  const chosen = known ? [isIPv6(known.ip) ? ipv6Table : ipv4Table] : [ipv4Table, ipv6Table];
   const sockets: ListeningSocket[] = [];
   const problems: string[] = [];
   for (const path of chosen) {

@@ -13,8 +13,7 @@ import { watchRole } from '../core/settings/check.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Self } from '../docker/self.ts';
 import { success } from '../errors.ts';
-import type { LeaseStore } from '../etcd/ports.ts';
-import { openSession } from '../etcd/session.ts';
+import { openSession, type SessionOptions } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe } from './app-probe.ts';
@@ -22,22 +21,22 @@ import type { DockerAccess } from './docker.ts';
 import { recordsAt } from './records.ts';
 
 /** What the services of a process share, and the log of this one. */
-export interface Shared {
+export interface Shared extends Pick<SessionOptions, 'endpoints' | 'connect'> {
   readonly version: string;
   readonly onUnresolvable: OnUnresolvable;
   readonly log: Log;
-  readonly endpoints: readonly string[];
   readonly docker: DockerAccess;
-  readonly connect: (endpoint: string) => Promise<LeaseStore>;
   readonly metrics: Metrics | undefined;
   /** Called with the labels of our container whenever Docker has returned them. */
   readonly onLabels: (labels: ReadonlyMap<string, string>) => void;
 }
 
+/** Loads the probe of the service, and resolves with what its agent needs. */
 export async function agentOptions(service: ServiceConfig, shared: Shared): Promise<AgentOptions> {
   const clock = systemClock;
   const random = Math.random;
   const { version, onUnresolvable, log, endpoints, docker, connect, metrics } = shared;
+  const { ttlSeconds, intervalMs, timeoutMs } = service;
   const count = metrics?.countersOf(service.label);
   return {
     config: service,
@@ -53,18 +52,15 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
     openWatch: async () => {
       if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
-      return openAppWatch({ host: appHost, port: service.localPort, clock });
+      return openAppWatch(appHost, service.localPort, clock);
     },
     openSession: hooks =>
       openSession({
         ...hooks,
         endpoints,
         connect,
-        ttlSeconds: service.ttlSeconds,
-        rules: {
-          renewGapMs: service.intervalMs * 0.8,
-          freshForMs: service.intervalMs + service.timeoutMs + 2000,
-        },
+        ttlSeconds,
+        rules: { renewGapMs: intervalMs * 0.8, freshForMs: intervalMs + timeoutMs + 2000 },
         clock,
         random,
       }),
@@ -78,11 +74,8 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels }: Share
     return records.ok ? success({ address, records: records.value, how }) : records;
   };
   if (advertise.kind === 'literal') {
-    return {
-      resolve: () => Promise.resolve(resultOf(advertise.address, null, '--advertise')),
-      networkChanged: () => false,
-      fixed: true,
-    };
+    const { address } = advertise;
+    return { resolve: async () => resultOf(address, null, '--advertise'), networkChanged: null };
   }
   return {
     async resolve() {
@@ -94,6 +87,5 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels }: Share
       return resultOf(address, self, `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`);
     },
     networkChanged: networkChangeDetector(),
-    fixed: false,
   };
 }

@@ -146,11 +146,11 @@ describe('/status and /healthz', () => {
 });
 
 describe('the server by itself', () => {
-  const options = {
+  const registry = createMetrics('1', 0);
+  const api = {
     version: '1',
     startedAt: 0,
     services: [],
-    metrics: createMetrics('1', 0),
     clock: systemClock,
     random: Math.random,
     log: createLog('logfmt', systemClock, () => undefined),
@@ -167,7 +167,7 @@ describe('the server by itself', () => {
     }));
     const stop = new AbortController();
     const at = { ip: '127.0.0.1', port: await freePort() };
-    const serving = serveHttp(at, { ...options, services }, stop.signal);
+    const serving = serveHttp(at, { ...api, services }, registry, stop.signal);
     const response = await eventually('an answer', () => fetch(`http://127.0.0.1:${at.port}/healthz`));
     assert.deepEqual([response.status, await response.text()], [503, 'no check was made in time: web\n']);
     stop.abort();
@@ -178,7 +178,7 @@ describe('the server by itself', () => {
     await start();
     const stop = new AbortController();
     const at = { ip: '127.0.0.1', port: await freePort() };
-    const serving = serveHttp(at, options, stop.signal);
+    const serving = serveHttp(at, api, registry, stop.signal);
     stop.abort();
     await inTime(serving, 2000, 'the end');
   });

@@ -1,7 +1,7 @@
 /** How an address is kept: resolved again, moved, missed, and found again. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createAddressLoop } from '../../src/agent/address-loop.ts';
+import { keepAddress } from '../../src/agent/address-loop.ts';
 import { logEvent } from '../../src/agent/log.ts';
 import {
   noteAnswer,
@@ -12,6 +12,7 @@ import {
 } from '../../src/core/address/location.ts';
 import { failure, success, UnavailableError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
+import { Wakeup } from '../../src/retry.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 
 const at = (port: number, value = 'running'): AddressResult =>
@@ -51,28 +52,24 @@ async function addressLoop(
   const log = createLog('logfmt', clock, line => lines.push(line));
   const waits: number[] = [];
   const ending = new AbortController();
+  const wakeup = new Wakeup();
   let attempts = 0;
   const source = {
     resolve: () => {
       const answer = answers[attempts];
-      if (attempts === changedAt) subject.noteNetwork();
+      if (attempts === changedAt) wakeup.wake();
       attempts += 1;
       if (attempts === answers.length) ending.abort();
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer ?? none);
     },
     networkChanged: () => true,
-    fixed: false,
   };
-  const subject = createAddressLoop(source, {
-    clock,
-    random: () => 0.5,
-    onUnresolvable,
-    emit: event => {
-      events.push(event);
-      logEvent(log, event, { rise: 1, fall: 1, ttlSeconds: 20 });
-    },
-  });
-  const running = subject.run(ending.signal);
+  const emit = (event: AddressEvent): void => {
+    events.push(event);
+    logEvent(log, event, { rise: 1, fall: 1, ttlSeconds: 20 });
+  };
+  const options = { clock, random: () => 0.5, onUnresolvable, emit, wakeup };
+  const running = keepAddress(source, options, ending.signal);
   for (await settle(); !ending.signal.aborted; await settle()) {
     const [waitMs] = clock.due;
     assert.ok(waitMs !== undefined, 'it waits');
@@ -161,31 +158,25 @@ describe('the address loop', () => {
     assert.equal(log.length, 2);
   });
 
+  const options = { clock: new FakeClock(), random: () => 0.5, wakeup: new Wakeup() };
+
   it('resolves a fixed address once, and ends', async () => {
     const events: string[] = [];
-    const subject = createAddressLoop(
-      { resolve: () => Promise.resolve(at(1)), networkChanged: () => true, fixed: true },
-      {
-        clock: new FakeClock(),
-        random: () => 0.5,
-        onUnresolvable: 'end',
-        emit: ({ kind }) => events.push(kind),
-      },
+    await keepAddress(
+      { resolve: () => Promise.resolve(at(1)), networkChanged: null },
+      { ...options, onUnresolvable: 'end', emit: ({ kind }) => events.push(kind) },
+      new AbortController().signal,
     );
-    await subject.run(new AbortController().signal);
-    subject.noteNetwork();
     assert.deepEqual(events, ['address-found']);
   });
 
   it('does not hide an error of its own', async () => {
-    const source = {
-      resolve: () => Promise.reject(new TypeError('a bug')),
-      networkChanged: () => false,
-      fixed: false,
-    };
-    const options = { clock: new FakeClock(), random: () => 0.5, onUnresolvable: 'wait' as const };
-    const subject = createAddressLoop(source, { ...options, emit: () => undefined });
-    await assert.rejects(subject.run(new AbortController().signal), new TypeError('a bug'));
+    const source = { resolve: () => Promise.reject(new TypeError('a bug')), networkChanged: () => false };
+    const ending = new AbortController();
+    await assert.rejects(
+      keepAddress(source, { ...options, onUnresolvable: 'wait', emit: () => undefined }, ending.signal),
+      new TypeError('a bug'),
+    );
   });
 });
 

@@ -105,8 +105,7 @@ class Bed {
         const { address: answer } = this;
         return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
       },
-      networkChanged: () => this.networkChanged,
-      fixed,
+      networkChanged: fixed ? null : () => this.networkChanged,
     };
     this.agent = startAgent(
       {

@@ -1,7 +1,7 @@
 /** The health reducer: rise, fall, and checks that could not be made. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { describeHealth } from '../../src/agent/log.ts';
+import { describeCheck } from '../../src/agent/log.ts';
 import {
   detailOf,
   isConclusive,
@@ -80,7 +80,14 @@ describe('health', () => {
     let health = unknownHealth;
     const texts = 'ffppupiffffp'.split('').map(letter => {
       const next = judge(health, verdicts[letter]!, rules, false);
-      const text = describeHealth(health, next, verdicts[letter]!, rules);
+      const event = {
+        kind: 'checked',
+        verdict: verdicts[letter]!,
+        tookMs: 1,
+        before: health,
+        after: next,
+      } as const;
+      const text = describeCheck(event, rules);
       health = next;
       return text;
     });

@@ -34,8 +34,8 @@ const facts: ServiceFacts = {
   config: { label: 'web', ttlSeconds: 20, intervalMs: 5000, timeoutMs: 3000 },
   state: up,
   lease: held,
-  etcdError: null,
-  etcdErrors: 3,
+  outage: null,
+  failures: 3,
 };
 const date = (moment: number): string => `T${moment}`;
 
@@ -94,6 +94,11 @@ describe('the status of a service', () => {
       verdict: 'impossible',
       detail: 'no HEALTHCHECK; add one',
     });
+  });
+
+  it('shows the last cause why requests to etcd fail', () => {
+    const outage = { since: 90_000, attempts: 4, causes: ['refused', 'no leader'], reportedAt: 95_000 };
+    assert.equal(statusOf({ ...facts, outage }, 100_000, date).etcdError, 'no leader');
   });
 
   it('shows the key under the lease that it has', () => {

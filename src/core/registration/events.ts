@@ -16,15 +16,17 @@ export type AdminState = 'register' | 'drain' | 'stop';
  */
 export type ServiceEvent = OwnEvent | AddressEvent | SessionEvent | WatchEvent;
 
+/** A check ended. The health is given before and after it. */
+export interface CheckedEvent {
+  readonly kind: 'checked';
+  readonly verdict: Verdict;
+  readonly tookMs: number;
+  readonly before: Health;
+  readonly after: Health;
+}
+
 type OwnEvent =
-  /** A check ended. The health is given before and after it. */
-  | {
-      readonly kind: 'checked';
-      readonly verdict: Verdict;
-      readonly tookMs: number;
-      readonly before: Health;
-      readonly after: Health;
-    }
+  | CheckedEvent
   /** A check could not be made: the first of a row, each new cause, and then ever more seldom. */
   | { readonly kind: 'not-checked'; readonly cause: string }
   /** The status of the health changed, for whatever reason. */

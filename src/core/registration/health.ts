@@ -41,23 +41,22 @@ export const unknownHealth: Health = { status: 'unknown' };
  * Returns the health after one more verdict. Before the first `up` a single fail means down: nothing is registered yet.
  * @param isStarting whether the check began within the start period; the first `up` ends it, as in Docker
  */
-export function judge(
-  health: Health,
-  verdict: Verdict,
-  { rise, fall }: Thresholds,
-  isStarting: boolean,
-): Health {
+export function judge(health: Health, verdict: Verdict, rules: Thresholds, isStarting: boolean): Health {
   if (!isConclusive(verdict)) return health;
   const notUp =
     isStarting && (health.status === 'unknown' || health.status === 'starting') ? 'starting' : 'down';
   if (verdict.kind === 'pass') {
     if (health.status === 'up') return health.fails === 0 ? health : { status: 'up', fails: 0 };
     const passes = (health.status === 'unknown' ? 0 : health.passes) + 1;
-    return passes >= rise ? { status: 'up', fails: 0 } : { status: notUp, passes, reason: verdict.detail };
+    return passes >= rules.rise
+      ? { status: 'up', fails: 0 }
+      : { status: notUp, passes, reason: verdict.detail };
   }
   if (health.status !== 'up') return { status: notUp, passes: 0, reason: verdict.reason };
   const fails = health.fails + 1;
-  return fails >= fall ? { status: 'down', passes: 0, reason: verdict.reason } : { status: 'up', fails };
+  return fails >= rules.fall
+    ? { status: 'down', passes: 0, reason: verdict.reason }
+    : { status: 'up', fails };
 }
 
 /** What a verdict says, for people. */

@@ -1,10 +1,8 @@
 /**
  * When the next check is due. While the state of the app is unclear (starting, changing, counting) checks come quickly, as
  * with HAProxy's fastinter. A service that is up is checked once an interval. The longer a service stays down, the
- * longer the gap, up to the interval.
- *
- * The gap before the second check of a service that is up is random: a thousand containers that start together then do
- * not check, and renew their leases, in step. After that the period is fixed.
+ * longer the gap, up to the interval. The first gap of a service that is up is random: a thousand containers that start
+ * together then do not check, and renew their leases, in step. After that the period is fixed.
  */
 import type { Health, Verdict } from './health.ts';
 

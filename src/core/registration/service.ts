@@ -7,17 +7,9 @@ import type { OnUnresolvable, ResolvedAddress } from '../address/location.ts';
 import type { Problem } from '../../errors.ts';
 import type { ServiceRecord } from '../lease/writes.ts';
 import { noteFailure, type Outage } from '../retry.ts';
-import type { WatchEvent } from '../watch/watch.ts';
+import type { ServiceConfig } from '../settings/service.ts';
 import type { AdminState, ServiceEvent } from './events.ts';
-import {
-  detailOf,
-  isConclusive,
-  judge,
-  unknownHealth,
-  type Health,
-  type Thresholds,
-  type Verdict,
-} from './health.ts';
+import { detailOf, isConclusive, judge, unknownHealth, type Health, type Verdict } from './health.ts';
 import { nextSchedule, speedUp, startSchedule, type Schedule } from './schedule.ts';
 
 /** Moments are in monotonic ms. */
@@ -45,11 +37,9 @@ export interface ServiceState {
   readonly goneAt: number;
 }
 
-export interface ServiceRules extends Thresholds {
+export interface ServiceRules extends Pick<ServiceConfig, 'rise' | 'fall' | 'intervalMs' | 'timeoutMs'> {
   /** The end of the start period, in monotonic ms. */
   readonly startUntil: number;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
   /** Whether the checks and the app watch look at the same port. */
   readonly sharesPort: boolean;
   readonly onUnresolvable: OnUnresolvable;
@@ -146,7 +136,7 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
   const { now } = moment;
   switch (input.kind) {
     case 'check-ended':
-      return afterCheck(before, input.verdict, input.startedAt, rules, moment);
+      return afterCheck(before, input, rules, moment);
     case 'check-requested':
       return { state: before, actions: [checkNow] };
     case 'admin':
@@ -172,7 +162,11 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
     case 'stopped': {
       const quick = { ...before, schedule: speedUp(before.schedule, now) };
       if (input.kind !== 'app-gone') return reporting(input, quick, checkNow);
-      return rules.sharesPort ? afterGone(quick, input) : { state: quick, actions: [checkNow] };
+      if (!rules.sharesPort) return { state: quick, actions: [checkNow] };
+      const { reason } = input;
+      if (quick.health.status !== 'up') return { state: { ...quick, why: reason }, actions: [] };
+      // It goes down without counting fails: a refused connect is certain, and every client meets it.
+      return reporting(input, { ...quick, why: reason, health: { status: 'down', passes: 0, reason } });
     }
     case 'waiting':
       return reporting(input, before, checkNow);
@@ -193,25 +187,17 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
   }
 }
 
-/** A service that is up goes down without counting fails: a refused connect is certain, and every client meets it. */
-function afterGone(before: ServiceState, event: Extract<WatchEvent, { kind: 'app-gone' }>): Transition {
-  const { reason } = event;
-  if (before.health.status !== 'up') return { state: { ...before, why: reason }, actions: [] };
-  return reporting(event, { ...before, why: reason, health: { status: 'down', passes: 0, reason } });
-}
-
 function afterCheck(
   before: ServiceState,
-  answer: Verdict,
-  startedAt: number,
+  check: Extract<ServiceInput, { kind: 'check-ended' }>,
   rules: ServiceRules,
   { now, random }: Moment,
 ): Transition {
+  const { startedAt } = check;
   const tookMs = now - startedAt;
+  const reason = `dockreg itself did not run for ${Math.round(tookMs)} ms`;
   const verdict: Verdict =
-    tookMs <= rules.timeoutMs + ownPauseMs
-      ? answer
-      : { kind: 'unknown', reason: `dockreg itself did not run for ${Math.round(tookMs)} ms` };
+    tookMs > rules.timeoutMs + ownPauseMs ? { kind: 'unknown', reason } : check.verdict;
   if (verdict.kind === 'impossible' && rules.onUnresolvable === 'end')
     return { state: before, actions: [{ kind: 'end', problems: [verdict.problem] }] };
   const health = judge(before.health, verdict, rules, startedAt < rules.startUntil);

@@ -2,6 +2,7 @@
  * The status of a service, as people and programs see it from outside. Pure: facts go in, a picture comes out.
  */
 import { formatAddress } from '../address/ip.ts';
+import type { Failover } from '../lease/failover.ts';
 import type { Lease } from '../lease/lease.ts';
 import { formatLease, recordsUnder } from '../lease/writes.ts';
 import type { ServiceConfig } from '../settings/service.ts';
@@ -57,12 +58,11 @@ export interface ServiceStatus {
 /** `uncertain`: it was registered, and etcd has not answered for a TTL. */
 export type RegistrationStatus = 'absent' | 'registering' | 'registered' | 'uncertain' | 'withdrawing';
 
-export interface ServiceFacts {
+/** The state of the agent, and what its session says about etcd. */
+export interface ServiceFacts extends Pick<Failover, 'outage' | 'failures'> {
   readonly config: Pick<ServiceConfig, 'label' | 'ttlSeconds' | 'intervalMs' | 'timeoutMs'>;
   readonly state: ServiceState;
   readonly lease: Lease;
-  readonly etcdError: string | null;
-  readonly etcdErrors: number;
 }
 
 /**
@@ -70,7 +70,7 @@ export interface ServiceFacts {
  * @param date writes a monotonic moment as a date
  */
 export function statusOf(facts: ServiceFacts, now: number, date: (moment: number) => string): ServiceStatus {
-  const { config, state, lease, etcdError, etcdErrors } = facts;
+  const { config, state, lease, outage, failures } = facts;
   const { lastCheck, registeredSince, resolved } = state;
   const registration = registrationOf(facts, now);
   const isThere = registration === 'registered' || registration === 'uncertain';
@@ -90,9 +90,9 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
       id: formatLease(held.id),
       remainingSeconds: Math.max(0, Math.round(ttlMs - (now - held.acknowledgedAt)) / 1000),
     },
-    etcdError,
-    etcdErrors,
-    // A check is due after an interval at most and takes its timeout at most. Before the first check, healthSince is the start.
+    etcdError: outage?.causes.at(-1) ?? null,
+    etcdErrors: failures,
+    // A check is due within an interval and takes its timeout at most. Before the first, healthSince is the start.
     isLate: now - (lastCheck?.startedAt ?? state.healthSince) > 2 * (config.intervalMs + config.timeoutMs),
     lastCheck: lastCheck && {
       at: date(lastCheck.startedAt),
@@ -105,16 +105,8 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
 
 function registrationOf({ config, state, lease }: ServiceFacts, now: number): RegistrationStatus {
   const isWanted = wantedRecords(state) !== null;
-  switch (lease.kind) {
-    case 'none':
-      return isWanted ? 'registering' : 'absent';
-    case 'granting':
-      return isWanted ? 'registering' : 'withdrawing';
-    case 'revoking':
-      return 'withdrawing';
-    case 'held':
-      if (!isWanted) return 'withdrawing';
-      if (lease.ownership === 'claiming') return 'registering';
-      return now - lease.acknowledgedAt >= config.ttlSeconds * 1000 ? 'uncertain' : 'registered';
-  }
+  if (lease.kind === 'none' && !isWanted) return 'absent';
+  if (lease.kind === 'revoking' || !isWanted) return 'withdrawing';
+  if (lease.kind !== 'held' || lease.ownership === 'claiming') return 'registering';
+  return now - lease.acknowledgedAt >= config.ttlSeconds * 1000 ? 'uncertain' : 'registered';
 }

@@ -17,18 +17,16 @@ export interface ListeningSocket {
   readonly waiting: number;
 }
 
-/** What the beginning of a table shows. */
-export interface TableTop {
-  /** The sockets that listen on the port. */
-  readonly sockets: readonly ListeningSocket[];
-  /** Whether the text reaches a socket that does not listen. All listening sockets come before it. */
-  readonly complete: boolean;
-}
-
 const listen = '0A';
 
-/** The sockets that listen on `port`, in the complete lines of the beginning of a table. */
-export function readTable(text: string, port: number): TableTop {
+/**
+ * Returns the sockets that listen on `port`, in the complete lines of the beginning of a table, and whether the text is
+ * `complete`: it reaches a socket that does not listen, and all listening sockets come before it.
+ */
+export function readTable(
+  text: string,
+  port: number,
+): { readonly sockets: readonly ListeningSocket[]; readonly complete: boolean } {
   const lines = text.split('\n').slice(1, -1);
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const sockets: ListeningSocket[] = [];

@@ -1,10 +1,8 @@
 /**
  * The app watch as data: what the kernel shows of the app's listening socket and of the process that owns it, what to
  * read next, and what a reading means. Almost every event is only a reason to check the app now. There is one exception:
- * when the socket is gone and a connect is refused, no client can reach the app, and no check could say anything else.
- *
- * Expensive readings are rare. In the steady state only the owner is read, which costs microseconds. The kernel's table
- * of sockets costs milliseconds, so it is read at changes and otherwise within a fixed share of the time.
+ * when the socket is gone and a connect is refused, no client can reach the app. In the steady state only the owner is
+ * read, which costs microseconds. The table of sockets costs milliseconds, so it is read at changes and seldom otherwise.
  */
 import { isLoopback } from '../address/ip.ts';
 import type { ListeningSocket } from './proc-net.ts';
@@ -37,26 +35,23 @@ export interface Watched extends Survey {
   readonly tableAt: number;
 }
 
-export type Target =
-  /** Nothing listened at the last connect, or there was none yet. `since` is in monotonic ms. */
-  | { readonly kind: 'absent'; readonly since: number }
-  /** Something listens; a survey must find its owner. */
-  | ({ readonly kind: 'unidentified' } & Change)
-  /** Something is gone, or only a check failed (`gone` is null). A connect must show whether anything still listens. */
-  | ({ readonly kind: 'maybe-gone' } & Change)
-  | Watched;
-
-/** What changed since the app was watched. */
-interface Change {
+/**
+ * Something changed since the app was watched.
+ * - `unidentified`: something listens; a survey must find its owner.
+ * - `maybe-gone`: a connect must show whether anything still listens.
+ */
+interface Changed {
+  readonly kind: 'unidentified' | 'maybe-gone';
   readonly before: Watched | null;
-  /** What is gone, or null. */
+  /** What is gone; null when nothing is known to be gone, and a check failed. */
   readonly gone: string | null;
   /** How many surveys found less than expected. */
   readonly tries: number;
 }
 
 export interface Watch {
-  readonly target: Target;
+  /** `absent`: nothing listened at the last connect, or there was none yet; `since` is in monotonic ms. */
+  readonly target: { readonly kind: 'absent'; readonly since: number } | Changed | Watched;
   /** What was reported and is not reported again: how well we see the app, and a loopback address. */
   readonly reported: { readonly visibility: string; readonly loopback: boolean };
 }
@@ -89,12 +84,7 @@ export type WatchEvent =
   /** Nothing listened before, now something does. */
   | { readonly kind: 'listening' }
   /** Another process or another socket serves the port. With `handover`, the socket itself is one of those before. */
-  | {
-      readonly kind: 'replaced';
-      readonly before: Survey;
-      readonly now: Survey;
-      readonly handover: boolean;
-    }
+  | { readonly kind: 'replaced'; readonly before: Survey; readonly now: Survey; readonly handover: boolean }
   | { readonly kind: 'stopped'; readonly owner: Owner | null }
   | { readonly kind: 'resumed'; readonly owner: Owner | null }
   /** Clients wait to be accepted. */
@@ -121,11 +111,8 @@ const absentMs = { least: 50, most: 250 } as const;
  */
 const tableShare = { beside: 0.0002, only: 0.001 } as const;
 const tableMs = 1000;
-
 /** How often a survey that found less than expected is repeated. */
 const mostTries = 2;
-
-const noEvents: readonly WatchEvent[] = [];
 
 export function startWatch(now: number): Watch {
   return { target: { kind: 'absent', since: now }, reported: { visibility: '', loopback: false } };
@@ -177,10 +164,10 @@ export function observe(watch: Watch, observation: Observation, now: number): Wa
   const { target } = watch;
   switch (target.kind) {
     case 'absent':
-      if (observation.kind === 'accepted') return advance(watch, unidentified(null), { kind: 'listening' });
-      return observation.kind === 'checked' && observation.passed
-        ? advance(watch, unidentified(null))
-        : advance(watch, target);
+      if (observation.kind === 'accepted')
+        return advance(watch, changed('unidentified', null), { kind: 'listening' });
+      if (observation.kind !== 'checked' || !observation.passed) return advance(watch, target);
+      return advance(watch, changed('unidentified', null));
 
     case 'maybe-gone':
       if (observation.kind === 'refused') {
@@ -188,10 +175,8 @@ export function observe(watch: Watch, observation: Observation, now: number): Wa
         return advance(watch, { kind: 'absent', since: now }, { kind: 'app-gone', reason });
       }
       if (observation.kind !== 'accepted') return advance(watch, target);
-      return advance(
-        watch,
-        target.gone === null && target.before ? target.before : { ...target, kind: 'unidentified' },
-      );
+      if (target.gone === null && target.before) return advance(watch, target.before);
+      return advance(watch, { ...target, kind: 'unidentified' });
 
     case 'unidentified': {
       if (observation.kind !== 'surveyed') return advance(watch, target);
@@ -213,19 +198,12 @@ export function observe(watch: Watch, observation: Observation, now: number): Wa
 
 const socketGone = 'its listening socket is gone';
 
-function advance(watch: Watch, target: Target, event?: WatchEvent): WatchTransition {
-  return {
-    watch: target === watch.target ? watch : { ...watch, target },
-    events: event ? [event] : noEvents,
-  };
+function advance(watch: Watch, target: Watch['target'], event?: WatchEvent): WatchTransition {
+  return { watch: target === watch.target ? watch : { ...watch, target }, events: event ? [event] : [] };
 }
 
-function unidentified(before: Watched | null): Target {
-  return { kind: 'unidentified', before, gone: null, tries: 0 };
-}
-
-function maybeGone(before: Watched, gone: string | null): Target {
-  return { kind: 'maybe-gone', before, gone, tries: 0 };
+function changed(kind: Changed['kind'], before: Watched | null, gone: string | null = null): Changed {
+  return { kind, before, gone, tries: 0 };
 }
 
 /** A process that ends releases its socket a moment after its files; a survey in that moment must be repeated. */
@@ -246,19 +224,20 @@ function observeWatched(
     case 'stopped':
       return advance(watch, { ...target, stopped: true }, { kind: 'stopped', owner });
     case 'released':
-      return advance(watch, maybeGone(target, `${describeOwner(owner)} ${observation.how}`));
+      return advance(watch, changed('maybe-gone', target, `${describeOwner(owner)} ${observation.how}`));
     case 'table': {
       const { sockets, tookMs } = observation;
       if (sockets === null) return advance(watch, { ...target, tableAt: Infinity });
-      if (sockets.length === 0) return advance(watch, maybeGone(target, socketGone));
+      if (sockets.length === 0) return advance(watch, changed('maybe-gone', target, socketGone));
       const same = sockets.find(({ inode }) => inode === target.sockets?.[0]?.inode);
-      if (same === undefined) return advance(watch, unidentified(target));
+      if (same === undefined) return advance(watch, changed('unidentified', target));
       const next = { ...target, tableAt: now + tableGapMs(target, tookMs) };
       return advance(watch, next, same.waiting > 0 ? { kind: 'waiting', clients: same.waiting } : undefined);
     }
     case 'checked':
       // Without a visible owner, a failed check raises the question whether anything listens.
-      return advance(watch, !observation.passed && owner === null ? maybeGone(target, null) : target);
+      if (observation.passed || owner !== null) return advance(watch, target);
+      return advance(watch, changed('maybe-gone', target));
     case 'refused':
     case 'accepted':
     case 'inconclusive':
