@@ -2,13 +2,13 @@
  * From the options of services to their configuration.
  */
 import { reachProblem } from '../core/address/advertise.ts';
+import type { ContainerFacts, ServiceSpec } from '../core/layouts/instance.ts';
 import {
-  instanceOf,
-  type ContainerFacts,
-  type Instance,
-  type ServiceSpec,
-} from '../core/layouts/instance.ts';
-import { conflictAmong, recordsOf, type Publication } from '../core/layouts/records.ts';
+  conflictAmong,
+  recordsOf,
+  type Publication,
+  type PublishedInstance,
+} from '../core/layouts/records.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { failure, formatProblem, success, type Problem, type Result } from '../errors.ts';
 import { readCheck } from './check.ts';
@@ -155,18 +155,14 @@ function conflictsIn(results: Results<Pick<ServiceConfig, Conflicting>>): Proble
 
 /** The problems that every instance would have, found in the records of a likely one. */
 function foreseenProblems(service: ServiceConfig): readonly Problem[] {
-  return problemsOf(recordsOf(service.publication, () => likelyInstance(service)));
+  return problemsOf(recordsOf(likelyInstance(service)));
 }
 
 /** What the services would do to each other in etcd, as far as it can be foreseen. */
 function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
   const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
   const conflict = conflictAmong(
-    services.map((service, index) => ({
-      title: service.label,
-      publication: service.publication,
-      makeInstance: () => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1),
-    })),
+    services.map((service, index) => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1)),
   );
   return conflict === undefined ? [] : [conflict];
 }
@@ -175,10 +171,10 @@ function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
  * An instance as it might be. An address that is not known yet is one for documentation (RFC 5737), the same for all
  * services on one `network`.
  */
-function likelyInstance({ advertise, localPort, protocol, spec }: ServiceConfig, network = 1): Instance {
-  const isLiteral = advertise.kind === 'literal';
-  const address = isLiteral ? advertise.address : { ip: `192.0.2.${network}`, port: localPort };
-  return instanceOf(spec, { address, localPort, protocol }, isLiteral ? undefined : someContainer);
+function likelyInstance(service: ServiceConfig, network = 1): ServiceConfig & PublishedInstance {
+  const { advertise, localPort } = service;
+  if (advertise.kind === 'literal') return { ...service, address: advertise.address, container: undefined };
+  return { ...service, address: { ip: `192.0.2.${network}`, port: localPort }, container: someContainer };
 }
 
 const someContainer: ContainerFacts = {

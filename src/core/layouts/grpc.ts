@@ -15,7 +15,7 @@ export const grpc: LayoutFormat = {
     // A text and no object: clients in Go compare it with ==, and an object ends them (etcd #19700).
     const metadata = Object.keys(fields).length === 0 ? null : JSON.stringify(fields);
     const key = `${prefix(root, requireName(instance, 'layout grpc'))}${address}`;
-    return [{ key, value: JSON.stringify({ Op: 0, Addr: address, Metadata: metadata }) }];
+    return { key, value: JSON.stringify({ Op: 0, Addr: address, Metadata: metadata }) };
   },
 
   read({ service, rest, value }) {

@@ -25,7 +25,7 @@ export interface ServiceSpec {
 export const schemes = ['http', 'https', 'h2c', 'grpc', 'grpcs', 'tcp'] as const;
 export type Scheme = (typeof schemes)[number];
 
-export type TextLookup = Pick<ReadonlyMap<string, string>, 'get'>;
+type TextLookup = Pick<ReadonlyMap<string, string>, 'get'>;
 
 /** What Docker knows of our container. */
 export interface ContainerFacts {
@@ -37,23 +37,24 @@ export interface ContainerFacts {
   readonly publishedPorts: number;
 }
 
-/** Where the app is reached, and where it listens. */
-export interface InstanceEndpoint {
+/** What an instance is made of. */
+export interface InstanceSource {
+  readonly spec: ServiceSpec;
   /** The registered address. */
   readonly address: Address;
+  /** Where the app listens in its container. */
   readonly localPort: number;
   readonly protocol: Protocol;
+  /** undefined when Docker is not asked. */
+  readonly container: ContainerFacts | undefined;
 }
 
-export interface Instance extends InstanceEndpoint {
-  readonly scheme: Scheme;
+export interface Instance extends InstanceSource {
   readonly host: string;
   /** undefined when nothing names the service. */
   readonly name: ServiceName | undefined;
   /** registrator's SERVICE_ID. */
   readonly id: string | undefined;
-  /** undefined when Docker is not asked. */
-  readonly container: ContainerFacts | undefined;
   readonly metadata: Metadata;
 }
 
@@ -87,23 +88,21 @@ export function factsOf({ id, name, image, labels }: ContainerView, network: Con
 }
 
 /** @throws LayoutProblem when the metadata needs what is not known */
-export function instanceOf(
-  spec: ServiceSpec,
-  endpoint: InstanceEndpoint,
-  container: ContainerFacts | undefined,
-): Instance {
-  const { scheme, host = endpoint.address.ip, weight } = spec;
-  const settings = registratorSettings(spec, endpoint, container);
-  const name = nameOf(spec, settings('NAME'), container);
-  const id = settings('ID')?.text;
-  const noMetadata: Metadata = { tags: [], weight: undefined, zone: undefined, meta: new Map() };
-  const base = { ...endpoint, scheme, host, name, id, container, metadata: noMetadata };
+export function instanceOf(source: InstanceSource): Instance {
+  const { spec, address } = source;
+  const base: Instance = {
+    ...source,
+    host: spec.host ?? address.ip,
+    name: nameOf(source),
+    id: registratorSetting(source, 'ID')?.text,
+    metadata: { tags: [], weight: undefined, zone: undefined, meta: new Map() },
+  };
   const fill = (template: Template): string => expand(template, placeholder => valueOf(placeholder, base));
   return {
     ...base,
     metadata: {
-      tags: spec.tags?.map(fill) ?? splitTags(settings('TAGS')?.text ?? ''),
-      weight,
+      tags: spec.tags?.map(fill) ?? splitTags(registratorSetting(source, 'TAGS')?.text ?? ''),
+      weight: spec.weight,
       zone: spec.zone && fill(spec.zone),
       meta: new Map([...spec.meta].map(([key, template]) => [key, fill(template)])),
     },
@@ -174,12 +173,10 @@ export function requireContainer({ container }: Instance, what: string): Contain
 }
 
 /** --name, registrator's settings, the labels of compose and swarm, the image. */
-function nameOf(
-  spec: ServiceSpec,
-  setting: ServiceName | undefined,
-  container: ContainerFacts | undefined,
-): ServiceName | undefined {
+function nameOf(source: InstanceSource): ServiceName | undefined {
+  const { spec, container } = source;
   if (spec.name !== undefined) return { text: spec.name, from: '--name' };
+  const setting = registratorSetting(source, 'NAME');
   if (setting) return setting;
   for (const label of ['com.docker.compose.service', 'com.docker.swarm.service.name']) {
     const text = container?.labels.get(label);
@@ -200,18 +197,13 @@ function imageName(image: string): string | undefined {
  * What registrator reads of a container: SERVICE_<port>_NAME before SERVICE_NAME, and of each the variable before the
  * label (bridge/util.go).
  */
-function registratorSettings(
-  { variables }: ServiceSpec,
-  { localPort }: InstanceEndpoint,
-  container: ContainerFacts | undefined,
-): (what: 'NAME' | 'TAGS' | 'ID') => ServiceName | undefined {
-  return what => {
-    for (const from of [`SERVICE_${localPort}_${what}`, `SERVICE_${what}`]) {
-      const text = variables.get(from) || container?.labels.get(from);
-      if (text) return { text, from };
-    }
-    return undefined;
-  };
+function registratorSetting(
+  { spec, localPort, container }: InstanceSource,
+  what: 'NAME' | 'TAGS' | 'ID',
+): ServiceName | undefined {
+  return [`SERVICE_${localPort}_${what}`, `SERVICE_${what}`]
+    .map(from => ({ from, text: spec.variables.get(from) || container?.labels.get(from) || '' }))
+    .find(({ text }) => text !== '');
 }
 
 /** `a,b`; a comma after a backslash belongs to the tag. */

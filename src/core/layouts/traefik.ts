@@ -19,13 +19,14 @@ export const traefik: LayoutFormat = {
         message: `layout traefik: Traefik reads the name ${name} as a number`,
         hint: 'set a name that has a letter with --name',
       });
-    const { address, protocol, scheme } = instance;
+    const { address, protocol } = instance;
+    const { scheme } = instance.spec;
     const kind = protocol === 'udp' ? 'udp' : scheme === 'tcp' ? 'tcp' : 'http';
     const server = `${root}/${kind}/services/${name}/loadbalancer/servers/${serverIndex(address)}`;
     const text = formatAddress(address);
     return kind === 'http'
-      ? [{ key: `${server}/url`, value: `${urlScheme(scheme)}://${text}` }]
-      : [{ key: `${server}/address`, value: text }];
+      ? { key: `${server}/url`, value: `${urlScheme(scheme)}://${text}` }
+      : { key: `${server}/address`, value: text };
   },
 
   read({ rest, value }) {
