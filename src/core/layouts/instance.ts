@@ -5,7 +5,7 @@
 import { ProblemError, type Problem } from '../../errors.ts';
 import { formatAddress, type Address, type Protocol } from '../address/ip.ts';
 import type { ContainerView } from '../address/container.ts';
-import { expand, type Placeholder, type PlaceholderName, type Template } from './template.ts';
+import type { PlaceholderName, Template } from './template.ts';
 
 /** The names and metadata that the user configured. */
 export interface ServiceSpec {
@@ -28,10 +28,7 @@ export type Scheme = (typeof schemes)[number];
 type TextLookup = Pick<ReadonlyMap<string, string>, 'get'>;
 
 /** What Docker knows of our container. */
-export interface ContainerFacts {
-  readonly id: string;
-  readonly name: string;
-  readonly image: string;
+export interface ContainerFacts extends Pick<ContainerView, 'id' | 'name' | 'image'> {
   readonly labels: TextLookup;
   /** How many ports it publishes. */
   readonly publishedPorts: number;
@@ -97,25 +94,33 @@ export function instanceOf(source: InstanceSource): Instance {
     id: registratorSetting(source, 'ID')?.text,
     metadata: { tags: [], weight: undefined, zone: undefined, meta: new Map() },
   };
-  const fill = (template: Template): string => expand(template, placeholder => valueOf(placeholder, base));
+  const fillIn = (template: Template): string => fill(template, base);
   return {
     ...base,
     metadata: {
-      tags: spec.tags?.map(fill) ?? splitTags(registratorSetting(source, 'TAGS')?.text ?? ''),
+      tags: spec.tags?.map(fillIn) ?? splitTags(registratorSetting(source, 'TAGS')?.text ?? ''),
       weight: spec.weight,
-      zone: spec.zone && fill(spec.zone),
-      meta: new Map([...spec.meta].map(([key, template]) => [key, fill(template)])),
+      zone: spec.zone && fillIn(spec.zone),
+      meta: new Map([...spec.meta].map(([key, template]) => [key, fillIn(template)])),
     },
   };
 }
 
-/** The text for a placeholder. @throws LayoutProblem when it is not known */
-export function valueOf({ name, argument = '' }: Placeholder, instance: Instance): string {
-  return placeholderValues[name](
-    instance,
-    `the placeholder {${name}${argument && `:${argument}`}}`,
-    argument,
-  );
+/**
+ * The text of a template, with the values of the instance in place of the placeholders.
+ * @param check throws when it does not accept a value
+ * @throws LayoutProblem when a value is not known
+ */
+export function fill(template: Template, instance: Instance, check?: (value: string) => void): string {
+  const pieces = template.map(piece => {
+    if (typeof piece === 'string') return piece;
+    const { name, argument = '' } = piece;
+    const what = `the placeholder {${name}${argument && `:${argument}`}}`;
+    const value = placeholderValues[name](instance, what, argument);
+    check?.(value);
+    return value;
+  });
+  return pieces.join('');
 }
 
 /** `what` is the placeholder, for a problem. */

@@ -5,9 +5,9 @@
 import { failure, success, type Problem, type Result } from '../../errors.ts';
 import type { ServiceRecord } from '../lease/writes.ts';
 import { formatLayout, formats, type Layout } from './formats.ts';
-import { instanceOf, LayoutProblem, valueOf, type Instance, type InstanceSource } from './instance.ts';
+import { fill, instanceOf, LayoutProblem, type Instance, type InstanceSource } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
-import { expand, type Template } from './template.ts';
+import type { Template } from './template.ts';
 
 /** What a service is written as. */
 export interface Publication {
@@ -84,16 +84,14 @@ function planRecords({ publication, ...source }: PublishedInstance, owner = ''):
 
 /** @throws LayoutProblem when a placeholder has no value, or one that the key or the consumers cannot take */
 function writeOwnRecord({ key, value, text }: OwnRecord, instance: Instance): ServiceRecord {
-  const filledKey = expand(key, placeholder => {
-    const piece = valueOf(placeholder, instance);
+  const filledKey = fill(key, instance, piece => {
     if (piece === '' || /[\s/\p{Cc}]/u.test(piece))
       throw new LayoutProblem({
         message: `--record ${text}: ${JSON.stringify(piece)} cannot be part of a key`,
         hint: 'use a placeholder whose value has no slash and no space and is not empty',
       });
-    return piece;
   });
-  const filledValue = expand(value, placeholder => valueOf(placeholder, instance));
+  const filledValue = fill(value, instance);
   if (filledValue === '')
     throw new LayoutProblem({
       message: `--record ${text}: the value is empty, and consumers fail on an empty value`,
