@@ -3,7 +3,7 @@
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readPem, type Pem, type PemFile } from '../tls/pem.ts';
+import { readPem, type Pem } from '../tls/pem.ts';
 
 /**
  * Reads `ca.pem`, which must have issued the engine's certificate, and our `cert.pem` and `key.pem`, which may both be
@@ -11,10 +11,9 @@ import { readPem, type Pem, type PemFile } from '../tls/pem.ts';
  * @throws PemFileError
  */
 export async function readCertificates(folder: string): Promise<Pem> {
-  const file = (name: string): PemFile => ({ setting: 'DOCKER_CERT_PATH:', path: join(folder, name) });
-  const own = { cert: file('cert.pem'), key: file('key.pem') };
-  const exist = await Promise.all([exists(own.cert.path), exists(own.key.path)]);
-  return readPem(file('ca.pem'), exist.includes(true) ? own : undefined);
+  const [ca, cert, key] = [join(folder, 'ca.pem'), join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  const exist = await Promise.all([exists(cert), exists(key)]);
+  return readPem({ ca, ...(exist.includes(true) && { cert, key }) }, () => 'DOCKER_CERT_PATH:');
 }
 
 function exists(path: string): Promise<boolean> {

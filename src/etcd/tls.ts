@@ -8,17 +8,12 @@ import { readPem } from '../tls/pem.ts';
 export type TlsCredentials = NonNullable<IOptions['credentials']>;
 
 /** Reads the files for gRPC. Resolves with undefined when no file is named. @throws PemFileError */
-export async function readTls({ ca, cert, key }: TlsFiles): Promise<TlsCredentials | undefined> {
-  if (ca === undefined && cert === undefined) return undefined;
-  const pem = await readPem(
-    ca === undefined ? undefined : { setting: '--etcd-ca', path: ca },
-    cert === undefined || key === undefined
-      ? undefined
-      : { cert: { setting: '--etcd-cert', path: cert }, key: { setting: '--etcd-key', path: key } },
-  );
+export async function readTls(files: TlsFiles): Promise<TlsCredentials | undefined> {
+  if (files.ca === undefined && files.cert === undefined) return undefined;
+  const { ca, cert, key } = await readPem(files, file => `--etcd-${file}`);
   return {
     // The package's type requires an authority. Without one gRPC trusts those that Node knows.
-    rootCertificate: pem.ca as Buffer,
-    ...(pem.own && { certChain: pem.own.cert, privateKey: pem.own.key }),
+    rootCertificate: ca as Buffer,
+    ...(cert && key && { certChain: cert, privateKey: key }),
   };
 }

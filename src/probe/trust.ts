@@ -12,7 +12,7 @@ import type { ProbeTarget } from './target.ts';
 
 /** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
 export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
-  const pem = await readPem(ca === undefined ? undefined : { setting: '--check-ca', path: ca }, undefined);
+  const pem = await readPem({ ca }, () => '--check-ca');
   return pem.ca;
 }
 
