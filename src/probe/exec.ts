@@ -3,6 +3,7 @@
  * and all that it starts end with the check, except a process that starts its own session.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { ExecCheck } from '../core/settings/check.ts';
 import { messageOf } from '../errors.ts';
@@ -64,22 +65,13 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-interface Output {
-  readonly stream: Readable;
-  readonly closed: Promise<void>;
-  text(): string;
-}
-
 /** Reads all output, so that the command never blocks on a write, and keeps the end of it. */
-function keepEnd(stream: Readable): Output {
+function keepEnd(stream: Readable) {
   let end = Buffer.alloc(0);
   stream.on('data', (part: Buffer) => {
     end = Buffer.concat([end, part]).subarray(-most.kept);
   });
-  const closed = new Promise<void>(resolve => {
-    stream.once('close', resolve);
-    stream.once('error', () => resolve());
-  });
+  const closed = once(stream, 'close').catch(() => undefined);
   return { stream, closed, text: () => end.toString() };
 }
 

@@ -10,8 +10,7 @@ import { createConnection } from 'node:net';
 import protobuf from 'protobufjs/minimal.js';
 import type { Verdict } from '../core/registration/health.ts';
 import type { GrpcCheck } from '../core/settings/check.ts';
-import { attempt, fail, pass, type Probe, type ProbeOptions } from './probe.ts';
-import { authorityOf, formatTarget, targetOf } from './target.ts';
+import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 /** An answer has one field of two bytes. */
@@ -21,11 +20,11 @@ const mostSessionMiB = 1;
 
 export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: ProbeOptions): Probe {
   const target = targetOf(socketPath, options);
-  const where = formatTarget(target);
+  const { address, authority, text } = target;
   const subject = service === '' ? 'the server' : `service ${service}`;
-  return attempt(options, `${subject} at ${where}`, async signal => {
-    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(target);
-    const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authorityOf(target)}`, {
+  return attempt(options, `${subject} at ${text}`, async signal => {
+    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(address);
+    const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authority}`, {
       createConnection: () => socket,
       maxSessionMemory: mostSessionMiB,
       settings: { enablePush: false },
@@ -36,11 +35,9 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
     };
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    const reply = call(session, service, options.userAgent);
-    return explainTls(
-      where,
-      reply.then(answer => judge(subject, answer)),
-    );
+    return call(session, service, options.userAgent)
+      .then(reply => judge(subject, reply))
+      .catch(explainTls(text));
   });
 }
 
