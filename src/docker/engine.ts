@@ -5,7 +5,7 @@
  */
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
-import type { Binding, ContainerHealth, ContainerView, IngressPort } from '../core/address/container.ts';
+import type { Binding, ContainerView, IngressPort } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/engine.ts';
 import { messageOf, UnavailableError, type Problem } from '../errors.ts';
 import { tlsHint, tlsMessage, type TlsHints } from '../tls/hints.ts';
@@ -127,7 +127,7 @@ function bindingsOf(
 }
 
 /** Without a HEALTHCHECK Docker leaves the answer out or gives `none`, and podman gives an empty status. */
-function healthOf(answer: Docker.ContainerInspectInfo['State']['Health']): ContainerHealth | undefined {
+function healthOf(answer: Docker.ContainerInspectInfo['State']['Health']): ContainerView['health'] {
   if (!answer?.Status || answer.Status === 'none') return undefined;
   const last = answer.Log?.at(-1);
   const line = last?.Output.trim().split('\n').at(-1) ?? '';

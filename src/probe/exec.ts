@@ -26,7 +26,7 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const ended = new Promise<Ending>(resolve => {
+    const ended = new Promise<{ code: number | null; by: string | null } | { error: Error }>(resolve => {
       child.once('error', error => resolve({ error }));
       child.once('exit', (code, by) => resolve({ code, by }));
     }).finally(() => killGroup(child));
@@ -50,10 +50,6 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
     return ending.code === 0 ? pass(outcome) : fail(outcome);
   });
 }
-
-type Ending =
-  | { readonly code: number | null; readonly by: NodeJS.Signals | null }
-  | { readonly error: Error };
 
 /** Ends what is left of the command's process group. */
 function killGroup({ pid }: ChildProcess): void {

@@ -1,9 +1,8 @@
 /**
  * The check by the standard health protocol of gRPC: one call of grpc.health.v1.Health/Check on its own connection, over
  * node:http2. grpc-js does not close a connection whose handshake hangs, even when its client is closed, and it does not
- * limit the memory of a session.
- *
- * Sources: health-checking.md and PROTOCOL-HTTP2.md in https://github.com/grpc/grpc/tree/master/doc, and health.proto.
+ * limit the memory of a session. Sources: health-checking.md and PROTOCOL-HTTP2.md in
+ * https://github.com/grpc/grpc/tree/master/doc, and health.proto.
  */
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import { createConnection } from 'node:net';
@@ -89,19 +88,14 @@ const servingStatuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
 function judge(subject: string, { fields, body }: Reply): Verdict {
   if (body.length > mostAnswerBytes)
     return fail(`${subject} answers with more than ${mostAnswerBytes} bytes`);
-  const grpcStatus = fields['grpc-status'];
-  if (grpcStatus === undefined) {
-    const httpStatus = fields[':status'];
-    return fail(
-      httpStatus === undefined
-        ? `${subject} closed the connection without an answer`
-        : `HTTP ${String(httpStatus)} and no answer of gRPC`,
-    );
-  }
+  const { ':status': httpStatus, 'grpc-status': grpcStatus, 'grpc-message': message = '' } = fields;
+  if (grpcStatus === undefined && httpStatus === undefined)
+    return fail(`${subject} closed the connection without an answer`);
+  if (grpcStatus === undefined) return fail(`HTTP ${String(httpStatus)} and no answer of gRPC`);
   const code = codes[Number(grpcStatus)] ?? `status ${String(grpcStatus)}`;
   if (code === 'NOT_FOUND') return fail(`${subject} is not known to the health service`);
   if (code === 'UNIMPLEMENTED') return fail('the server has no health service (grpc.health.v1)');
-  if (code !== 'OK') return fail(`${code}: ${decodeMessage(String(fields['grpc-message'] ?? ''))}`);
+  if (code !== 'OK') return fail(`${code}: ${decodeMessage(String(message))}`);
   const status = decodeResponse(body);
   if (status === null) return fail(`${subject} answers with what is no HealthCheckResponse`);
   const name = servingStatuses[status] ?? `status ${status}`;

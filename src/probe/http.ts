@@ -49,10 +49,8 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
   const target = targetOf(check.socketPath, options);
   const { text, authority } = target;
   const scheme = check.tls ? 'https' : 'http';
-  const subject =
-    check.socketPath === undefined
-      ? `${scheme}://${text}${check.path}`
-      : `${scheme}:${check.path} at ${text}`;
+  const isUrl = check.socketPath === undefined;
+  const subject = isUrl ? `${scheme}://${text}${check.path}` : `${scheme}:${check.path} at ${text}`;
   const headers: Record<string, string | string[]> = {
     host: authority,
     'user-agent': options.userAgent,

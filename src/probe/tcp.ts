@@ -26,11 +26,8 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
       if (answer.length >= mostBytes)
         return fail(`the first ${mostBytes / 1024} KiB from ${where} have no ${check.expect?.text}`);
     }
-    return fail(`${where} closed the connection, and ${describe(answer)} has no ${check.expect?.text}`);
+    const text = JSON.stringify(answer.toString('latin1', 0, 80));
+    const what = answer.length === 0 ? 'an empty answer' : `its answer ${text}`;
+    return fail(`${where} closed the connection, and ${what} has no ${check.expect?.text}`);
   });
-}
-
-function describe(answer: Buffer): string {
-  const text = answer.toString('latin1', 0, 80);
-  return answer.length === 0 ? 'an empty answer' : `its answer ${JSON.stringify(text)}`;
 }

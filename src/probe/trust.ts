@@ -11,8 +11,7 @@ import { fail, type ProbeTarget } from './probe.ts';
 
 /** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
 export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
-  const pem = await readPem({ ca }, () => '--check-ca');
-  return pem.ca;
+  return (await readPem({ ca }, () => '--check-ca')).ca;
 }
 
 /**

@@ -3,7 +3,7 @@
  * problem that is in the way. It never guesses: a wildcard is no address, and neither is one that only this host reaches.
  */
 import { failure, success, type Problem, type Result } from '../../errors.ts';
-import { canonicalIp, isIPv6, isWildcard, reservedRange, type Address, type Protocol } from './ip.ts';
+import { canonicalIp, isIPv6, reservedRange, type Address, type Protocol } from './ip.ts';
 import type { Binding, ContainerView, IngressPort } from './container.ts';
 
 /** Which of the addresses that reach the app is registered. */
@@ -56,7 +56,7 @@ export interface AdvertisedAddress {
 /** A result, or the fact without which there is none yet. */
 export type AddressAnswer = Result<AdvertisedAddress> | { readonly needs: keyof SwarmFacts };
 
-/** @param view the container that owns the network which we are in */
+/** @param view the container that owns our network */
 export function addressOf(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const answer = find(view, question, facts);
   if ('needs' in answer || !answer.ok) return answer;
@@ -97,7 +97,7 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
       `${hostIp.ip} (${hostIp.source}) is this container's own address, and a published port is reached at the host's`,
       "give the host's address, or register the container's own: --advertise container",
     );
-  if (advertise.kind === 'container') return onContainerNetwork(view, question, advertise.network);
+  if (advertise.kind === 'container') return onContainerNetwork(view, question.localPort, advertise.network);
   if (advertise.kind === 'swarm') return asTask(view, question, facts);
   if (onHost) return onHostNetwork(view, question, facts);
   if (advertise.kind === 'published') return published(view, question, facts);
@@ -163,19 +163,15 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   });
 }
 
-function onContainerNetwork(
-  view: ContainerView,
-  { localPort }: AddressQuestion,
-  wanted: string | undefined,
-): AddressAnswer {
+function onContainerNetwork(view: ContainerView, localPort: number, wanted?: string): AddressAnswer {
   const title = `container ${nameOf(view)}`;
   if (view.networkMode === 'host')
     return problem(`${title} uses the host's network and has no address of its own`, 'leave --advertise out');
-  const networks = [...view.networks].filter(([network]) => wanted !== undefined || network !== 'ingress');
-  const names = networks.map(([network]) => network).join(', ') || 'none';
+  const networks = [...view.networks].filter(([name]) => wanted !== undefined || name !== 'ingress');
+  const names = networks.map(([name]) => name).join(', ') || 'none';
   const usable = networks
-    .map(([network, { ipv4, ipv6 }]) => ({ network, ip: ipv4 || ipv6 }))
-    .filter(({ network, ip }) => (wanted ?? network) === network && ip !== '');
+    .map(([name, { ipv4, ipv6 }]) => ({ network: name, ip: ipv4 || ipv6 }))
+    .filter(each => (wanted ?? each.network) === each.network && each.ip !== '');
   const [first] = usable;
   if (first === undefined)
     return problem(
@@ -184,12 +180,9 @@ function onContainerNetwork(
         ? 'connect it to one, or give the address with --advertise IP:PORT'
         : `connect it: docker network connect ${wanted} ${nameOf(view)}`,
     );
-  return usable.length === 1
-    ? found(first.ip, localPort, `network ${first.network}`)
-    : problem(
-        `${title} is on several networks (${names})`,
-        `name one: --advertise container:${first.network}`,
-      );
+  const { network, ip } = first;
+  if (usable.length === 1) return found(ip, localPort, `network ${network}`);
+  return problem(`${title} is on several networks (${names})`, `name one: --advertise container:${network}`);
 }
 
 function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
@@ -244,8 +237,9 @@ function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
   const prefersIPv6 = ip !== undefined && isIPv6(ip);
   const rank = ({ hostIp }: Binding): number => {
     if (hostIp === ip) return 0;
-    if (reservedRange(hostIp) === 'loopback') return 5;
-    return (isIPv6(hostIp) === prefersIPv6 || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
+    const range = reservedRange(hostIp);
+    if (range === 'loopback') return 5;
+    return (isIPv6(hostIp) === prefersIPv6 || hostIp === '' ? 0 : 2) + (range === 'unspecified' ? 2 : 1);
   };
   return bindings.reduce((best, next) => (rank(next) < rank(best) ? next : best));
 }

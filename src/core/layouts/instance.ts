@@ -42,13 +42,13 @@ export interface InstanceSource {
   /** Where the app listens in its container. */
   readonly localPort: number;
   readonly protocol: Protocol;
-  /** undefined when Docker is not asked. */
+  /** Undefined when Docker is not asked. */
   readonly container: ContainerFacts | undefined;
 }
 
 export interface Instance extends InstanceSource {
   readonly host: string;
-  /** undefined when nothing names the service. */
+  /** Undefined when nothing names the service. */
   readonly name: ServiceName | undefined;
   /** registrator's SERVICE_ID. */
   readonly id: string | undefined;
@@ -78,7 +78,7 @@ export function isName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
 }
 
-/** @param network the container that owns the network of ours, mostly the same one */
+/** @param network the container that owns our network, in most cases the same one */
 export function factsOf({ id, name, image, labels }: ContainerView, network: ContainerView): ContainerFacts {
   const published = [...network.ports.values()].filter(bindings => bindings.length > 0);
   return { id, name, image, labels, publishedPorts: published.length };

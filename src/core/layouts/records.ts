@@ -67,18 +67,14 @@ function planRecords({ publication, ...source }: PublishedInstance, owner = ''):
   const instance = instanceOf(source);
   const ofLayouts = publication.layouts.map(layout => {
     const { name, root } = layout;
-    const { listed, prefix, write }: LayoutFormat = formats[name];
-    return {
-      record: write(root, instance),
-      source: `--layout ${formatLayout(layout)}${owner}`,
-      layout,
-      listed: listed?.(root) ?? prefix(root, instance.name?.text),
-    };
+    const format: LayoutFormat = formats[name];
+    const record = format.write(root, instance);
+    const listed = format.listed?.(root) ?? format.prefix(root, instance.name?.text);
+    return { record, source: `--layout ${formatLayout(layout)}${owner}`, layout, listed };
   });
-  const ofUser = publication.own.map(own => ({
-    record: writeOwnRecord(own, instance),
-    source: `--record ${own.text}${owner}`,
-  }));
+  const ofUser = publication.own.map(own => {
+    return { record: writeOwnRecord(own, instance), source: `--record ${own.text}${owner}` };
+  });
   return [...ofLayouts, ...ofUser];
 }
 
@@ -116,14 +112,10 @@ function collisionIn(planned: readonly PlannedRecord[]): Problem | undefined {
 function mixtureIn(planned: readonly PlannedRecord[]): Problem | undefined {
   for (const reader of planned) {
     const stranger = planned.find(other => breaks(other, reader));
-    if (stranger) {
-      const { record, source } = stranger;
-      const where = `${reader.source} is read (${reader.listed}…)`;
-      return {
-        message: `${source} writes ${record.key} where ${where}, in another format`,
-        hint: 'give one of them another root',
-      };
-    }
+    if (stranger === undefined) continue;
+    const where = `${reader.source} is read (${reader.listed}…)`;
+    const message = `${stranger.source} writes ${stranger.record.key} where ${where}, in another format`;
+    return { message, hint: 'give one of them another root' };
   }
   return undefined;
 }

@@ -20,6 +20,8 @@ const distinctive = ['ip', 'port', 'address', 'container', 'id', 'host', 'label'
 const common = ['service', 'localPort', 'proto'] as const;
 /** These are metadata, which may contain the placeholders above. */
 const metadata = ['tags', 'weight', 'zone', 'meta'] as const;
+/** These need an argument. */
+const argumentOf: Readonly<Partial<Record<PlaceholderName, string>>> = { label: ':NAME', meta: ':KEY' };
 
 /** @throws ProblemError for an unknown placeholder, with a message that continues `--flag "text": …` */
 export function parseTemplate(text: string, kind: 'record' | 'metadata'): Template {
@@ -29,11 +31,10 @@ export function parseTemplate(text: string, kind: 'record' | 'metadata'): Templa
   for (const match of text.matchAll(/\{([A-Za-z]+)(?::([^{}\s]+))?\}/g)) {
     const [whole, word = '', argument] = match;
     const name = known.find(candidate => candidate === word);
-    const needsArgument = name === 'label' || name === 'meta';
-    if (name === undefined || needsArgument !== (argument !== undefined))
+    if (name === undefined || (argument === undefined) !== (argumentOf[name] === undefined))
       throw new ProblemError({
         message: `has the unknown placeholder ${whole}`,
-        hint: `the placeholders are ${known.map(formatName).join(' ')}`,
+        hint: `the placeholders are ${known.map(each => `{${each}${argumentOf[each] ?? ''}}`).join(' ')}`,
       });
     pieces.push(text.slice(end, match.index), { name, argument });
     end = match.index + whole.length;
@@ -44,9 +45,4 @@ export function parseTemplate(text: string, kind: 'record' | 'metadata'): Templa
 /** Whether two instances of one service always get different texts. */
 export function isDistinctive(template: Template): boolean {
   return template.some(piece => typeof piece !== 'string' && distinctive.some(name => name === piece.name));
-}
-
-function formatName(name: PlaceholderName): string {
-  if (name === 'label') return '{label:NAME}';
-  return name === 'meta' ? '{meta:KEY}' : `{${name}}`;
 }

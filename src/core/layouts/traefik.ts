@@ -1,6 +1,6 @@
 /**
  * Traefik's etcd provider: the servers of a service, no routers. The root has no leading slash, because Traefik removes
- * it from its own. Traefik decodes every key that begins with the root, and one that it does not know breaks all.
+ * it from its own. Traefik decodes every key that begins with the root, and one unknown key makes it reject all of them.
  */
 import { formatAddress, isIPv6, type Address } from '../address/ip.ts';
 import { LayoutProblem, requireName, type Scheme } from './instance.ts';
@@ -25,7 +25,7 @@ export const traefik: LayoutFormat = {
     const server = `${root}/${kind}/services/${name}/loadbalancer/servers/${serverIndex(address)}`;
     const text = formatAddress(address);
     return kind === 'http'
-      ? { key: `${server}/url`, value: `${urlScheme(scheme)}://${text}` }
+      ? { key: `${server}/url`, value: `${urlSchemes[scheme] ?? scheme}://${text}` }
       : { key: `${server}/address`, value: text };
   },
 
@@ -37,10 +37,8 @@ export const traefik: LayoutFormat = {
 
 const serverKey = /^(?:http|tcp|udp)\/services\/([^/]+)\/loadbalancer\/servers\/\d+\/(?:url|address)$/i;
 
-function urlScheme(scheme: Scheme): string {
-  if (scheme === 'grpc') return 'h2c';
-  return scheme === 'grpcs' ? 'https' : scheme;
-}
+/** The schemes that have another name in Traefik. */
+const urlSchemes: Readonly<Partial<Record<Scheme, string>>> = { grpc: 'h2c', grpcs: 'https' };
 
 /** The bits of address and port as one decimal number: an index may be any number, and no two servers share one. */
 function serverIndex({ ip, port }: Address): string {
