@@ -23,6 +23,15 @@ export function failure(...problems: readonly Problem[]): Result<never> {
   return { ok: false, problems };
 }
 
+/** Returns the value; undefined where there is a problem instead. */
+export function valueOf<T>(result: Result<T>): T | undefined {
+  return result.ok ? result.value : undefined;
+}
+
+export function problemsOf(result: Result<unknown>): readonly Problem[] {
+  return result.ok ? [] : result.problems;
+}
+
 /** `message; hint`, on one line. */
 export function formatProblem({ message, hint }: Problem): string {
   return hint === undefined ? message : `${message}; ${hint}`;

@@ -58,7 +58,7 @@ const table = readTable({
   probe: `${edge} npm:got npm:protobufjs
     node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
   kernel: `${edge} node:fs node:net`,
-  docker: `${edge} npm:dockerode node:fs/promises node:os node:path`,
+  docker: `${edge} npm:dockerode node:fs node:fs/promises node:os node:path`,
   etcd: `${edge} npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
 
   // Shared by the edges.
@@ -67,7 +67,7 @@ const table = readTable({
 
   // The ground.
   'log.ts': `clock.ts core/settings`,
-  'retry.ts': `clock.ts errors.ts core/retry.ts`,
+  'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
   'clock.ts': ``,
   'errors.ts': ``,
 

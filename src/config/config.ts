@@ -4,7 +4,7 @@
  */
 import type { EngineEndpoint, ListConfig, Security, SharedConfig, User } from '../core/settings/process.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import { failure, success, type Problem, type Result } from '../errors.ts';
+import { failure, success, valueOf, type Problem, type Result } from '../errors.ts';
 import { layer, needsLabels, type Sources } from './layering.ts';
 import { passwordVariable, serviceOptionNames } from './options.ts';
 import type { RawConfig } from './raw.ts';
@@ -14,7 +14,6 @@ import {
   combine,
   problemsOfOptions,
   readerOf,
-  valueOf,
   withProblems,
   type Reader,
 } from './reader.ts';

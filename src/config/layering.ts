@@ -2,10 +2,10 @@
  * Precedence, all of it: which source wins for an option, which source names the services, and which defaults a service
  * takes.
  */
-import type { Problem } from '../errors.ts';
+import { valueOf, type Problem } from '../errors.ts';
 import { appliesTo, type OptionName } from './options.ts';
 import type { RawConfig, RawOptions, RawService } from './raw.ts';
-import { readerOf, valueOf } from './reader.ts';
+import { readerOf } from './reader.ts';
 import type { Environment } from './sources/environment.ts';
 
 /** What each source gives. A source that is not read is missing. */

@@ -2,7 +2,7 @@
  * Reads options: the text that a source gives, or else the default, by the parser of its row in the option table. A
  * value is a Result, and `combine` makes one value of several, or lists the problems of all.
  */
-import { failure, success, type Problem, type Result } from '../errors.ts';
+import { failure, problemsOf, success, type Problem, type Result } from '../errors.ts';
 import { options, variableOf, type Option, type OptionName } from './options.ts';
 import { parseValue } from './parse/value.ts';
 import type { RawOptions } from './raw.ts';
@@ -86,13 +86,4 @@ export function brokenRules(
   ...rules: readonly (readonly [isBroken: boolean, message: string, hint: string])[]
 ): Problem[] {
   return rules.flatMap(([isBroken, message, hint]) => (isBroken ? [{ message, hint }] : []));
-}
-
-/** The value; undefined where there is a problem instead. */
-export function valueOf<T>(result: Result<T>): T | undefined {
-  return result.ok ? result.value : undefined;
-}
-
-export function problemsOf(result: Result<unknown>): readonly Problem[] {
-  return result.ok ? [] : result.problems;
 }

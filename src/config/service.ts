@@ -1,28 +1,27 @@
 /** From the options of services to their configuration. */
 import { reachProblem } from '../core/address/advertise.ts';
+import type { ContainerFacts, ServiceSpec } from '../core/layouts/instance.ts';
 import {
-  instanceOf,
-  type ContainerFacts,
-  type Instance,
-  type ServiceSpec,
-} from '../core/layouts/instance.ts';
-import { conflictAmong, recordsOf, type Publication } from '../core/layouts/records.ts';
+  conflictAmong,
+  recordsOf,
+  type Publication,
+  type PublishedInstance,
+} from '../core/layouts/records.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import { failure, formatProblem, success, type Problem, type Result } from '../errors.ts';
+import {
+  failure,
+  formatProblem,
+  problemsOf,
+  success,
+  valueOf,
+  type Problem,
+  type Result,
+} from '../errors.ts';
 import { readCheck } from './check.ts';
 import type { LayoutChoice } from './parse/records.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawConfig, RawOptions } from './raw.ts';
-import {
-  andThen,
-  brokenRules,
-  combine,
-  problemsOf,
-  readerOf,
-  valueOf,
-  withProblems,
-  type Reader,
-} from './reader.ts';
+import { andThen, brokenRules, combine, readerOf, withProblems, type Reader } from './reader.ts';
 
 type Variables = ServiceSpec['variables'];
 
@@ -88,7 +87,7 @@ function readService(
     const label = ownLabel ?? values.spec.name ?? raw.get('port')?.text ?? '';
     const service = { label, ...port, ...values };
     // What is wrong with the records of a likely instance is wrong with those of every instance.
-    const records = recordsOf(service.publication, () => likelyInstance(service));
+    const records = recordsOf(likelyInstance(service));
     return withProblems(problemsOf(records).map(withPrefix(prefix)), success(service));
   });
 }
@@ -147,11 +146,7 @@ function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>):
 function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
   const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
   const conflict = conflictAmong(
-    services.map((service, index) => ({
-      title: service.label,
-      publication: service.publication,
-      makeInstance: () => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1),
-    })),
+    services.map((service, index) => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1)),
   );
   return conflict ? [conflict] : [];
 }
@@ -160,10 +155,10 @@ function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
  * An instance as it might be. An address that is not known yet is one for documentation (RFC 5737), the same for all
  * services on one `network`.
  */
-function likelyInstance({ advertise, localPort, protocol, spec }: ServiceConfig, network = 1): Instance {
-  const isLiteral = advertise.kind === 'literal';
-  const address = isLiteral ? advertise.address : { ip: `192.0.2.${network}`, port: localPort };
-  return instanceOf(spec, { address, localPort, protocol }, isLiteral ? undefined : someContainer);
+function likelyInstance(service: ServiceConfig, network = 1): ServiceConfig & PublishedInstance {
+  const { advertise, localPort } = service;
+  if (advertise.kind === 'literal') return { ...service, address: advertise.address, container: undefined };
+  return { ...service, address: { ip: `192.0.2.${network}`, port: localPort }, container: someContainer };
 }
 
 const someContainer: ContainerFacts = {

@@ -5,7 +5,7 @@
  */
 import Docker from 'dockerode';
 import { type Clock, withDeadline } from '../clock.ts';
-import type { Binding, ContainerHealth, ContainerView, IngressPort } from '../core/address/container.ts';
+import type { Binding, ContainerView, IngressPort } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/process.ts';
 import { messageOf, UnavailableError, type Problem } from '../errors.ts';
 import { tlsHint, tlsMessage, type TlsHints } from '../tls/hints.ts';
@@ -27,12 +27,12 @@ const timeLimitMs = 3000;
 export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
   /** The answer to `question`; null for an error that `isAnswer` accepts. */
   const ask = async <T>(
-    question: (docker: Docker, abortSignal: AbortSignal) => Promise<T>,
+    question: (docker: Requests, options: RequestOptions) => Promise<T>,
     isAnswer: (error: unknown) => boolean,
   ): Promise<T | null> => {
     try {
       const docker = connect(await connectionOf(endpoint));
-      return await withDeadline(clock, timeLimitMs, abortSignal => question(docker, abortSignal));
+      return await withDeadline(clock, timeLimitMs, abortSignal => question(docker, { abortSignal }));
     } catch (error) {
       if (isAnswer(error)) return null;
       if (error instanceof PemFileError) throw new UnavailableError(error.message, { cause: error });
@@ -45,16 +45,15 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
       // The library sends an id as part of a path: the redirect that answers `../x` would end the process.
       if (!/^[0-9a-f]{12,64}$/.test(id)) return null;
       return ask(
-        async (docker, abortSignal) => viewOf(await docker.getContainer(id).inspect({ abortSignal })),
-        isUnknown,
+        async (docker, options) => viewOf(await docker.getContainer(id).inspect(options)),
+        error => statusOf(error) === 404,
       );
     },
-    nodeIp: () =>
-      ask(async (docker, abortSignal) => nodeIpOf(await getInfo(docker, abortSignal)), isWithheld),
+    nodeIp: () => ask(async (docker, options) => nodeIpOf(await docker.info(options)), isWithheld),
     async ingressPorts(serviceId) {
       if (!/^[0-9a-z]{12,64}$/.test(serviceId)) return null;
       return ask(
-        async (docker, abortSignal) => ingressOf(await getService(docker, serviceId, abortSignal)),
+        async (docker, options) => ingressOf(await docker.getService(serviceId).inspect(options)),
         error => isWithheld(error) || isOnWorker(error),
       );
     },
@@ -67,12 +66,22 @@ async function connectionOf(endpoint: EngineEndpoint): Promise<Docker.DockerOpti
   const { host, port, certificates } = endpoint;
   if (certificates === undefined) return { protocol: 'http', host, port };
   const { readCertificates } = await import('./tls.ts');
-  const { ca, own } = await readCertificates(certificates);
-  return { protocol: 'https', host, port, ca, ...own };
+  return { protocol: 'https', host, port, ...(await readCertificates(certificates)) };
+}
+
+interface RequestOptions {
+  readonly abortSignal: AbortSignal;
+}
+
+/** The library's methods that we call. Its own types lack some answers, and the options of `info`. */
+interface Requests {
+  getContainer(id: string): { inspect(options: RequestOptions): Promise<InspectAnswer> };
+  getService(id: string): { inspect(options: RequestOptions): Promise<ServiceAnswer> };
+  info(options: RequestOptions): Promise<InfoAnswer>;
 }
 
 /** Hides DOCKER_HOST from the library, which reads it even when it gets options, and prefers it to them. */
-function connect(options: Docker.DockerOptions): Docker {
+function connect(options: Docker.DockerOptions): Requests {
   const variable = process.env['DOCKER_HOST'];
   delete process.env['DOCKER_HOST'];
   try {
@@ -118,7 +127,7 @@ function bindingsOf(
 }
 
 /** Without a HEALTHCHECK Docker leaves the answer out or gives `none`, and podman gives an empty status. */
-function healthOf(answer: Docker.ContainerInspectInfo['State']['Health']): ContainerHealth | undefined {
+function healthOf(answer: Docker.ContainerInspectInfo['State']['Health']): ContainerView['health'] {
   if (!answer?.Status || answer.Status === 'none') return undefined;
   const last = answer.Log?.at(-1);
   const line = last?.Output.trim().split('\n').at(-1) ?? '';
@@ -150,37 +159,21 @@ export function ingressOf({ ID, Endpoint }: ServiceAnswer): IngressPort[] {
   );
 }
 
-// The library's types lack the signal of these two requests, and their answers.
-
-function getInfo(
-  docker: { info(options: object): Promise<InfoAnswer> },
-  abortSignal: AbortSignal,
-): Promise<InfoAnswer> {
-  return docker.info({ abortSignal });
-}
-
-function getService(docker: Docker, id: string, abortSignal: AbortSignal): Promise<ServiceAnswer> {
-  const service: { inspect(options: object): Promise<ServiceAnswer> } = docker.getService(id);
-  return service.inspect({ abortSignal });
-}
-
 const notDocker = 'the answer is not of a Docker API: is this the right socket?';
 
 /** What went wrong, with what to do about it where that is known. */
 function explain(endpoint: EngineEndpoint, error: unknown): Problem {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (endpoint.kind === 'unix' && code === 'ENOENT') {
+  if (endpoint.kind === 'unix' && code === 'ENOENT')
     return {
       message: `no Docker socket at ${endpoint.path}`,
       hint: `mount it with -v /var/run/docker.sock:${endpoint.path}, name it with --docker, or do without it: --advertise IP:PORT`,
     };
-  }
-  if (endpoint.kind === 'unix' && code === 'EACCES') {
+  if (endpoint.kind === 'unix' && code === 'EACCES')
     return {
       message: `may not open the Docker socket ${endpoint.path}`,
       hint: "run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT",
     };
-  }
   const message = `Docker at ${formatEngineEndpoint(endpoint)}: ${tlsMessage(error)}`;
   const hint = endpoint.kind === 'tcp' ? tlsHint(error, tlsHints(endpoint.certificates)) : undefined;
   return { message, ...(hint !== undefined && { hint }) };
@@ -198,10 +191,6 @@ function tlsHints(certificates: string | undefined): TlsHints {
     'certificate-refused': `it refuses us; cert.pem and key.pem in ${certificates} must be of an authority that it knows`,
     'not-tls': 'it does not speak TLS there; use its TLS port, or unset DOCKER_TLS_VERIFY',
   };
-}
-
-function isUnknown(error: unknown): boolean {
-  return statusOf(error) === 404;
 }
 
 /** A proxy in front of the socket refuses the question, or an engine other than Docker does not know it. */

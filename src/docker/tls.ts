@@ -1,25 +1,17 @@
 /**
  * Reads the certificates for a remote engine from a folder, under the names that the docker CLI uses.
  */
-import { access } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readPem, type Pem, type PemFile } from '../tls/pem.ts';
+import { readPem, type Pem } from '../tls/pem.ts';
 
 /**
  * Reads `ca.pem`, which must have issued the engine's certificate, and our `cert.pem` and `key.pem`, which may both be
  * missing where the engine asks for none.
  * @throws PemFileError
  */
-export async function readCertificates(folder: string): Promise<Pem> {
-  const file = (name: string): PemFile => ({ setting: 'DOCKER_CERT_PATH:', path: join(folder, name) });
-  const own = { cert: file('cert.pem'), key: file('key.pem') };
-  const exist = await Promise.all([exists(own.cert.path), exists(own.key.path)]);
-  return readPem(file('ca.pem'), exist.includes(true) ? own : undefined);
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+export function readCertificates(folder: string): Promise<Pem> {
+  const [ca, cert, key] = [join(folder, 'ca.pem'), join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  const hasOwn = existsSync(cert) || existsSync(key);
+  return readPem({ ca, ...(hasOwn && { cert, key }) }, () => 'DOCKER_CERT_PATH:');
 }

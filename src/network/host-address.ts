@@ -23,7 +23,7 @@ export async function resolveHostIp(host: HostName): Promise<HostIp> {
   const { name } = host;
   const own = interfaces[name];
   if (own) {
-    const ip = best(own.map(({ address }) => address));
+    const ip = best(own);
     if (ip === undefined) throw new UnavailableError(`--ip ${name} is an interface without an address`);
     return { ip, source: `interface ${name}`, fromInterface: name, ours: true };
   }
@@ -31,13 +31,13 @@ export async function resolveHostIp(host: HostName): Promise<HostIp> {
     const message = `--ip ${name} is not an interface and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });
-  const ip = best(resolved.map(({ address }) => address));
+  const ip = best(resolved);
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
   return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip) };
 }
 
-function best(addresses: readonly string[]): string | undefined {
-  return addresses.map(canonicalIp).toSorted((a, b) => rank(a) - rank(b))[0];
+function best(addresses: readonly { readonly address: string }[]): string | undefined {
+  return addresses.map(({ address }) => canonicalIp(address)).toSorted((a, b) => rank(a) - rank(b))[0];
 }
 
 function rank(ip: string): number {

@@ -3,6 +3,7 @@
  * and all that it starts end with the check, except a process that starts its own session.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { ExecCheck } from '../core/settings/check.ts';
 import { messageOf } from '../errors.ts';
@@ -25,7 +26,7 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const ended = new Promise<Ending>(resolve => {
+    const ended = new Promise<{ code: number | null; by: string | null } | { error: Error }>(resolve => {
       child.once('error', error => resolve({ error }));
       child.once('exit', (code, by) => resolve({ code, by }));
     }).finally(() => killGroup(child));
@@ -50,10 +51,6 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
   });
 }
 
-type Ending =
-  | { readonly code: number | null; readonly by: NodeJS.Signals | null }
-  | { readonly error: Error };
-
 /** Ends what is left of the command's process group. */
 function killGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return;
@@ -64,22 +61,13 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-interface Output {
-  readonly stream: Readable;
-  readonly closed: Promise<void>;
-  text(): string;
-}
-
 /** Reads all output, so that the command never blocks on a write, and keeps the end of it. */
-function keepEnd(stream: Readable): Output {
+function keepEnd(stream: Readable) {
   let end = Buffer.alloc(0);
   stream.on('data', (part: Buffer) => {
     end = Buffer.concat([end, part]).subarray(-most.kept);
   });
-  const closed = new Promise<void>(resolve => {
-    stream.once('close', resolve);
-    stream.once('error', () => resolve());
-  });
+  const closed = once(stream, 'close').catch(() => undefined);
   return { stream, closed, text: () => end.toString() };
 }
 

@@ -6,18 +6,11 @@ import { createContext, Script } from 'node:vm';
 import type { Expectation } from '../core/settings/check.ts';
 import { ProblemError } from '../errors.ts';
 
-/** @throws PatternLimitError */
-export type Matcher = (answer: Buffer) => boolean;
-
-/** A regular expression took too long. */
-export class PatternLimitError extends ProblemError {
-  override readonly name = 'PatternLimitError';
-}
-
 /** The most time for one match, in ms. Nothing else of the program runs meanwhile. */
 const mostMs = 100;
 
-export function matcher({ text, wanted }: Expectation): Matcher {
+/** Returns a function that says whether an answer matches. It throws a ProblemError when a match takes too long. */
+export function matcher({ text, wanted }: Expectation): (answer: Buffer) => boolean {
   if (!(wanted instanceof RegExp)) {
     const bytes = Buffer.from(wanted);
     return answer => answer.includes(bytes);
@@ -30,7 +23,7 @@ export function matcher({ text, wanted }: Expectation): Matcher {
       return script.runInContext(context, { timeout: mostMs }) === true;
     } catch (cause) {
       const message = `${text} took more than ${mostMs} ms on an answer of ${answer.length} bytes`;
-      throw new PatternLimitError({ message, hint: 'write a simpler one' }, { cause });
+      throw new ProblemError({ message, hint: 'write a simpler one' }, { cause });
     }
   };
 }

@@ -1,17 +1,15 @@
 /**
  * The check by the standard health protocol of gRPC: one call of grpc.health.v1.Health/Check on its own connection, over
  * node:http2. grpc-js does not close a connection whose handshake hangs, even when its client is closed, and it does not
- * limit the memory of a session.
- *
- * Sources: health-checking.md and PROTOCOL-HTTP2.md in https://github.com/grpc/grpc/tree/master/doc, and health.proto.
+ * limit the memory of a session. Sources: health-checking.md and PROTOCOL-HTTP2.md in
+ * https://github.com/grpc/grpc/tree/master/doc, and health.proto.
  */
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import { createConnection } from 'node:net';
 import protobuf from 'protobufjs/minimal.js';
 import type { Verdict } from '../core/registration/health.ts';
 import type { GrpcCheck } from '../core/settings/check.ts';
-import { attempt, fail, pass, type Probe, type ProbeOptions } from './probe.ts';
-import { authorityOf, formatTarget, targetOf } from './target.ts';
+import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 /** An answer has one field of two bytes. */
@@ -21,11 +19,11 @@ const mostSessionMiB = 1;
 
 export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: ProbeOptions): Probe {
   const target = targetOf(socketPath, options);
-  const where = formatTarget(target);
+  const { address, authority, text } = target;
   const subject = service === '' ? 'the server' : `service ${service}`;
-  return attempt(options, `${subject} at ${where}`, async signal => {
-    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(target);
-    const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authorityOf(target)}`, {
+  return attempt(options, `${subject} at ${text}`, async signal => {
+    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(address);
+    const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authority}`, {
       createConnection: () => socket,
       maxSessionMemory: mostSessionMiB,
       settings: { enablePush: false },
@@ -36,11 +34,9 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
     };
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    const reply = call(session, service, options.userAgent);
-    return explainTls(
-      where,
-      reply.then(answer => judge(subject, answer)),
-    );
+    return call(session, service, options.userAgent)
+      .then(reply => judge(subject, reply))
+      .catch(explainTls(text));
   });
 }
 
@@ -92,19 +88,14 @@ const servingStatuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
 function judge(subject: string, { fields, body }: Reply): Verdict {
   if (body.length > mostAnswerBytes)
     return fail(`${subject} answers with more than ${mostAnswerBytes} bytes`);
-  const grpcStatus = fields['grpc-status'];
-  if (grpcStatus === undefined) {
-    const httpStatus = fields[':status'];
-    return fail(
-      httpStatus === undefined
-        ? `${subject} closed the connection without an answer`
-        : `HTTP ${String(httpStatus)} and no answer of gRPC`,
-    );
-  }
+  const { ':status': httpStatus, 'grpc-status': grpcStatus, 'grpc-message': message = '' } = fields;
+  if (grpcStatus === undefined && httpStatus === undefined)
+    return fail(`${subject} closed the connection without an answer`);
+  if (grpcStatus === undefined) return fail(`HTTP ${String(httpStatus)} and no answer of gRPC`);
   const code = codes[Number(grpcStatus)] ?? `status ${String(grpcStatus)}`;
   if (code === 'NOT_FOUND') return fail(`${subject} is not known to the health service`);
   if (code === 'UNIMPLEMENTED') return fail('the server has no health service (grpc.health.v1)');
-  if (code !== 'OK') return fail(`${code}: ${decodeMessage(String(fields['grpc-message'] ?? ''))}`);
+  if (code !== 'OK') return fail(`${code}: ${decodeMessage(String(message))}`);
   const status = decodeResponse(body);
   if (status === null) return fail(`${subject} answers with what is no HealthCheckResponse`);
   const name = servingStatuses[status] ?? `status ${status}`;

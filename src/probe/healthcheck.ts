@@ -4,17 +4,16 @@
  */
 import { within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import { fail, impossible, pass, unknown, type Probe, type ProbeOptions } from './probe.ts';
+import { fail, pass, unknown, type Probe, type ProbeOptions } from './probe.ts';
 
 export function healthcheckProbe({ clock, timeoutMs, inspect }: ProbeOptions): Probe {
   return async stop => {
     try {
       const { health, name, id } = await within(clock, timeoutMs, 'Docker', inspect(), stop);
       if (health === undefined) {
-        return impossible({
-          message: `container ${name || id.slice(0, 12)} has no HEALTHCHECK, and --check docker needs one`,
-          hint: 'add one to its image (or docker run --health-cmd), or choose another --check',
-        });
+        const message = `container ${name || id.slice(0, 12)} has no HEALTHCHECK, and --check docker needs one`;
+        const hint = 'add one to its image (or docker run --health-cmd), or choose another --check';
+        return { kind: 'impossible', problem: { message, hint } };
       }
       const result = `Docker says ${health.status}${health.output && `: ${health.output}`}`;
       return health.status === 'healthy' ? pass(result) : fail(result);

@@ -3,24 +3,21 @@
  */
 import got from 'got';
 import type { CheckTls, HttpCheck } from '../core/settings/check.ts';
-import { httpQuestion, judgeAnswer } from './http-check.ts';
+import { httpQuestion } from './http.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
-import { authorityOf } from './target.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: ProbeOptions): Promise<Probe> {
-  const question = await httpQuestion(check, options);
-  const { target, subject } = question;
-  const headers = { 'accept-encoding': undefined, ...question.headers };
+  const { target, subject, headers, judge } = await httpQuestion(check, options);
   return attempt(options, subject, async signal => {
     const authority = await readAuthority(tls);
-    const request = got.stream(`https://${authorityOf(target)}${check.path}`, {
+    const request = got.stream(`https://${target.authority}${check.path}`, {
       method: check.method as 'GET',
       retry: { limit: 0 },
       followRedirect: false,
       throwHttpErrors: false,
       decompress: false,
-      headers,
+      headers: { 'accept-encoding': undefined, ...headers },
       signal,
       createConnection: () => {
         const socket = dialTls(target, tls, authority, 'http/1.1');
@@ -35,9 +32,6 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
       request.once('error', reject);
       if (check.method !== 'GET' && check.method !== 'HEAD') request.end();
     });
-    return explainTls(
-      subject,
-      answer.then(status => judgeAnswer(question, status, request)),
-    );
+    return answer.then(status => judge(status, request)).catch(explainTls(subject));
   });
 }

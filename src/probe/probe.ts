@@ -5,7 +5,7 @@
 import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
-import { messageOf, type Problem } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
@@ -23,6 +23,23 @@ export interface ProbeOptions {
   readonly inspect: () => Promise<ContainerView>;
 }
 
+/** Where a check connects to. */
+export interface ProbeTarget {
+  readonly address: { readonly host: string; readonly port: number } | { readonly path: string };
+  /** `127.0.0.1:8000`, `/run/app.sock` */
+  readonly text: string;
+  /** The host and port of a URL; a Unix socket has none, so it is `localhost`. */
+  readonly authority: string;
+}
+
+/** The Unix socket that the check names, or else the app's port. */
+export function targetOf(socketPath: string | undefined, { host, port }: ProbeOptions): ProbeTarget {
+  const text = socketPath ?? `${host}:${port}`;
+  return socketPath === undefined
+    ? { address: { host, port }, text, authority: text }
+    : { address: { path: socketPath }, text, authority: 'localhost' };
+}
+
 export function pass(detail: string): Verdict {
   return { kind: 'pass', detail };
 }
@@ -33,10 +50,6 @@ export function fail(reason: string, trouble: Trouble = 'answer'): Verdict {
 
 export function unknown(reason: string): Verdict {
   return { kind: 'unknown', reason };
-}
-
-export function impossible(problem: Problem): Verdict {
-  return { kind: 'impossible', problem };
 }
 
 /** The verdict when the caller aborts a check. */

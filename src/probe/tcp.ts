@@ -5,18 +5,16 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import type { TcpCheck } from '../core/settings/check.ts';
-import { attempt, fail, pass, type Probe, type ProbeOptions } from './probe.ts';
-import { formatTarget, targetOf } from './target.ts';
+import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 
 /** Only this much of an answer is searched, in bytes; the search starts again with each part that arrives. */
 const mostBytes = 16 * 1024;
 
 export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<Probe> {
   const matches = check.expect && (await import('./expectation.ts')).matcher(check.expect);
-  const target = targetOf(check.socketPath, options);
-  const where = formatTarget(target);
+  const { address, text: where } = targetOf(check.socketPath, options);
   return attempt(options, where, async signal => {
-    const socket = createConnection(target);
+    const socket = createConnection(address);
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     await once(socket, 'connect');
     if (matches === undefined) return pass(`${where} takes connections`);
@@ -28,11 +26,8 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
       if (answer.length >= mostBytes)
         return fail(`the first ${mostBytes / 1024} KiB from ${where} have no ${check.expect?.text}`);
     }
-    return fail(`${where} closed the connection, and ${describe(answer)} has no ${check.expect?.text}`);
+    const text = JSON.stringify(answer.toString('latin1', 0, 80));
+    const what = answer.length === 0 ? 'an empty answer' : `its answer ${text}`;
+    return fail(`${where} closed the connection, and ${what} has no ${check.expect?.text}`);
   });
-}
-
-function describe(answer: Buffer): string {
-  const text = answer.toString('latin1', 0, 80);
-  return answer.length === 0 ? 'an empty answer' : `its answer ${JSON.stringify(text)}`;
 }

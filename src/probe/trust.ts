@@ -7,13 +7,11 @@ import type { CheckTls } from '../core/settings/check.ts';
 import { formatProblem } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem } from '../tls/pem.ts';
-import { fail } from './probe.ts';
-import type { ProbeTarget } from './target.ts';
+import { fail, type ProbeTarget } from './probe.ts';
 
 /** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
 export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
-  const pem = await readPem(ca === undefined ? undefined : { setting: '--check-ca', path: ca }, undefined);
-  return pem.ca;
+  return (await readPem({ ca }, () => '--check-ca')).ca;
 }
 
 /**
@@ -21,13 +19,13 @@ export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefine
  * @param protocol offered by ALPN
  */
 export function dialTls(
-  target: ProbeTarget,
+  { address }: ProbeTarget,
   { insecure, serverName }: CheckTls,
   authority: Buffer | undefined,
   protocol: 'h2' | 'http/1.1',
 ): TLSSocket {
   return connect({
-    ...target,
+    ...address,
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
     ...(authority && { ca: authority }),
@@ -41,16 +39,14 @@ const hints: TlsHints = {
   'not-tls': 'write the check without the s: http: or grpc',
 };
 
-/** Settles as `work` does, except that an error of TLS becomes a verdict with a hint. */
-export async function explainTls(subject: string, work: Promise<Verdict>): Promise<Verdict> {
-  try {
-    return await work;
-  } catch (error) {
+/** Returns a function that makes a verdict with a hint of an error of TLS, and throws any other error again. */
+export function explainTls(subject: string): (error: unknown) => Verdict {
+  return error => {
     const fault = tlsFault(error);
     if (fault === null) throw error;
     const hint = hints[fault];
     if (hint === undefined) return fail(tlsMessage(error), 'tls');
     const message = fault === 'not-tls' ? 'it does not speak TLS there' : tlsMessage(error);
     return fail(formatProblem({ message: `${subject}: ${message}`, hint }), 'tls');
-  }
+  };
 }

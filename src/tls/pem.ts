@@ -7,51 +7,43 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { messageOf } from '../errors.ts';
 
-/** A file, and the setting that names it, for messages. */
-export interface PemFile {
-  readonly setting: string;
-  readonly path: string;
-}
+/** The authority that we trust, our certificate, and its key; undefined for a file that is not named. */
+export type PemPaths = { readonly [File in 'ca' | 'cert' | 'key']?: string | undefined };
 
 /** The content of the files. */
-export interface Pem {
-  readonly ca: Buffer | undefined;
-  /** Our certificate and its key. */
-  readonly own: { readonly cert: Buffer; readonly key: Buffer } | undefined;
-}
+export type Pem = { readonly [File in keyof PemPaths]-?: Buffer | undefined };
 
 /** A file cannot be used. The message names the file and the setting. */
 export class PemFileError extends Error {
   override readonly name = 'PemFileError';
 }
 
-/** @throws PemFileError */
-export async function readPem(
-  ca: PemFile | undefined,
-  own: { readonly cert: PemFile; readonly key: PemFile } | undefined,
-): Promise<Pem> {
-  const [authority, cert, key] = await Promise.all([ca, own?.cert, own?.key].map(read));
-  if (ca && authority) check(ca, () => new X509Certificate(authority));
-  if (own === undefined || cert === undefined || key === undefined) return { ca: authority, own: undefined };
-  check(own.cert, () => new X509Certificate(cert));
-  check(own.key, () => createSecureContext({ cert, key }));
-  return { ca: authority, own: { cert, key } };
-}
-
-async function read(file: PemFile | undefined): Promise<Buffer | undefined> {
-  if (file === undefined) return undefined;
-  const { setting, path } = file;
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new PemFileError(`${setting} ${path} cannot be read: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function check({ setting, path }: PemFile, parse: () => unknown): void {
-  try {
-    parse();
-  } catch (cause) {
-    throw new PemFileError(`${setting} ${path} is not usable PEM: ${messageOf(cause)}`, { cause });
-  }
+/**
+ * Reads the files that are named.
+ * @param settingOf returns the setting that names a file, for messages: `--etcd-ca`
+ * @throws PemFileError
+ */
+export async function readPem(paths: PemPaths, settingOf: (file: keyof PemPaths) => string): Promise<Pem> {
+  const refuse = (file: keyof PemPaths, reason: string, cause: unknown): never => {
+    const message = `${settingOf(file)} ${paths[file]} ${reason}: ${messageOf(cause)}`;
+    throw new PemFileError(message, { cause });
+  };
+  const read = async (file: keyof PemPaths): Promise<Buffer | undefined> => {
+    const path = paths[file];
+    return path === undefined
+      ? undefined
+      : readFile(path).catch(cause => refuse(file, 'cannot be read', cause));
+  };
+  const check = (file: keyof PemPaths, parse: () => unknown): void => {
+    try {
+      parse();
+    } catch (cause) {
+      refuse(file, 'is not usable PEM', cause);
+    }
+  };
+  const [ca, cert, key] = await Promise.all([read('ca'), read('cert'), read('key')]);
+  if (ca) check('ca', () => new X509Certificate(ca));
+  if (cert) check('cert', () => new X509Certificate(cert));
+  if (cert && key) check('key', () => createSecureContext({ cert, key }));
+  return { ca, cert, key };
 }

@@ -9,6 +9,8 @@ import { logEvent } from '../agent/log.ts';
 import { systemClock } from '../clock.ts';
 import type { Address } from '../core/address/ip.ts';
 import type { AddressResult, OnUnresolvable } from '../core/address/location.ts';
+import { factsOf } from '../core/layouts/instance.ts';
+import { recordsOf } from '../core/layouts/records.ts';
 import { watchRole } from '../core/settings/check.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import type { Self } from '../docker/self.ts';
@@ -18,7 +20,6 @@ import type { Log } from '../log.ts';
 import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
-import { recordsAt } from './records.ts';
 
 /** What the services of a process share, and the log of this one. */
 export interface Shared extends Pick<SessionOptions, 'endpoints' | 'connect'> {
@@ -70,7 +71,8 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
 function createAddressSource(service: ServiceConfig, { docker, onLabels }: Shared): AddressSource {
   const { advertise } = service;
   const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
-    const records = recordsAt(service, address, self);
+    const container = self ? factsOf(self.container, self.network) : undefined;
+    const records = recordsOf({ ...service, address, container });
     return records.ok ? success({ address, records: records.value, how }) : records;
   };
   if (advertise.kind === 'literal') {

@@ -2,7 +2,7 @@
 import { parseLayouts, parseMeta, parseOwnRecords, parseTags } from '../../src/config/parse/records.ts';
 import type { Address } from '../../src/core/address/ip.ts';
 import type { Layout } from '../../src/core/layouts/formats.ts';
-import { instanceOf, type ContainerFacts, type ServiceSpec } from '../../src/core/layouts/instance.ts';
+import type { ContainerFacts, ServiceSpec } from '../../src/core/layouts/instance.ts';
 import { recordsOf, type Publication } from '../../src/core/layouts/records.ts';
 import { recordsUnder, type ServiceRecord } from '../../src/core/lease/writes.ts';
 import type { Result } from '../../src/errors.ts';
@@ -65,10 +65,14 @@ export function layoutOf(text: string): Layout {
 /** The records of an instance under the lease. */
 export function recordsFor(texts: string[], changes: Changes = {}): Result<readonly ServiceRecord[]> {
   const { spec, address = ipv4, protocol = 'tcp', container: others = {} } = changes;
-  const facts = others === null ? undefined : { ...container, ...others };
-  const result = recordsOf(publicationOf(...texts), () =>
-    instanceOf({ ...plain, ...spec }, { address, localPort: 8000, protocol }, facts),
-  );
+  const result = recordsOf({
+    publication: publicationOf(...texts),
+    spec: { ...plain, ...spec },
+    address,
+    localPort: 8000,
+    protocol,
+    container: others === null ? undefined : { ...container, ...others },
+  });
   return result.ok ? { ok: true, value: recordsUnder(lease, result.value) } : result;
 }
 

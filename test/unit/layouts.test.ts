@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Address } from '../../src/core/address/ip.ts';
-import { instanceOf } from '../../src/core/layouts/instance.ts';
 import { recordsOf } from '../../src/core/layouts/records.ts';
 import { isUpdate, planWrite, type Stored } from '../../src/core/lease/writes.ts';
 import {
@@ -246,9 +245,14 @@ describe('what consumers read', () => {
   });
 
   it('go-zero: the key follows the lease, and the key of an old lease is not ours any more', () => {
-    const answer = recordsOf(publicationOf('go-zero'), () =>
-      instanceOf(plain, { address: ipv4, localPort: 8000, protocol: 'tcp' }, container),
-    );
+    const answer = recordsOf({
+      publication: publicationOf('go-zero'),
+      spec: plain,
+      address: ipv4,
+      localPort: 8000,
+      protocol: 'tcp',
+      container,
+    });
     assert.ok(answer.ok);
     const stale = new Map([['web.rpc/1', { value: '10.0.0.5:49155', lease: '1', modRevision: '3' }]]);
     assert.deepEqual(planWrite(answer.value, stale, '2', 'claiming'), {

@@ -3,6 +3,8 @@
  * written? Each write has a condition that is always false, so nothing is left behind.
  */
 import { systemClock } from '../../clock.ts';
+import { factsOf } from '../../core/layouts/instance.ts';
+import { recordsOf } from '../../core/layouts/records.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { EtcdError } from '../../etcd/errors.ts';
@@ -10,7 +12,6 @@ import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
 import { problemOf, type Result } from '../../errors.ts';
 import { tlsHint, type TlsHints } from '../../tls/hints.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
-import { recordsAt } from '../../wiring/records.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
 import type { ServiceLocation } from './container.ts';
 
@@ -26,7 +27,7 @@ export async function* examineEtcd(
   locations: readonly ServiceLocation[],
 ): AsyncGenerator<Finding, readonly Report[]> {
   const records = locations.flatMap(location => {
-    const answer = recordsOf(location);
+    const answer = recordsAt(location);
     return answer.ok ? answer.value : [];
   });
   const examine = (endpoint: string): Promise<Report> => examineMember(config, endpoint, records);
@@ -39,7 +40,7 @@ export async function* examineEtcd(
 /** The step `record`: what would be written for one service, and whether it is there now. */
 export function examineRecords(location: ServiceLocation, reports: readonly Report[]): Finding[] {
   if (location.address === null) return [skipped('record', 'the address is not known')];
-  const answer = recordsOf(location);
+  const answer = recordsAt(location);
   if (!answer.ok) return answer.problems.map(problem => fault('record', problem));
   const observed = reports.find(report => report.observed)?.observed;
   const texts = answer.value.map(({ key, value }) => {
@@ -50,8 +51,12 @@ export function examineRecords(location: ServiceLocation, reports: readonly Repo
   return [passed('record', `${when}: ${texts.join(', ')}`)];
 }
 
-function recordsOf({ service, address, self }: ServiceLocation): Result<readonly ServiceRecord[]> {
-  return recordsAt(service, address ?? { ip: exampleIp, port: service.localPort }, self);
+function recordsAt({ service, address, self }: ServiceLocation): Result<readonly ServiceRecord[]> {
+  return recordsOf({
+    ...service,
+    address: address ?? { ip: exampleIp, port: service.localPort },
+    container: self ? factsOf(self.container, self.network) : undefined,
+  });
 }
 
 /** What an endpoint answers. */

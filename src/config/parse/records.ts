@@ -5,7 +5,7 @@
 import { formats, isLayoutName, layoutNames, type LayoutName } from '../../core/layouts/formats.ts';
 import { isName } from '../../core/layouts/instance.ts';
 import type { LayoutFormat } from '../../core/layouts/layout.ts';
-import type { OwnRecord } from '../../core/layouts/own-record.ts';
+import type { OwnRecord } from '../../core/layouts/records.ts';
 import { isDnsLabel } from '../../core/layouts/skydns.ts';
 import { isDistinctive, parseTemplate, type Template } from '../../core/layouts/template.ts';
 import { ValueError } from './value.ts';

@@ -1,9 +1,9 @@
 /**
  * The source of --service and its variable: one service per line, such as `name=web,port=8000,tags="blue,canary"`.
  */
+import { problemsOf, valueOf } from '../../errors.ts';
 import { parseValue, ValueError, type RawOption } from '../parse/value.ts';
 import { emptyConfig, type RawConfig, type RawService } from '../raw.ts';
-import { problemsOf, valueOf } from '../reader.ts';
 import { collectOptions, serviceScope, type RawItem } from './collect.ts';
 
 /** @param option the text of the flag or of the variable; undefined where neither is given */

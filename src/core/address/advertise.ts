@@ -3,8 +3,8 @@
  * problem that is in the way. It never guesses: a wildcard is no address, and neither is one that only this host reaches.
  */
 import { failure, success, type Problem, type Result } from '../../errors.ts';
-import { canonicalIp, isIPv6, isWildcard, reservedRange, type Address, type Protocol } from './ip.ts';
-import type { Binding, ContainerView, IngressPort, NetworkView } from './container.ts';
+import { canonicalIp, isIPv6, reservedRange, type Address, type Protocol } from './ip.ts';
+import type { Binding, ContainerView, IngressPort } from './container.ts';
 
 /** Which of the addresses that reach the app is registered. */
 export type Advertise =
@@ -56,7 +56,7 @@ export interface AdvertisedAddress {
 /** A result, or the fact without which there is none yet. */
 export type AddressAnswer = Result<AdvertisedAddress> | { readonly needs: keyof SwarmFacts };
 
-/** @param view the container that owns the network which we are in */
+/** @param view the container that owns our network */
 export function addressOf(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const answer = find(view, question, facts);
   if ('needs' in answer || !answer.ok) return answer;
@@ -75,51 +75,36 @@ export function reachProblem(title: string, ip: string, allowLoopback: boolean):
   const range = reservedRange(ip);
   if (range === null || (range === 'loopback' && allowLoopback)) return undefined;
   const hint = 'give the address that others use, such as 10.1.0.101';
-  switch (range) {
-    case 'unspecified':
-      return { message: `${title} means every address and reaches none`, hint };
-    case 'loopback':
-      return {
-        message: `${title} is a loopback address, which no other host can reach`,
-        hint: `${hint}, or set --allow-loopback if only this host connects`,
-      };
-    case 'link-local':
-    case 'multicast':
-    case 'broadcast':
-      return { message: `${title} is a ${range} address, which names no single host`, hint };
-  }
+  if (range === 'unspecified') return { message: `${title} means every address and reaches none`, hint };
+  if (range === 'loopback')
+    return {
+      message: `${title} is a loopback address, which no other host can reach`,
+      hint: `${hint}, or set --allow-loopback if only this host connects`,
+    };
+  return { message: `${title} is a ${range} address, which names no single host`, hint };
 }
 
 function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const { advertise, hostIp } = question;
   const onHost = view.networkMode === 'host';
-  if (hostIp?.fromInterface !== undefined && !onHost) {
+  if (hostIp?.fromInterface !== undefined && !onHost)
     return problem(
       `--ip ${hostIp.fromInterface} is an interface of this container, whose network is not the host's`,
       "give the host's address or a name that resolves to it",
     );
-  }
-  if (hostIp?.ours && !onHost && reservedRange(hostIp.ip) !== 'loopback') {
+  if (hostIp?.ours && !onHost && reservedRange(hostIp.ip) !== 'loopback')
     return problem(
       `${hostIp.ip} (${hostIp.source}) is this container's own address, and a published port is reached at the host's`,
       "give the host's address, or register the container's own: --advertise container",
     );
-  }
-  switch (advertise.kind) {
-    case 'host':
-      return onHost
-        ? onHostNetwork(view, question, facts)
-        : problem(
-            `container ${nameOf(view)} is not on the host's network (its mode is ${view.networkMode}), so --advertise host would register a port that is not its own`,
-            'start it with --network host, or leave --advertise out',
-          );
-    case 'container':
-      return onContainerNetwork(view, question, advertise.network);
-    case 'swarm':
-      return asTask(view, question, facts);
-    case 'published':
-      return onHost ? onHostNetwork(view, question, facts) : published(view, question, facts);
-  }
+  if (advertise.kind === 'container') return onContainerNetwork(view, question.localPort, advertise.network);
+  if (advertise.kind === 'swarm') return asTask(view, question, facts);
+  if (onHost) return onHostNetwork(view, question, facts);
+  if (advertise.kind === 'published') return published(view, question, facts);
+  return problem(
+    `container ${nameOf(view)} is not on the host's network (its mode is ${view.networkMode}), so --advertise host would register a port that is not its own`,
+    'start it with --network host, or leave --advertise out',
+  );
 }
 
 function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
@@ -153,12 +138,11 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   const range = reservedRange(best.hostIp);
   if (hostIp === undefined && range !== 'unspecified') return found(best.hostIp, best.hostPort, 'published');
   const title = `port ${port} of container ${nameOf(view)} is published`;
-  if (hostIp !== undefined && range === 'loopback' && best.hostIp !== hostIp.ip) {
+  if (hostIp !== undefined && range === 'loopback' && best.hostIp !== hostIp.ip)
     return problem(
       `${title} on ${best.hostIp} only, so nobody reaches it at ${hostIp.ip} (${hostIp.source})`,
       `publish it on ${hostIp.ip} or on every address: -p ${localPort}`,
     );
-  }
   const unknown = problem(
     `${title} on every address of the host (${best.hostIp || 'no HostIp'}:${best.hostPort}), and Docker does not tell which one others use`,
     `give the host's address with --ip, or publish the port on one: -p <host address>::${localPort}`,
@@ -179,33 +163,26 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   });
 }
 
-function onContainerNetwork(
-  view: ContainerView,
-  { localPort }: AddressQuestion,
-  wanted: string | undefined,
-): AddressAnswer {
+function onContainerNetwork(view: ContainerView, localPort: number, wanted?: string): AddressAnswer {
   const title = `container ${nameOf(view)}`;
   if (view.networkMode === 'host')
     return problem(`${title} uses the host's network and has no address of its own`, 'leave --advertise out');
-  const networks = [...view.networks].filter(([network]) => wanted !== undefined || network !== 'ingress');
-  const names = networks.map(([network]) => network).join(', ') || 'none';
-  const [first, second] = networks.filter(
-    ([network, own]) => (wanted ?? network) === network && ipOf(own) !== '',
-  );
-  if (first === undefined) {
-    return wanted === undefined
-      ? problem(
-          `${title} has no address on a network (networks: ${names})`,
-          'connect it to one, or give the address with --advertise IP:PORT',
-        )
-      : problem(
-          `${title} has no address on network ${wanted} (networks: ${names})`,
-          `connect it: docker network connect ${wanted} ${nameOf(view)}`,
-        );
-  }
-  return second === undefined
-    ? found(ipOf(first[1]), localPort, `network ${first[0]}`)
-    : problem(`${title} is on several networks (${names})`, `name one: --advertise container:${first[0]}`);
+  const networks = [...view.networks].filter(([name]) => wanted !== undefined || name !== 'ingress');
+  const names = networks.map(([name]) => name).join(', ') || 'none';
+  const usable = networks
+    .map(([name, { ipv4, ipv6 }]) => ({ network: name, ip: ipv4 || ipv6 }))
+    .filter(each => (wanted ?? each.network) === each.network && each.ip !== '');
+  const [first] = usable;
+  if (first === undefined)
+    return problem(
+      `${title} has no address on ${wanted === undefined ? 'a network' : `network ${wanted}`} (networks: ${names})`,
+      wanted === undefined
+        ? 'connect it to one, or give the address with --advertise IP:PORT'
+        : `connect it: docker network connect ${wanted} ${nameOf(view)}`,
+    );
+  const { network, ip } = first;
+  if (usable.length === 1) return found(ip, localPort, `network ${network}`);
+  return problem(`${title} is on several networks (${names})`, `name one: --advertise container:${network}`);
 }
 
 function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
@@ -218,12 +195,11 @@ function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFact
   const port = `${localPort}/${protocol}`;
   if ((view.ports.get(port) ?? []).length > 0) return published(view, question, facts);
   if (facts.ingress === undefined) return { needs: 'ingress' };
-  if (facts.ingress === null) {
+  if (facts.ingress === null)
     return problem(
       `the port that the service of ${nameOf(view)} publishes cannot be read here: only a manager tells it`,
       `publish it on each task's node (--publish mode=host,target=${localPort}), or give the address with --advertise IP:PORT or container:<overlay network>`,
     );
-  }
   const ingress = facts.ingress.find(({ target }) => target === port);
   if (!ingress) {
     const others = facts.ingress.map(({ target }) => target).join(', ') || 'none';
@@ -261,8 +237,9 @@ function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
   const prefersIPv6 = ip !== undefined && isIPv6(ip);
   const rank = ({ hostIp }: Binding): number => {
     if (hostIp === ip) return 0;
-    if (reservedRange(hostIp) === 'loopback') return 5;
-    return (isIPv6(hostIp) === prefersIPv6 || hostIp === '' ? 0 : 2) + (isWildcard(hostIp) ? 2 : 1);
+    const range = reservedRange(hostIp);
+    if (range === 'loopback') return 5;
+    return (isIPv6(hostIp) === prefersIPv6 || hostIp === '' ? 0 : 2) + (range === 'unspecified' ? 2 : 1);
   };
   return bindings.reduce((best, next) => (rank(next) < rank(best) ? next : best));
 }
@@ -291,10 +268,6 @@ function unpublished(view: ContainerView, port: string): AddressAnswer {
 /** Podman's wildcard passes on only the families that the container itself has; Docker's proxy translates. */
 function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
   return [...networks.values()].some(({ ipv4, ipv6 }) => (isIPv6(ip) ? ipv6 : ipv4) !== '');
-}
-
-function ipOf({ ipv4, ipv6 }: NetworkView): string {
-  return ipv4 || ipv6;
 }
 
 function nameOf(view: ContainerView): string {

@@ -1,5 +1,5 @@
 /**
- * What the engine tells about a container.
+ * What the Docker engine reports about a container.
  */
 
 export interface ContainerView {
@@ -16,15 +16,11 @@ export interface ContainerView {
   readonly ports: ReadonlyMap<string, readonly Binding[]>;
   /** NetworkSettings.Networks: the networks that the container is on, by name. */
   readonly networks: ReadonlyMap<string, NetworkView>;
-  /** The last result of the container's HEALTHCHECK; undefined if it has none. */
-  readonly health: ContainerHealth | undefined;
-}
-
-export interface ContainerHealth {
-  /** `starting`, `healthy`, `unhealthy` */
-  readonly status: string;
-  /** The exit code and the last line of output; the empty string before the first check. */
-  readonly output: string;
+  /**
+   * The last result of the container's HEALTHCHECK; undefined if it has none. The status is `starting`, `healthy` or
+   * `unhealthy`. The output is the exit code and the last line of output; it is empty before the first check.
+   */
+  readonly health: { readonly status: string; readonly output: string } | undefined;
 }
 
 /** A port of the host that the engine maps to a port of the container. */

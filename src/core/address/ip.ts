@@ -16,11 +16,6 @@ export function formatAddress({ ip, port }: Address): string {
   return isIPv6(ip) ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
-/** The empty string is podman's wildcard. */
-export function isWildcard(ip: string): boolean {
-  return ip === '' || ip === '0.0.0.0' || ip === '::';
-}
-
 export function isIPv6(ip: string): boolean {
   return ip.includes(':');
 }
@@ -39,11 +34,12 @@ export function canonicalIp(ip: string): string {
 export type ReservedRange = 'unspecified' | 'loopback' | 'link-local' | 'multicast' | 'broadcast';
 
 /**
- * The reserved range of an address in its canonical form; null for an address that may be registered.
+ * The reserved range of an address in its canonical form; null for an address that may be registered. The empty string
+ * is podman's wildcard.
  * Source: IANA's special-purpose registries (RFC 6890).
  */
 export function reservedRange(ip: string): ReservedRange | null {
-  if (isWildcard(ip) || ip.startsWith('0.')) return 'unspecified';
+  if (ip === '' || ip === '::' || ip.startsWith('0.')) return 'unspecified';
   if (ip.startsWith('127.') || ip === '::1') return 'loopback';
   if (ip.startsWith('169.254.') || /^fe[89ab][0-9a-f]:/.test(ip)) return 'link-local';
   if (/^(22[4-9]|23\d)\./.test(ip) || /^ff[0-9a-f]{2}:/.test(ip)) return 'multicast';

@@ -44,7 +44,7 @@ export type AddressEvent =
   | { readonly kind: 'address-unconfirmed'; readonly address: Address | null; readonly cause: string }
   /** There is no address any more. */
   | { readonly kind: 'address-lost'; readonly address: Address; readonly cause: string }
-  /** The first answer says that there is no address, and the process shall end then. */
+  /** The first answer says that there is no address, and the process must end. */
   | { readonly kind: 'address-unresolvable'; readonly problems: readonly Problem[] };
 
 export const unknownLocation: Location = { known: undefined, misses: 0, outage: null };

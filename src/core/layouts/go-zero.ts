@@ -11,7 +11,7 @@ export const goZero: LayoutFormat = {
 
   write(root, instance) {
     const key = prefix(root, root === '' ? requireName(instance, 'layout go-zero') : undefined);
-    return [{ key, value: formatAddress(instance.address), underLease: true }];
+    return { key, value: formatAddress(instance.address), underLease: true };
   },
 
   read: ({ root, service = root, value }) => ({ service, address: value }),

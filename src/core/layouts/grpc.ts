@@ -12,10 +12,10 @@ export const grpc: LayoutFormat = {
   write(root, instance) {
     const address = formatAddress(instance.address);
     const fields = metadataFields(instance.metadata);
-    // A text and no object: clients in Go compare it with ==, and an object ends them (etcd #19700).
+    // A text, not an object: Go clients compare it with ==, and an object makes them panic (etcd #19700).
     const metadata = Object.keys(fields).length === 0 ? null : JSON.stringify(fields);
     const key = `${prefix(root, requireName(instance, 'layout grpc'))}${address}`;
-    return [{ key, value: JSON.stringify({ Op: 0, Addr: address, Metadata: metadata }) }];
+    return { key, value: JSON.stringify({ Op: 0, Addr: address, Metadata: metadata }) };
   },
 
   read({ service, rest, value }) {

@@ -5,7 +5,7 @@
 import { ProblemError, type Problem } from '../../errors.ts';
 import { formatAddress, type Address, type Protocol } from '../address/ip.ts';
 import type { ContainerView } from '../address/container.ts';
-import { expand, type Placeholder, type PlaceholderName, type Template } from './template.ts';
+import type { PlaceholderName, Template } from './template.ts';
 
 /** The names and metadata that the user configured. */
 export interface ServiceSpec {
@@ -25,35 +25,33 @@ export interface ServiceSpec {
 export const schemes = ['http', 'https', 'h2c', 'grpc', 'grpcs', 'tcp'] as const;
 export type Scheme = (typeof schemes)[number];
 
-export type TextLookup = Pick<ReadonlyMap<string, string>, 'get'>;
+type TextLookup = Pick<ReadonlyMap<string, string>, 'get'>;
 
 /** What Docker knows of our container. */
-export interface ContainerFacts {
-  readonly id: string;
-  readonly name: string;
-  readonly image: string;
+export interface ContainerFacts extends Pick<ContainerView, 'id' | 'name' | 'image'> {
   readonly labels: TextLookup;
   /** How many ports it publishes. */
   readonly publishedPorts: number;
 }
 
-/** Where the app is reached, and where it listens. */
-export interface InstanceEndpoint {
+/** What an instance is made of. */
+export interface InstanceSource {
+  readonly spec: ServiceSpec;
   /** The registered address. */
   readonly address: Address;
+  /** Where the app listens in its container. */
   readonly localPort: number;
   readonly protocol: Protocol;
+  /** Undefined when Docker is not asked. */
+  readonly container: ContainerFacts | undefined;
 }
 
-export interface Instance extends InstanceEndpoint {
-  readonly scheme: Scheme;
+export interface Instance extends InstanceSource {
   readonly host: string;
-  /** undefined when nothing names the service. */
+  /** Undefined when nothing names the service. */
   readonly name: ServiceName | undefined;
   /** registrator's SERVICE_ID. */
   readonly id: string | undefined;
-  /** undefined when Docker is not asked. */
-  readonly container: ContainerFacts | undefined;
   readonly metadata: Metadata;
 }
 
@@ -80,43 +78,49 @@ export function isName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
 }
 
-/** @param network the container that owns the network of ours, mostly the same one */
+/** @param network the container that owns our network, in most cases the same one */
 export function factsOf({ id, name, image, labels }: ContainerView, network: ContainerView): ContainerFacts {
   const published = [...network.ports.values()].filter(bindings => bindings.length > 0);
   return { id, name, image, labels, publishedPorts: published.length };
 }
 
 /** @throws LayoutProblem when the metadata needs what is not known */
-export function instanceOf(
-  spec: ServiceSpec,
-  endpoint: InstanceEndpoint,
-  container: ContainerFacts | undefined,
-): Instance {
-  const { scheme, host = endpoint.address.ip, weight } = spec;
-  const settings = registratorSettings(spec, endpoint, container);
-  const name = nameOf(spec, settings('NAME'), container);
-  const id = settings('ID')?.text;
-  const noMetadata: Metadata = { tags: [], weight: undefined, zone: undefined, meta: new Map() };
-  const base = { ...endpoint, scheme, host, name, id, container, metadata: noMetadata };
-  const fill = (template: Template): string => expand(template, placeholder => valueOf(placeholder, base));
+export function instanceOf(source: InstanceSource): Instance {
+  const { spec, address } = source;
+  const base: Instance = {
+    ...source,
+    host: spec.host ?? address.ip,
+    name: nameOf(source),
+    id: registratorSetting(source, 'ID')?.text,
+    metadata: { tags: [], weight: undefined, zone: undefined, meta: new Map() },
+  };
+  const fillIn = (template: Template): string => fill(template, base);
   return {
     ...base,
     metadata: {
-      tags: spec.tags?.map(fill) ?? splitTags(settings('TAGS')?.text ?? ''),
-      weight,
-      zone: spec.zone && fill(spec.zone),
-      meta: new Map([...spec.meta].map(([key, template]) => [key, fill(template)])),
+      tags: spec.tags?.map(fillIn) ?? splitTags(registratorSetting(source, 'TAGS')?.text ?? ''),
+      weight: spec.weight,
+      zone: spec.zone && fillIn(spec.zone),
+      meta: new Map([...spec.meta].map(([key, template]) => [key, fillIn(template)])),
     },
   };
 }
 
-/** The text for a placeholder. @throws LayoutProblem when it is not known */
-export function valueOf({ name, argument = '' }: Placeholder, instance: Instance): string {
-  return placeholderValues[name](
-    instance,
-    `the placeholder {${name}${argument && `:${argument}`}}`,
-    argument,
-  );
+/**
+ * The text of a template, with the values of the instance in place of the placeholders.
+ * @param check throws when it does not accept a value
+ * @throws LayoutProblem when a value is not known
+ */
+export function fill(template: Template, instance: Instance, check?: (value: string) => void): string {
+  const pieces = template.map(piece => {
+    if (typeof piece === 'string') return piece;
+    const { name, argument = '' } = piece;
+    const what = `the placeholder {${name}${argument && `:${argument}`}}`;
+    const value = placeholderValues[name](instance, what, argument);
+    check?.(value);
+    return value;
+  });
+  return pieces.join('');
 }
 
 /** `what` is the placeholder, for a problem. */
@@ -174,12 +178,10 @@ export function requireContainer({ container }: Instance, what: string): Contain
 }
 
 /** --name, registrator's settings, the labels of compose and swarm, the image. */
-function nameOf(
-  spec: ServiceSpec,
-  setting: ServiceName | undefined,
-  container: ContainerFacts | undefined,
-): ServiceName | undefined {
+function nameOf(source: InstanceSource): ServiceName | undefined {
+  const { spec, container } = source;
   if (spec.name !== undefined) return { text: spec.name, from: '--name' };
+  const setting = registratorSetting(source, 'NAME');
   if (setting) return setting;
   for (const label of ['com.docker.compose.service', 'com.docker.swarm.service.name']) {
     const text = container?.labels.get(label);
@@ -200,18 +202,13 @@ function imageName(image: string): string | undefined {
  * What registrator reads of a container: SERVICE_<port>_NAME before SERVICE_NAME, and of each the variable before the
  * label (bridge/util.go).
  */
-function registratorSettings(
-  { variables }: ServiceSpec,
-  { localPort }: InstanceEndpoint,
-  container: ContainerFacts | undefined,
-): (what: 'NAME' | 'TAGS' | 'ID') => ServiceName | undefined {
-  return what => {
-    for (const from of [`SERVICE_${localPort}_${what}`, `SERVICE_${what}`]) {
-      const text = variables.get(from) || container?.labels.get(from);
-      if (text) return { text, from };
-    }
-    return undefined;
-  };
+function registratorSetting(
+  { spec, localPort, container }: InstanceSource,
+  what: 'NAME' | 'TAGS' | 'ID',
+): ServiceName | undefined {
+  return [`SERVICE_${localPort}_${what}`, `SERVICE_${what}`]
+    .map(from => ({ from, text: spec.variables.get(from) || container?.labels.get(from) || '' }))
+    .find(({ text }) => text !== '');
 }
 
 /** `a,b`; a comma after a backslash belongs to the tag. */

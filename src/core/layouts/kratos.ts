@@ -14,11 +14,12 @@ export const kratos: LayoutFormat = {
     const name = requireName(instance, 'layout kratos');
     const { version = '', ...metadata } = metadataFields(instance.metadata);
     const id = formatAddress(instance.address);
-    const isSecure = instance.scheme === 'https' || instance.scheme === 'grpcs';
-    const endpoints = [`${instance.scheme}://${id}?isSecure=${isSecure}`];
-    return [
-      { key: `/${root}/${name}/${id}`, value: JSON.stringify({ id, name, version, metadata, endpoints }) },
-    ];
+    const { scheme } = instance.spec;
+    const endpoints = [`${scheme}://${id}?isSecure=${scheme === 'https' || scheme === 'grpcs'}`];
+    return {
+      key: `/${root}/${name}/${id}`,
+      value: JSON.stringify({ id, name, version, metadata, endpoints }),
+    };
   },
 
   read({ rest, value }) {

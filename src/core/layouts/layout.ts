@@ -7,10 +7,8 @@ import type { Instance, Metadata } from './instance.ts';
 
 export interface LayoutFormat {
   readonly root: RootRule;
-  /** Whether the root is a domain, such as `cluster.local`, and not a path. */
+  /** Whether the root is a domain, such as `cluster.local`, and not a path. A subdomain may share the tree. */
   readonly rootIsDomain?: true;
-  /** Whether records of two roots may share a tree, as a domain and its subdomains do. */
-  readonly sharesTree?: true;
   /** Whether the user's own records may stand below the prefix. */
   readonly allowsOwnRecords?: true;
   /** What all keys begin with. The service matters only where the root is empty or a parent of services. */
@@ -18,7 +16,7 @@ export interface LayoutFormat {
   /** What the consumer lists, where that is more than what begins with the prefix. */
   listed?(root: string): string;
   /** @throws LayoutProblem when the instance lacks what the format needs, or the consumer would reject it */
-  write(root: string, instance: Instance): readonly ServiceRecord[];
+  write(root: string, instance: Instance): ServiceRecord;
   /** Never throws: anybody may have written the record. Null when it is not of this format. */
   read(record: RawRecord): ParsedRecord | null;
 }

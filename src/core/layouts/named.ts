@@ -14,7 +14,7 @@ export const named: LayoutFormat = {
     const { name } = requireContainer(instance, 'layout named');
     if (!isName(name))
       throw new LayoutProblem(`layout named: HAProxy accepts no server name such as ${JSON.stringify(name)}`);
-    return [{ key: `/${root}/${name}`, value: formatAddress(instance.address) }];
+    return { key: `/${root}/${name}`, value: formatAddress(instance.address) };
   },
 
   read: ({ root, value }) => ({ service: root, address: value }),

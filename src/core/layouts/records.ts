@@ -1,13 +1,13 @@
 /**
- * All records of an instance, in each layout of its service. What would break a consumer is refused here: two records
- * under one key, and another format where a consumer lists keys.
+ * All records of an instance: those of its layouts and the user's own. What would break a consumer is refused here: two
+ * records under one key, and another format where a consumer lists keys.
  */
 import { failure, success, type Problem, type Result } from '../../errors.ts';
 import type { ServiceRecord } from '../lease/writes.ts';
 import { formatLayout, formats, type Layout } from './formats.ts';
-import { LayoutProblem, type Instance } from './instance.ts';
+import { fill, instanceOf, LayoutProblem, type Instance, type InstanceSource } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
-import { writeOwnRecord, type OwnRecord } from './own-record.ts';
+import type { Template } from './template.ts';
 
 /** What a service is written as. */
 export interface Publication {
@@ -15,47 +15,41 @@ export interface Publication {
   readonly own: readonly OwnRecord[];
 }
 
-/** All records of an instance, which are written and removed together. */
-export function recordsOf(
-  publication: Publication,
-  makeInstance: () => Instance,
-): Result<readonly ServiceRecord[]> {
-  return attempt(() => {
-    const planned = planRecords(publication, makeInstance());
-    refuseCollisions(planned);
-    refuseMixtures(planned);
-    return planned.map(({ record }) => record);
-  });
+/** A record in the user's own words: a key and a value with placeholders. */
+export interface OwnRecord {
+  readonly key: Template;
+  readonly value: Template;
+  /** As the user gave it: `KEY=VALUE`. */
+  readonly text: string;
 }
 
-/** An instance beside others of the same process. Each has a lease of its own. */
-export interface Neighbour {
-  /** The service's name in the problem. */
-  readonly title: string;
+/** An instance, and what it is written as. */
+export interface PublishedInstance extends InstanceSource {
   readonly publication: Publication;
-  readonly makeInstance: () => Instance;
 }
 
-/** A key that two of them write, or a record of one where another format is read; undefined when there is none. */
-export function conflictAmong(neighbours: readonly Neighbour[]): Problem | undefined {
-  const result = attempt(() => {
-    const planned = neighbours.flatMap(({ title, publication, makeInstance }) =>
-      planRecords(publication, makeInstance(), ` of ${title}`),
-    );
-    // Keys that end with the id of the lease differ.
-    refuseCollisions(planned.filter(({ record }) => !record.underLease));
-    refuseMixtures(planned);
-  });
-  return result.ok ? undefined : result.problems[0];
-}
-
-function attempt<T>(make: () => T): Result<T> {
+/** All records of an instance, which are written and removed together. */
+export function recordsOf(instance: PublishedInstance): Result<readonly ServiceRecord[]> {
   try {
-    return success(make());
+    const planned = planRecords(instance);
+    const conflict = collisionIn(planned) ?? mixtureIn(planned);
+    return conflict ? failure(conflict) : success(planned.map(({ record }) => record));
   } catch (error) {
     if (error instanceof LayoutProblem) return failure(...error.problems);
     throw error;
   }
+}
+
+/**
+ * A key that two services of one process write, or a record of one where another format is read; undefined when there is
+ * none. Each service has a lease of its own, so keys that end with the id of the lease differ.
+ * @throws LayoutProblem when one of them has no records by itself
+ */
+export function conflictAmong(
+  services: readonly (PublishedInstance & { readonly label: string })[],
+): Problem | undefined {
+  const planned = services.flatMap(service => planRecords(service, ` of ${service.label}`));
+  return collisionIn(planned.filter(({ record }) => !record.underLease)) ?? mixtureIn(planned);
 }
 
 interface PlannedRecord {
@@ -63,55 +57,67 @@ interface PlannedRecord {
   /** The option that asks for it, for a problem. */
   readonly source: string;
   /** Undefined for the user's own record. */
-  readonly layout: Layout | undefined;
+  readonly layout?: Layout;
   /** The consumer of the layout reads every key that begins with this. */
-  readonly listed: string | undefined;
+  readonly listed?: string;
 }
 
 /** @param owner ends the source of each record */
-function planRecords({ layouts, own }: Publication, instance: Instance, owner = ''): PlannedRecord[] {
-  const ofLayouts = layouts.flatMap(layout => {
+function planRecords({ publication, ...source }: PublishedInstance, owner = ''): PlannedRecord[] {
+  const instance = instanceOf(source);
+  const ofLayouts = publication.layouts.map(layout => {
     const { name, root } = layout;
     const format: LayoutFormat = formats[name];
-    const source = `--layout ${formatLayout(layout)}${owner}`;
-    const records = format.write(root, instance);
+    const record = format.write(root, instance);
     const listed = format.listed?.(root) ?? format.prefix(root, instance.name?.text);
-    return records.map(record => ({ record, source, layout, listed }));
+    return { record, source: `--layout ${formatLayout(layout)}${owner}`, layout, listed };
   });
-  const ofUser = own.map(ownRecord => ({
-    record: writeOwnRecord(ownRecord, instance),
-    source: `--record ${ownRecord.text}${owner}`,
-    layout: undefined,
-    listed: undefined,
-  }));
+  const ofUser = publication.own.map(own => {
+    return { record: writeOwnRecord(own, instance), source: `--record ${own.text}${owner}` };
+  });
   return [...ofLayouts, ...ofUser];
 }
 
-function refuseCollisions(planned: readonly PlannedRecord[]): void {
+/** @throws LayoutProblem when a placeholder has no value, or one that the key or the consumers cannot take */
+function writeOwnRecord({ key, value, text }: OwnRecord, instance: Instance): ServiceRecord {
+  const filledKey = fill(key, instance, piece => {
+    if (piece === '' || /[\s/\p{Cc}]/u.test(piece))
+      throw new LayoutProblem({
+        message: `--record ${text}: ${JSON.stringify(piece)} cannot be part of a key`,
+        hint: 'use a placeholder whose value has no slash and no space and is not empty',
+      });
+  });
+  const filledValue = fill(value, instance);
+  if (filledValue === '')
+    throw new LayoutProblem({
+      message: `--record ${text}: the value is empty, and consumers fail on an empty value`,
+      hint: 'add a text beside the placeholders',
+    });
+  return { key: filledKey, value: filledValue };
+}
+
+/** The first key that is written twice. */
+function collisionIn(planned: readonly PlannedRecord[]): Problem | undefined {
   const writers = new Map<string, string>();
   for (const { record, source } of planned) {
     const other = writers.get(record.key);
     if (other !== undefined)
-      throw new LayoutProblem({
-        message: `${other} and ${source} both write ${record.key}`,
-        hint: 'leave one out',
-      });
+      return { message: `${other} and ${source} both write ${record.key}`, hint: 'leave one out' };
     writers.set(record.key, source);
   }
+  return undefined;
 }
 
-/** A consumer takes every key that it lists for its own, and most fail on another format. */
-function refuseMixtures(planned: readonly PlannedRecord[]): void {
+/** The first record where another format is read: a consumer takes every key that it lists for its own. */
+function mixtureIn(planned: readonly PlannedRecord[]): Problem | undefined {
   for (const reader of planned) {
     const stranger = planned.find(other => breaks(other, reader));
-    if (stranger)
-      throw new LayoutProblem({
-        message:
-          `${stranger.source} writes ${stranger.record.key} where ${reader.source} is read (${reader.listed}…), ` +
-          'in another format',
-        hint: 'give one of them another root',
-      });
+    if (stranger === undefined) continue;
+    const where = `${reader.source} is read (${reader.listed}…)`;
+    const message = `${stranger.source} writes ${stranger.record.key} where ${where}, in another format`;
+    return { message, hint: 'give one of them another root' };
   }
+  return undefined;
 }
 
 /** Whether the consumer of `reader` lists the other record and cannot read it. */
@@ -120,5 +126,5 @@ function breaks({ record, layout: other }: PlannedRecord, { layout, listed }: Pl
   const format: LayoutFormat = formats[layout.name];
   if (other === undefined)
     return !(format.allowsOwnRecords && record.key.startsWith(format.prefix(layout.root, undefined)));
-  return other.name !== layout.name || (other.root !== layout.root && !format.sharesTree);
+  return other.name !== layout.name || (other.root !== layout.root && !format.rootIsDomain);
 }

@@ -22,7 +22,7 @@ export const registrator: LayoutFormat = {
       id ?? `${host}:${requireContainer(instance, 'layout registrator').name}:${localPort}${suffix}`;
     if (!/^[^\s/]+$/.test(instanceId))
       throw new LayoutProblem(`SERVICE_ID ${JSON.stringify(instanceId)} must have no slash and no space`);
-    return [{ key: `/${root}/${group}/${instanceId}`, value: formatAddress(address) }];
+    return { key: `/${root}/${group}/${instanceId}`, value: formatAddress(address) };
   },
 
   read({ rest, value }) {

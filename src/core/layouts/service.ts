@@ -7,6 +7,6 @@ import type { LayoutFormat } from './layout.ts';
 export const service: LayoutFormat = {
   root: { kind: 'key' },
   prefix: root => `/${root}/`,
-  write: (root, { address }) => [{ key: `/${root}/${formatAddress(address)}`, value: 'running' }],
+  write: (root, { address }) => ({ key: `/${root}/${formatAddress(address)}`, value: 'running' }),
   read: ({ root, rest }) => ({ service: root, address: rest }),
 };

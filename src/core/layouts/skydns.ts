@@ -9,7 +9,6 @@ import { metadataFields, parseFields, type LayoutFormat } from './layout.ts';
 export const skydns: LayoutFormat = {
   root: { kind: 'required', example: 'cluster.local' },
   rootIsDomain: true,
-  sharesTree: true,
   prefix,
 
   write(root, instance) {
@@ -26,7 +25,7 @@ export const skydns: LayoutFormat = {
     const text = describeMetadata(instance.metadata);
     const value = { host, port, priority: 10, weight, ttl: 5, ...(text !== '' && { text }) };
     const key = `${prefix(root)}${[...labels.toReversed(), own].join('/')}`;
-    return [{ key, value: JSON.stringify(value) }];
+    return { key, value: JSON.stringify(value) };
   },
 
   read({ rest, value }) {

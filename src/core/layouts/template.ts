@@ -6,7 +6,7 @@ import { ProblemError } from '../../errors.ts';
 
 export type Template = readonly (string | Placeholder)[];
 
-export interface Placeholder {
+interface Placeholder {
   /** `ip`, `address`, …; `label` and `meta` have an argument. */
   readonly name: PlaceholderName;
   /** The label of `{label:com.example.role}`, the key of `{meta:version}`. */
@@ -20,29 +20,21 @@ const distinctive = ['ip', 'port', 'address', 'container', 'id', 'host', 'label'
 const common = ['service', 'localPort', 'proto'] as const;
 /** These are metadata, which may contain the placeholders above. */
 const metadata = ['tags', 'weight', 'zone', 'meta'] as const;
+/** These need an argument. */
+const argumentOf: Readonly<Partial<Record<PlaceholderName, string>>> = { label: ':NAME', meta: ':KEY' };
 
-/** The text is not a template. The message continues "<flag> <value>: …". */
-export class TemplateProblem extends ProblemError {
-  override readonly name = 'TemplateProblem';
-}
-
-/** @throws TemplateProblem for an unknown placeholder */
+/** @throws ProblemError for an unknown placeholder, with a message that continues `--flag "text": …` */
 export function parseTemplate(text: string, kind: 'record' | 'metadata'): Template {
-  const known: readonly PlaceholderName[] = [
-    ...distinctive,
-    ...common,
-    ...(kind === 'record' ? metadata : []),
-  ];
+  const known: PlaceholderName[] = [...distinctive, ...common, ...(kind === 'record' ? metadata : [])];
   const pieces: (string | Placeholder)[] = [];
   let end = 0;
-  for (const match of text.matchAll(/\{([A-Za-z][A-Za-z]*)(?::([^{}\s]+))?\}/g)) {
+  for (const match of text.matchAll(/\{([A-Za-z]+)(?::([^{}\s]+))?\}/g)) {
     const [whole, word = '', argument] = match;
     const name = known.find(candidate => candidate === word);
-    const needsArgument = name === 'label' || name === 'meta';
-    if (name === undefined || needsArgument !== (argument !== undefined))
-      throw new TemplateProblem({
+    if (name === undefined || (argument === undefined) !== (argumentOf[name] === undefined))
+      throw new ProblemError({
         message: `has the unknown placeholder ${whole}`,
-        hint: `the placeholders are ${known.map(formatName).join(' ')}`,
+        hint: `the placeholders are ${known.map(each => `{${each}${argumentOf[each] ?? ''}}`).join(' ')}`,
       });
     pieces.push(text.slice(end, match.index), { name, argument });
     end = match.index + whole.length;
@@ -50,17 +42,7 @@ export function parseTemplate(text: string, kind: 'record' | 'metadata'): Templa
   return [...pieces, text.slice(end)].filter(piece => piece !== '');
 }
 
-/** The text with its placeholders filled in. */
-export function expand(template: Template, value: (placeholder: Placeholder) => string): string {
-  return template.map(piece => (typeof piece === 'string' ? piece : value(piece))).join('');
-}
-
 /** Whether two instances of one service always get different texts. */
 export function isDistinctive(template: Template): boolean {
   return template.some(piece => typeof piece !== 'string' && distinctive.some(name => name === piece.name));
-}
-
-function formatName(name: PlaceholderName): string {
-  if (name === 'label') return '{label:NAME}';
-  return name === 'meta' ? '{meta:KEY}' : `{${name}}`;
 }

@@ -1,6 +1,6 @@
 /**
  * Traefik's etcd provider: the servers of a service, no routers. The root has no leading slash, because Traefik removes
- * it from its own. Traefik decodes every key that begins with the root, and one that it does not know breaks all.
+ * it from its own. Traefik decodes every key that begins with the root, and one unknown key makes it reject all of them.
  */
 import { formatAddress, isIPv6, type Address } from '../address/ip.ts';
 import { LayoutProblem, requireName, type Scheme } from './instance.ts';
@@ -19,13 +19,14 @@ export const traefik: LayoutFormat = {
         message: `layout traefik: Traefik reads the name ${name} as a number`,
         hint: 'set a name that has a letter with --name',
       });
-    const { address, protocol, scheme } = instance;
+    const { address, protocol } = instance;
+    const { scheme } = instance.spec;
     const kind = protocol === 'udp' ? 'udp' : scheme === 'tcp' ? 'tcp' : 'http';
     const server = `${root}/${kind}/services/${name}/loadbalancer/servers/${serverIndex(address)}`;
     const text = formatAddress(address);
     return kind === 'http'
-      ? [{ key: `${server}/url`, value: `${urlScheme(scheme)}://${text}` }]
-      : [{ key: `${server}/address`, value: text }];
+      ? { key: `${server}/url`, value: `${urlSchemes[scheme] ?? scheme}://${text}` }
+      : { key: `${server}/address`, value: text };
   },
 
   read({ rest, value }) {
@@ -36,10 +37,8 @@ export const traefik: LayoutFormat = {
 
 const serverKey = /^(?:http|tcp|udp)\/services\/([^/]+)\/loadbalancer\/servers\/\d+\/(?:url|address)$/i;
 
-function urlScheme(scheme: Scheme): string {
-  if (scheme === 'grpc') return 'h2c';
-  return scheme === 'grpcs' ? 'https' : scheme;
-}
+/** The schemes that have another name in Traefik. */
+const urlSchemes: Readonly<Partial<Record<Scheme, string>>> = { grpc: 'h2c', grpcs: 'https' };
 
 /** The bits of address and port as one decimal number: an index may be any number, and no two servers share one. */
 function serverIndex({ ip, port }: Address): string {
