@@ -1,5 +1,5 @@
 /**
- * The configuration as its sources give it: texts, each with the place where it stands. Every source returns this shape.
+ * The configuration as its sources give it: texts, each with the place where it was given. Every source returns this shape.
  */
 import type { Problem } from '../errors.ts';
 import type { OptionName } from './options.ts';
@@ -8,7 +8,7 @@ import type { RawOption } from './parse/value.ts';
 export type RawOptions = ReadonlyMap<OptionName, RawOption>;
 
 export interface RawService {
-  /** Where the service stands, for errors: `--service web`. */
+  /** Where the service is given, for errors: `--service web`. */
   readonly from: string;
   /** What logs call the service; undefined for its name, or else its port. */
   readonly label: string | undefined;

@@ -56,7 +56,7 @@ export interface Outage {
 const firstSummaryMs = 60_000;
 const mostCauses = 8;
 
-/** Records one more failure. `report` is true for the first one, for each new cause, and then ever more seldom. */
+/** Records one more failure. `report` is true for the first one, for each new cause, and then less and less often. */
 export function noteFailure(
   before: Outage | null,
   cause: string,

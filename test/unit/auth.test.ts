@@ -71,7 +71,7 @@ describe('a token', () => {
     assert.equal(requests.length, 2);
   });
 
-  it('is requested ever more seldom after refusals, at whatever member', async () => {
+  it('is requested less and less often after refusals, at whatever member', async () => {
     const { requests, ask, time } = keeper();
     for (const waitMs of [1000, 2000, 4000, 8000, 15_000, 15_000]) {
       const before = requests.length;

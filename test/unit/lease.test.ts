@@ -221,7 +221,7 @@ describe('an answer', () => {
     assert.equal(after(revoking, { kind: 'gone', at: 7, cause: 'not found' }), noLease);
   });
 
-  it('taking a key back from a living lease is done ever more seldom', () => {
+  it('taking a key back from a living lease is done less and less often', () => {
     let lease: Lease = held();
     const waits: number[] = [];
     let now = 100_000;

@@ -83,7 +83,7 @@ describe('the rows of dockreg ls', () => {
     assert.deepEqual([calls, row?.ttlSeconds], [['list a'], undefined]);
   });
 
-  it('tell the age of a key that appeared meanwhile; one that is written anew is another', async () => {
+  it('tell the age of a key that appeared meanwhile; one that is written again is another', async () => {
     keys = [instance('10.0.0.9:1', '0')];
     const viewer = view();
     await viewer.read();

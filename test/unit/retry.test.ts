@@ -40,7 +40,7 @@ describe('a password check', () => {
 });
 
 describe('a repeated failure', () => {
-  it('is reported at once, after a minute, and then ever more seldom', () => {
+  it('is reported at once, after a minute, and then less and less often', () => {
     let outage: Outage | null = null;
     const reported: number[] = [];
     for (let second = 0; second <= 3600; second++) {

@@ -289,7 +289,7 @@ describe('etcd is away', () => {
     });
   }
 
-  it('reports again after a minute, and a second outage anew', async () => {
+  it('reports again after a minute, and a second outage too', async () => {
     await register();
     treat('down');
     await clock.advance(intervalMs);
@@ -408,8 +408,8 @@ describe('etcd is away', () => {
 describe('a connection on which a request failed', () => {
   for (const [what, mode, endpoints, connections] of [
     ['is kept where the member is slow and shows signs of life', 'slow', [h1], 1],
-    ['is made anew where nothing was heard', 'silent', [h1], 2],
-    ['is made anew where it broke', 'down', [h1], 2],
+    ['is replaced where nothing was heard', 'silent', [h1], 2],
+    ['is replaced where it broke', 'down', [h1], 2],
     ['is left for the next member first', 'slow', [h1, h2], 2],
   ] as const) {
     it(what, async () => {
@@ -427,7 +427,7 @@ describe('a connection on which a request failed', () => {
 });
 
 describe('the lease', () => {
-  it('that is gone is granted anew only after a check that began since', async () => {
+  it('that is gone is granted again only after a check that began since', async () => {
     await register();
     const lost = leaseId();
     etcd.drop(lost);
@@ -526,7 +526,7 @@ describe('what others do to a key', () => {
 });
 
 describe('a permission is missing', () => {
-  it('at the start: it is asked for ever more seldom, and reported once', async () => {
+  it('at the start: it is asked for less and less often, and reported once', async () => {
     treat('denied');
     await passFor(50_000);
     assert.deepEqual(

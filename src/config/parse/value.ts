@@ -7,7 +7,7 @@ import { failure, ProblemError, success, type Problem, type Result } from '../..
 /** A text as a source gives it. */
 export interface RawOption {
   readonly text: string;
-  /** Where the text stands, for errors: `--port`, `DOCKREG_PORT`, `label dockreg.port`. */
+  /** Where the text was given, for errors: `--port`, `DOCKREG_PORT`, `label dockreg.port`. */
   readonly from: string;
 }
 
@@ -25,7 +25,7 @@ export function withPrefix(prefix: string): (problem: Problem) => Problem {
   return ({ message, ...rest }) => ({ message: prefix + message, ...rest });
 }
 
-/** Parses the text. Each problem names where the text stands, and the text. */
+/** Parses the text. Each problem names where the text was given, and the text. */
 export function parseValue<T>(parse: (text: string) => T, { text, from }: RawOption): Result<T> {
   try {
     return success(parse(text));

@@ -23,11 +23,11 @@ export interface RawItem {
 
 /** How a source writes an option, so that errors show what to write. */
 export interface Syntax {
-  /** What stands before the word in the option's name: `--`, `label dockreg.`. */
+  /** The text before the word in the option's name: `--`, `label dockreg.`. */
   readonly from: string;
-  /** What stands before the word where a value follows: `--`, `dockreg.`. */
+  /** The text before the word where a value follows: `--`, `dockreg.`. */
   readonly before: string;
-  /** What stands between the word and the value. */
+  /** The text between the word and the value. */
   readonly between: ' ' | '=' | ': ';
 }
 

@@ -1,5 +1,5 @@
 /**
- * The source of --config: a YAML file in which each option stands under its name; the options of a service stand under
+ * The source of --config: a YAML file in which each option is under its name, and the options of a service are under
  * `services: <name>:`, those of the process and the defaults for all services at the top. All values are texts, so each
  * means what it means in a flag: `1.10` does not become a number, nor `on` a boolean.
  */

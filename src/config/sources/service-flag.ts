@@ -24,7 +24,7 @@ export function readServiceFlag(option: RawOption | undefined): RawConfig {
 const pattern = /[ \t]*([^\s=,"]*)[ \t]*(=[ \t]*(?:"((?:[^"]|"")*)"|(?!")([^,\r\n]*))[ \t]*)?(,|\r?\n|$)/y;
 
 /**
- * A value with a comma or a line break stands in double quotes, where `""` is one quote, as in RFC 4180 and in the flags
+ * A value with a comma or a line break is in double quotes, where `""` is one quote, as in RFC 4180 and in the flags
  * of docker.
  */
 function splitServices(text: string): RawItem[][] {

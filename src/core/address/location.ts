@@ -1,7 +1,7 @@
 /**
  * What is known about where others reach the app, and what each attempt to resolve it changes. Pure: the agent's address
  * loop resolves and waits. It keeps true that an address is given up only after two answers in a row that there is none;
- * while Docker is out of reach the last known address stands.
+ * while Docker is out of reach the last known address is kept.
  */
 import { formatProblem, messageOf, UnavailableError, type Problem, type Result } from '../../errors.ts';
 import type { ServiceRecord } from '../lease/writes.ts';
@@ -40,7 +40,7 @@ export type AddressEvent =
   | { readonly kind: 'records-changed'; readonly resolved: ResolvedAddress }
   /** The address was resolved again after `attempts` failures, and it is the same. */
   | { readonly kind: 'address-confirmed'; readonly address: Address; readonly attempts: number }
-  /** It could not be resolved: the first failure, each new cause, and then ever more seldom. */
+  /** It could not be resolved: the first failure, each new cause, and then less and less often. */
   | { readonly kind: 'address-unconfirmed'; readonly address: Address | null; readonly cause: string }
   /** There is no address any more. */
   | { readonly kind: 'address-lost'; readonly address: Address; readonly cause: string }

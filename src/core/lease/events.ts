@@ -21,7 +21,7 @@ export type LeaseEvent =
 
 /** Whether requests succeed. */
 export type OutageEvent =
-  /** Reported for the first failure, for each new cause, and then ever more seldom. */
+  /** Reported for the first failure, for each new cause, and then less and less often. */
   | ({ readonly kind: 'failing'; readonly cause: string } & Attempts)
   | ({ readonly kind: 'recovered' } & Attempts)
   /** No endpoint has acknowledged the lease for a TTL: it is not known whether the keys still exist. */

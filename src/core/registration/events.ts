@@ -27,7 +27,7 @@ export interface CheckedEvent {
 
 type OwnEvent =
   | CheckedEvent
-  /** A check could not be made: the first of a row, each new cause, and then ever more seldom. */
+  /** A check could not be made: the first of a row, each new cause, and then less and less often. */
   | { readonly kind: 'not-checked'; readonly cause: string }
   /** The status of the health changed, for whatever reason. */
   | { readonly kind: 'health-changed'; readonly health: Health['status'] }

@@ -63,6 +63,6 @@ function parseIp(hex: string): string {
   const bytes = (hex.match(/.{8}/g) ?? []).flatMap(word => (word.match(/../g) ?? []).toReversed());
   if (bytes.length === 4) return bytes.map(byte => Number.parseInt(byte, 16)).join('.');
   const ip = canonicalIp((bytes.join('').match(/.{4}/g) ?? []).join(':'));
-  // A socket at a mapped IPv4 address still stands in the table of IPv6.
+  // A socket at a mapped IPv4 address is still in the table of IPv6.
   return isIPv6(ip) ? ip : `::ffff:${ip}`;
 }
