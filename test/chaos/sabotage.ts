@@ -48,15 +48,15 @@ export const changes: Readonly<Record<string, Change>> = {
   'one-member': {
     breaks: 'a member that does not answer is asked for ever',
     file: 'core/lease/failover.js',
-    line: 'at: reconnects ? (at + 1) % endpoints.length : at,',
-    instead: 'at,',
+    line: 'const endpoints = reconnects ? [...others, endpoint] : before.endpoints;',
+    instead: 'const { endpoints } = before;',
   },
   'delete-by-name': {
     breaks: 'the key is deleted, whatever lease it is under',
     file: 'etcd/client.js',
-    line: 'await client.leaseClient.leaseRevoke({ ID: id }, options);',
+    line: 'leases.leaseRevoke({ ID: id }, options)',
     instead:
-      'await client.leaseClient.leaseRevoke({ ID: id }, options); await client.delete().key(`/service/${process.env.DOCKREG_ADVERTISE}`);',
+      'leases.leaseRevoke({ ID: id }, options).then(() => client.delete().key(`/service/${process.env.DOCKREG_ADVERTISE}`))',
   },
 };
 
