@@ -2,6 +2,7 @@
  * Draws a schedule of faults from a seed: storms, in which every part of the system has its own faults at the same
  * time, and calms, in which everything must become right again. Pure: one seed is one schedule, on every machine.
  */
+import { Random } from '../support/random.ts';
 import type { Auth } from '../support/auth.ts';
 
 export type LinkTrouble = 'refuse' | 'silent' | 'silent-up' | 'silent-down' | { readonly delayMs: number };
@@ -262,38 +263,14 @@ function fill(
   return steps;
 }
 
-/** A small generator of pseudo-random numbers (mulberry32), because Math.random takes no seed. */
-class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  /** A number in [0, 1). */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-
+/** The draws of a schedule. */
+class Dice extends Random {
   happens(probability: number): boolean {
     return this.next() < probability;
   }
 
-  /** A whole number from 0 to `limit` - 1. */
-  below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
   between([least, most]: readonly [number, number]): number {
     return least + this.below(most - least + 1);
-  }
-
-  pick<T>(choices: readonly T[]): T {
-    return choices[this.below(choices.length)] as T;
   }
 
   /** Some of the numbers below `limit`, at least one; all of them in one case of three. */
