@@ -4,6 +4,7 @@
 #   unit              pure functions, as tables; loops on a fake clock
 #   integration       the built program against real etcd (3.4)
 #   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
+#   fuzz              odd input of every kind, drawn from a seed: a short run of `npm run fuzz`
 #   chaos             the built program under random faults; a checker judges what etcd showed meanwhile
 #   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
 #   e2e-next          the tests of it that depend on Docker, on the engine of Debian 13 (26.1)
@@ -14,7 +15,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- static unit integration integration-next chaos e2e e2e-next
+[ $# -gt 0 ] || set -- static unit fuzz integration integration-next chaos e2e e2e-next
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
@@ -68,6 +69,9 @@ for suite in "$@"; do
     unit) run_suite unit unit ;;
     integration)
       if sh scripts/setup.sh packages; then concurrency=4 run_suite integration integration; else skip integration "etcd is missing"; fi
+      ;;
+    fuzz)
+      if sh scripts/setup.sh packages; then run_suite fuzz fuzz; else skip fuzz "etcd is missing"; fi
       ;;
     chaos)
       if sh scripts/setup.sh packages; then run_suite chaos chaos; else skip chaos "etcd is missing"; fi

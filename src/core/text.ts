@@ -1,0 +1,42 @@
+/**
+ * Text that comes from outside (Docker, etcd, the app, the environment, a file) made safe to print: on a terminal, in a
+ * log line, in a metric's label, in an error.
+ */
+
+/** The most UTF-16 code units of one outside text that are printed. */
+export const printedLength = 500;
+
+/**
+ * Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of text, invisible
+ * characters that hide a text or stand beside another, and halves of surrogate pairs.
+ */
+const unsafe =
+  // oxlint-disable-next-line no-control-regex -- these are what it is for
+  /[\u0000-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|\p{Cs}|[\u{E0000}-\u{E007F}]/gu;
+
+/** Writes an unsafe character as JavaScript does: `\n`, `\x1b`, `\u202e`, `\u{e0001}`. */
+function escape(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  const short = { 9: '\\t', 10: '\\n', 13: '\\r' }[code];
+  if (short !== undefined) return short;
+  const hex = code.toString(16);
+  if (code < 0x100) return `\\x${hex.padStart(2, '0')}`;
+  return code < 0x10000 ? `\\u${hex.padStart(4, '0')}` : `\\u{${hex}}`;
+}
+
+/**
+ * Returns the text with each unsafe character escaped, and at most `limit` code units of it: `… (1234 more)` stands for
+ * the rest. Text without anything to change comes back as it is, so cleaning twice changes nothing.
+ */
+export function clean(text: string, limit = printedLength): string {
+  if (text.length <= limit + cutAbove) return text.replaceAll(unsafe, escape);
+  const end = isHighSurrogate(text.charCodeAt(limit - 1)) ? limit - 1 : limit;
+  return `${text.slice(0, end).replaceAll(unsafe, escape)}… (${text.length - end} more)`;
+}
+
+/** A text that is longer than the limit by no more than this is not cut: the note of the cut needs room too. */
+const cutAbove = 100;
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
+}
