@@ -108,8 +108,8 @@ export async function examinePort(
   }
 }
 
-function describeContainer({ id, name }: ContainerView): string {
-  return `${id.slice(0, 12)} (${name})`;
+function describeContainer({ id, title }: ContainerView): string {
+  return `${id.slice(0, 12)} (${title})`;
 }
 
 function unavailable(step: FindingStep, error: unknown, fallbackHint?: string): Finding {
