@@ -84,6 +84,9 @@ async function get(target: Target, path: string, bounds: Bounds, clock: Clock): 
 /** The most bytes of one head. */
 const largestHead = 65_536;
 
+/** Each provisional answer costs more time than bytes. */
+const mostProvisional = 20;
+
 /** Sends the request and resolves with the JSON of its answer. Afterwards the connection is closed. */
 function exchange(asked: ClientRequest, { timeMs, bytes: most }: Bounds, clock: Clock): Promise<unknown> {
   const received = new Received();
@@ -102,8 +105,8 @@ function exchange(asked: ClientRequest, { timeMs, bytes: most }: Bounds, clock: 
 
     asked.on('error', onError);
     asked.on('socket', (socket: Socket) =>
-      // All that comes counts: also heads, provisional answers, chunk extensions and trailers.
-      socket.on('data', (chunk: Buffer) => {
+      // All that comes counts, also heads, chunk extensions and trailers, and before Node's parser may refuse it.
+      socket.prependListener('data', (chunk: Buffer) => {
         received.count(chunk);
         if (received.bytes > most) refuse(`the answer is larger than ${most} bytes`);
       }),
@@ -112,6 +115,9 @@ function exchange(asked: ClientRequest, { timeMs, bytes: most }: Bounds, clock: 
       asked.on(event, ({ statusCode }: IncomingMessage) =>
         refuse(`it answers ${statusCode} and leaves HTTP, which was not asked for`),
       );
+    asked.on('information', () => {
+      if (++received.provisional === mostProvisional) refuse('it sends one provisional answer after the other');
+    });
     asked.on('response', response => {
       received.head = response;
       response.on('error', onError);
@@ -137,6 +143,8 @@ function exchange(asked: ClientRequest, { timeMs, bytes: most }: Bounds, clock: 
 /** What has come so far. */
 class Received {
   bytes = 0;
+  /** How many answers of status 1xx came. */
+  provisional = 0;
   head: IncomingMessage | undefined;
   readonly body: Buffer[] = [];
   #beginning = '';
@@ -149,12 +157,13 @@ class Received {
   /** The JSON of a complete answer. @throws StatusError, TransportError */
   answer(): unknown {
     const { statusCode = 0, headers } = this.head ?? { headers: {} };
-    const { location, 'content-encoding': encoding = 'identity' } = headers;
-    if (statusCode >= 300 && statusCode < 400) {
-      const target = location === undefined ? 'elsewhere' : `to ${clean(location, 100)}`;
+    const { 'content-encoding': encoding = 'identity' } = headers;
+    const location = statusCode >= 300 && statusCode < 400 ? headers.location : undefined;
+    if (location !== undefined) {
+      const where = clean(JSON.stringify(location), 100);
       throw new StatusError(
         statusCode,
-        `it answers ${statusCode} and redirects ${target}, which is not followed`,
+        `it answers ${statusCode} and redirects to ${where}, which is not followed`,
       );
     }
     if (encoding !== 'identity')
@@ -162,7 +171,7 @@ class Received {
     const text = Buffer.concat(this.body).toString();
     const json = parseJson(text);
     if (statusCode !== 200)
-      throw new StatusError(statusCode, `it answers ${statusCode}: ${reasonIn(json, text)}`);
+      throw new StatusError(statusCode, [`it answers ${statusCode}`, ...reasonIn(json, text)].join(': '));
     if (json === undefined) throw new TransportError(notDocker);
     return json;
   }
@@ -218,7 +227,8 @@ function parseJson(text: string): unknown {
 }
 
 /** What an error of the engine says: the message in its JSON, else its text. */
-function reasonIn(json: unknown, text: string): string {
+function reasonIn(json: unknown, text: string): string[] {
   const message = typeof json === 'object' && json !== null && 'message' in json ? json.message : undefined;
-  return clean(typeof message === 'string' ? message : text.trim(), 200) || 'without a reason';
+  const reason = clean(typeof message === 'string' ? message : text.trim(), 200);
+  return reason === '' ? [] : [reason];
 }
