@@ -116,7 +116,8 @@ function exchange(asked: ClientRequest, { timeMs, bytes: most }: Bounds, clock: 
         refuse(`it answers ${statusCode} and leaves HTTP, which was not asked for`),
       );
     asked.on('information', () => {
-      if (++received.provisional === mostProvisional) refuse('it sends one provisional answer after the other');
+      if (++received.provisional === mostProvisional)
+        refuse('it sends one provisional answer after the other');
     });
     asked.on('response', response => {
       received.head = response;
