@@ -58,11 +58,11 @@ const table = readTable({
   probe: `${edge} npm:got npm:protobufjs
     node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
   kernel: `${edge} node:fs node:net`,
-  docker: `${edge} npm:dockerode node:fs node:fs/promises node:os node:path`,
+  docker: `${edge} npm:dockerode node:fs node:fs/promises node:http node:https node:net node:os node:path node:util`,
   etcd: `${edge} npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
 
   // Shared by the edges.
-  network: `core clock.ts errors.ts node:dns/promises node:fs node:os`,
+  network: `core clock.ts errors.ts node:dns/promises node:fs node:net node:os node:util`,
   tls: `core errors.ts node:crypto node:fs/promises node:tls`,
 
   // The ground.
@@ -76,7 +76,7 @@ const table = readTable({
   'core/settings': `errors.ts core/address core/layouts`,
   'core/layouts': `errors.ts core/address core/lease`,
   'core/watch': `errors.ts core/retry.ts core/address`,
-  'core/address': `errors.ts core/retry.ts core/lease`,
+  'core/address': `errors.ts core/retry.ts core/lease core/text.ts`,
   'core/lease': `errors.ts core/retry.ts`,
   'core/retry.ts': `errors.ts`,
 });

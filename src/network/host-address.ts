@@ -1,19 +1,21 @@
 /**
  * Finds the host's address that the user means by `--ip`.
  */
-import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
+import type { Clock } from '../clock.ts';
 import type { HostName } from '../core/settings/service.ts';
 import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
 import type { HostIp } from '../core/address/advertise.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
+import { lookup, type Resolver } from './lookup.ts';
 
 /**
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
  * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address.
- * @throws UnavailableError when the name does not resolve
+ * @param resolver looks up a name; default: /etc/hosts and DNS
+ * @throws UnavailableError when the name does not resolve within 3 s
  */
-export async function resolveHostIp(host: HostName): Promise<HostIp> {
+export async function resolveHostIp(host: HostName, clock: Clock, resolver?: Resolver): Promise<HostIp> {
   const interfaces = networkInterfaces();
   const isOurs = (ip: string): boolean =>
     Object.values(interfaces).some(list => list?.some(({ address }) => canonicalIp(address) === ip));
@@ -27,7 +29,7 @@ export async function resolveHostIp(host: HostName): Promise<HostIp> {
     if (ip === undefined) throw new UnavailableError(`--ip ${name} is an interface without an address`);
     return { ip, source: `interface ${name}`, fromInterface: name, ours: true };
   }
-  const resolved = await lookup(name, { all: true }).catch((cause: unknown) => {
+  const resolved = await lookup(name, clock, resolver).catch((cause: unknown) => {
     const message = `--ip ${name} is not an interface and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });

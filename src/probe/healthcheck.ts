@@ -9,9 +9,9 @@ import { fail, pass, unknown, type Probe, type ProbeOptions } from './probe.ts';
 export function healthcheckProbe({ clock, timeoutMs, inspect }: ProbeOptions): Probe {
   return async stop => {
     try {
-      const { health, name, id } = await within(clock, timeoutMs, 'Docker', inspect(), stop);
+      const { health, title } = await within(clock, timeoutMs, 'Docker', inspect(), stop);
       if (health === undefined) {
-        const message = `container ${name || id.slice(0, 12)} has no HEALTHCHECK, and --check docker needs one`;
+        const message = `container ${title} has no HEALTHCHECK, and --check docker needs one`;
         const hint = 'add one to its image (or docker run --health-cmd), or choose another --check';
         return { kind: 'impossible', problem: { message, hint } };
       }
