@@ -83,6 +83,8 @@ async function withProgram(start: Start, body: (row: Row) => Promise<void>): Pro
     env: {
       ...cleanEnvironment(),
       ...quick,
+      // The apps are in this process, which starts processes and waits for them.
+      DOCKREG_TIMEOUT: '2s',
       DOCKREG_CONTROL: 'off',
       DOCKREG_ETCD: etcd.endpoints.join(','),
       DOCKREG_PORT: String(port),
@@ -111,6 +113,9 @@ async function withProgram(start: Start, body: (row: Row) => Promise<void>): Pro
     });
     if (program.exit === undefined) assert.deepEqual({ ...(await program.stop()), afterMs: 0 }, ended(0));
     program.assertClean(/^dockreg: /);
+  } catch (cause) {
+    const log = program.lines.map(({ raw }) => `\n  ${raw}`).join('');
+    throw new Error(`${String(cause)}; ${key}: ${changes().join()}${log}\n${program.stderr}`, { cause });
   } finally {
     await program.stop();
     app?.close();
@@ -227,14 +232,19 @@ describe('it starts, registers and stops with 0', { concurrency: 6 }, () => {
       }
     });
 
-  it('never while it may open no socket, and ends when it is told to', { skip: cannot.filter }, () =>
-    withProgram({ wrapper: [python, seccomp, 'socket', 'any', 'EPERM'] }, async ({ program, changes }) => {
-      await program.waitForLine('app could not be checked: connect EPERM');
-      await pause(1500);
-      assert.equal(count(program, 'app could not be checked'), 1);
-      assert.deepEqual(changes(), []);
-    }),
-  );
+  const never: [name: string, skip: string | false, wrapper: string[], code: string][] = [
+    ['may open no socket', cannot.filter, [python, seccomp, 'socket', 'any', 'EPERM'], 'EPERM'],
+    ['has no loopback interface', cannot.mount, ['unshare', '--net'], 'ENETUNREACH'],
+  ];
+  for (const [name, skip, wrapper, code] of never)
+    it(`never while it ${name}, and ends when it is told to`, { skip }, () =>
+      withProgram({ wrapper }, async ({ program, changes }) => {
+        await program.waitForLine(`app could not be checked: connect ${code}`);
+        await pause(1500);
+        assert.equal(count(program, 'app could not be checked'), 1);
+        assert.deepEqual(changes(), []);
+      }),
+    );
 });
 
 describe('without a descriptor it', { concurrency: 10, skip: cannot.limit }, () => {
@@ -386,6 +396,23 @@ describe('without a descriptor it', { concurrency: 10, skip: cannot.limit }, () 
       },
     );
   });
+});
+
+it('the launcher says that there is no room for threads, and ends with 78', { skip: cannot.mount }, () => {
+  const launcher = fileURLToPath(new URL('../../../layer/dockreg', import.meta.url));
+  const start = (most: string): { status: number | null; text: string } => {
+    const files = `mount -t tmpfs none /sys/fs/cgroup; cd /sys/fs/cgroup; echo ${most} >pids.max; echo 5 >pids.current`;
+    const [command = '', ...words] = inMounts(files);
+    const { status, stderr } = spawnSync(command, [...words, 'sh', launcher], {
+      env: { ...cleanEnvironment(), DOCKREG_NODE: process.execPath },
+    });
+    return { status, text: String(stderr) };
+  };
+  assert.deepEqual(start('11'), {
+    status: 78,
+    text: 'dockreg: no room for its 8 threads: 5 of 11 processes and threads run in this container; raise docker run --pids-limit\n',
+  });
+  for (const most of ['12', 'max']) assert.doesNotMatch(start(most).text, /no room/);
 });
 
 describe('without a process it', { skip: cannot.user || cannot.limit }, () => {
