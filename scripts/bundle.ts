@@ -109,7 +109,7 @@ const plainBuiltins: Plugin = {
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const result = await build({
   absWorkingDir: root,
-  entryPoints: { dockreg: 'src/main.ts' },
+  entryPoints: { dockreg: 'src/start.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

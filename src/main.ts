@@ -1,8 +1,8 @@
-#!/usr/bin/env node
 /** The process: arguments, signals, standard output and exit codes. No other file touches them. */
 import { helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
+import { ownTrouble } from './core/shortage.ts';
 import {
   ExitCode,
   formatProblem,
@@ -60,7 +60,13 @@ function closeDebugger(): boolean {
 
 const write = (text: string): unknown => process.stdout.write(text);
 
+/** Ends the process at once. What our machine lacks or refuses is no defect, and a restart may find it again. */
 function crash(error: unknown): never {
+  const trouble = ownTrouble(error);
+  if (trouble) {
+    process.stderr.write(`dockreg: ${formatProblem(trouble)}\n`);
+    process.exit(ExitCode.config);
+  }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`dockreg: internal error: ${text}\n`);
   process.exit(ExitCode.internal);

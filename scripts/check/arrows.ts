@@ -28,7 +28,8 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
  */
 const table = readTable({
   // The process and its command line.
-  'main.ts': `cli.ts commands clock.ts errors.ts log.ts version.ts node:inspector`,
+  'start.ts': `main.ts`,
+  'main.ts': `core/shortage.ts cli.ts commands clock.ts errors.ts log.ts version.ts node:inspector`,
   'cli.ts': `commands config core/settings errors.ts`,
   'version.ts': `../package.json`,
 
@@ -79,6 +80,7 @@ const table = readTable({
   'core/address': `errors.ts core/retry.ts core/lease core/text.ts`,
   'core/lease': `errors.ts core/retry.ts`,
   'core/retry.ts': `errors.ts`,
+  'core/shortage.ts': `errors.ts`,
 });
 
 const imports = readSources(['src', 'test', 'demo', 'scripts', 'examples']).flatMap(importsOf);

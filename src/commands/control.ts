@@ -65,15 +65,25 @@ function whyLeft({ name, drained, etcdError }: ServiceStatus): Problem {
   };
 }
 
+function whyOf({ why, uncheckedSince, lastCheck }: ServiceStatus, now: number): string {
+  const known = why ?? 'not checked yet';
+  if (uncheckedSince === null) return known;
+  return `${known}; unknown for ${ageOf(uncheckedSince, now)}: ${lastCheck?.detail ?? ''}`;
+}
+
+function ageOf(date: string, now: number): string {
+  return formatAge(Math.max(0, Math.round((now - Date.parse(date)) / 1000)));
+}
+
 function formatStatus(services: readonly ServiceStatus[]): string {
   const now = systemClock.wall();
   const lines = services.map(service => [
     service.name,
     service.health,
-    formatAge(Math.max(0, Math.round((now - Date.parse(service.since)) / 1000))),
+    ageOf(service.since, now),
     service.address ?? '',
     service.drained && service.registration === 'absent' ? 'drained' : service.registration,
-    service.why ?? 'not checked yet',
+    whyOf(service, now),
   ]);
   const errors = new Set(services.map(({ etcdError }) => etcdError).filter(error => error !== null));
   return (

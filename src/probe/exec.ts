@@ -5,9 +5,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import type { Verdict } from '../core/registration/health.ts';
 import type { ExecCheck } from '../core/settings/check.ts';
-import { messageOf } from '../errors.ts';
-import { abandoned, attempt, fail, pass, unknown, type Probe, type ProbeOptions } from './probe.ts';
+import { ownTrouble } from '../core/shortage.ts';
+import { formatProblem, problemOf } from '../errors.ts';
+import { abandoned, attempt, fail, pass, unchecked, type Probe, type ProbeOptions } from './probe.ts';
 
 /** How much of the end of each output is kept, in bytes, and how much of it is reported, in characters. */
 const most = { kept: 4096, reported: 200 } as const;
@@ -39,7 +41,7 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
     };
     signal.addEventListener('abort', end, { once: true });
     const ending = await ended;
-    if ('error' in ending) return unknown(`cannot start /bin/sh: ${messageOf(ending.error)}`);
+    if ('error' in ending) return cannotStart(ending.error);
     await Promise.race([
       Promise.all(outputs.map(({ closed }) => closed)),
       options.clock.sleep(lastOutputMs, signal),
@@ -49,6 +51,10 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
     const outcome = line === '' ? how : `${how}: ${line}`;
     return ending.code === 0 ? pass(outcome) : fail(outcome);
   });
+}
+
+function cannotStart(error: unknown): Verdict {
+  return unchecked(`cannot start /bin/sh: ${formatProblem(ownTrouble(error) ?? problemOf(error))}`);
 }
 
 /** Ends what is left of the command's process group. */

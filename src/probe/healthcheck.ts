@@ -1,10 +1,10 @@
 /**
  * The check `docker`: the result of the container's own HEALTHCHECK. Docker runs that on its own schedule, so the result
- * is as old as its last run. While Docker does not answer, the verdict is `unknown`.
+ * is as old as its last run. While Docker does not answer, the verdict is `unknown`, and the key stays.
  */
 import { within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import { fail, pass, unknown, type Probe, type ProbeOptions } from './probe.ts';
+import { fail, pass, unchecked, type Probe, type ProbeOptions } from './probe.ts';
 
 export function healthcheckProbe({ clock, timeoutMs, inspect }: ProbeOptions): Probe {
   return async stop => {
@@ -18,7 +18,7 @@ export function healthcheckProbe({ clock, timeoutMs, inspect }: ProbeOptions): P
       const result = `Docker says ${health.status}${health.output && `: ${health.output}`}`;
       return health.status === 'healthy' ? pass(result) : fail(result);
     } catch (error) {
-      return unknown(messageOf(error));
+      return unchecked(messageOf(error));
     }
   };
 }

@@ -5,7 +5,8 @@
 import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
-import { messageOf } from '../errors.ts';
+import { ownTrouble } from '../core/shortage.ts';
+import { codeOf, formatProblem, messageOf } from '../errors.ts';
 
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
@@ -52,6 +53,11 @@ export function unknown(reason: string): Verdict {
   return { kind: 'unknown', reason };
 }
 
+/** The check could not be made for a reason that is dockreg's own or Docker's: a registered key stays. */
+export function unchecked(reason: string): Verdict {
+  return { kind: 'unknown', reason, isOurs: true };
+}
+
 /** The verdict when the caller aborts a check. */
 export const abandoned = unknown('the check was abandoned');
 
@@ -68,7 +74,7 @@ export function attempt(
   return async stop => {
     const over = new AbortController();
     try {
-      return await within(clock, timeoutMs, subject, ask(over.signal), stop);
+      return unlessClockIsOff(await within(clock, timeoutMs, subject, ask(over.signal), stop), clock.wall());
     } catch (error) {
       if (stop.aborted) return abandoned;
       if (error instanceof TimeLimitError)
@@ -80,12 +86,25 @@ export function attempt(
   };
 }
 
-/** Errors of our own machine, which say nothing about the app. */
-const ownCodes = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
+/** No dockreg is older, so a clock that says less, in ms since 1970, was never set. */
+const firstRelease = Date.UTC(2025, 0, 1);
 
-/** An error with a code is that of a connection to the app; one without a code is our own. */
-function verdictOf(error: unknown): Verdict {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (typeof code !== 'string' || ownCodes.has(code)) return unknown(messageOf(error));
+/** A certificate that begins in the future says nothing about the app where our own clock is wrong. */
+function unlessClockIsOff(verdict: Verdict, wall: number): Verdict {
+  if (wall >= firstRelease || verdict.kind !== 'fail' || !verdict.reason.includes('not yet valid'))
+    return verdict;
+  return unchecked(
+    `${verdict.reason}, but the clock says ${new Date(wall).toISOString()}; set the host's clock`,
+  );
+}
+
+/** An error with a code is that of a connection to the app, unless our own machine is to blame. */
+export function verdictOf(error: unknown): Verdict {
+  const own = ownTrouble(error);
+  if (own) return unchecked(formatProblem(own));
+  // A file of ours that cannot be read. The name, because loading its class would load node:tls.
+  if (error instanceof Error && error.name === 'PemFileError') return unchecked(messageOf(error));
+  const code = codeOf(error);
+  if (code === '') return unknown(messageOf(error));
   return fail(messageOf(error), code === 'ECONNREFUSED' || code === 'ENOENT' ? 'refused' : 'connection');
 }

@@ -131,7 +131,7 @@ describe('a check', () => {
       [['--check', 'tcp', '--check-socket', '/run/app.sock'], 'reason', 'none'],
       [['--check', 'http', '--check-socket', '/run/app.sock'], 'reason', 'none'],
       [['--check', 'exec:true'], 'reason', 'none'],
-      [['--check', 'docker'], 'none'],
+      [['--check', 'docker'], 'reason', 'none'],
     ];
   for (const [argv, role, onUdp = role] of roles) {
     it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, async () => {

@@ -55,6 +55,7 @@ describe('the status of a service', () => {
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
+      uncheckedSince: null,
       lastCheck: { at: 'T97000', seconds: 0.012, verdict: 'pass', detail: 'HTTP 200' },
     });
   });
@@ -74,6 +75,7 @@ describe('the status of a service', () => {
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
+      uncheckedSince: null,
       lastCheck: null,
     });
   });
