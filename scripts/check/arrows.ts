@@ -29,8 +29,9 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
 const table = readTable({
   // The process and its command line.
   'start.ts': `main.ts`,
-  'main.ts': `core/shortage.ts cli.ts commands clock.ts errors.ts log.ts version.ts node:inspector`,
-  'cli.ts': `commands config core/settings errors.ts`,
+  'main.ts': `core/shortage.ts cli.ts commands clock.ts environment.ts errors.ts log.ts secrets.ts version.ts
+    node:inspector`,
+  'cli.ts': `commands config core/settings errors.ts secrets.ts`,
   'version.ts': `../package.json`,
 
   // The commands that a person or supervisord starts.
@@ -40,7 +41,7 @@ const table = readTable({
   'commands/table.ts': `core`,
 
   // Builds the parts that a command needs.
-  wiring: `${ground} admin agent config probe kernel docker etcd network tls`,
+  wiring: `${ground} environment.ts secrets.ts admin agent config probe kernel docker etcd network tls`,
 
   // A running dockreg: the interfaces that answer questions about it, and one registered service.
   admin: `${ground}
@@ -60,7 +61,7 @@ const table = readTable({
     node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
   kernel: `${edge} node:fs node:net`,
   docker: `${edge} npm:dockerode node:fs node:fs/promises node:http node:https node:net node:os node:path node:util`,
-  etcd: `${edge} npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
+  etcd: `${edge} secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
 
   // Shared by the edges.
   network: `core clock.ts errors.ts node:dns/promises node:fs node:net node:os node:util`,
@@ -70,6 +71,8 @@ const table = readTable({
   'log.ts': `clock.ts core/settings`,
   'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
   'clock.ts': ``,
+  'environment.ts': ``,
+  'secrets.ts': ``,
   'errors.ts': ``,
 
   // The core is pure: it uses no package, no module of Node and no clock.
