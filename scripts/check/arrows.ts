@@ -58,7 +58,7 @@ const table = readTable({
 
   // Edges: each talks to one kind of thing outside the program and imports no other edge.
   probe: `${edge} npm:got npm:protobufjs
-    node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
+    node:child_process node:events node:http node:http2 node:net node:stream node:tls`,
   kernel: `${edge} node:fs node:net`,
   docker: `${edge} npm:dockerode node:fs node:fs/promises node:http node:https node:net node:os node:path node:util`,
   etcd: `${edge} secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
@@ -79,6 +79,7 @@ const table = readTable({
   'core/registration': `errors.ts core/retry.ts core/address core/lease core/settings core/watch`,
   'core/settings': `errors.ts core/address core/layouts`,
   'core/layouts': `errors.ts core/address core/lease`,
+  'core/pattern': ``,
   'core/watch': `errors.ts core/retry.ts core/address`,
   'core/address': `errors.ts core/retry.ts core/lease core/text.ts`,
   'core/lease': `errors.ts core/retry.ts`,

@@ -6,6 +6,7 @@ import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
 import { ownTrouble } from '../core/shortage.ts';
+import { clean } from '../core/text.ts';
 import { codeOf, formatProblem, messageOf } from '../errors.ts';
 
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
@@ -61,29 +62,52 @@ export function unchecked(reason: string): Verdict {
 /** The verdict when the caller aborts a check. */
 export const abandoned = unknown('the check was abandoned');
 
+/** What a check can report when its time is up. */
+export interface Progress {
+  /** What came of the answer so far, on one line; undefined for nothing. */
+  came: () => string | undefined;
+}
+
 /**
  * Makes a probe that calls `ask` once per check. The signal of `ask` aborts when time is up, when the caller aborts, and
- * when there is a verdict; `ask` must then close what it opened. An error of `ask` becomes a verdict.
+ * when there is a verdict; `ask` must then close what it opened. An error of `ask` becomes a verdict. What a verdict says
+ * is on one line and not longer than is printed.
  * @param subject what is asked, for messages: `http://127.0.0.1:8000/`
  */
 export function attempt(
   { clock, timeoutMs }: ProbeOptions,
   subject: string,
-  ask: (signal: AbortSignal) => Promise<Verdict>,
+  ask: (signal: AbortSignal, progress: Progress) => Promise<Verdict>,
 ): Probe {
   return async stop => {
     const over = new AbortController();
+    const progress: Progress = { came: () => undefined };
     try {
-      return unlessClockIsOff(await within(clock, timeoutMs, subject, ask(over.signal), stop), clock.wall());
+      const verdict = await within(clock, timeoutMs, subject, ask(over.signal, progress), stop);
+      return printable(unlessClockIsOff(verdict, clock.wall()));
     } catch (error) {
       if (stop.aborted) return abandoned;
-      if (error instanceof TimeLimitError)
-        return fail(`no answer from ${subject} within ${timeoutMs} ms`, 'timeout');
-      return verdictOf(error);
+      if (!(error instanceof TimeLimitError)) return printable(verdictOf(error));
+      const came = progress.came();
+      const what = came === undefined ? 'no answer' : 'no complete answer';
+      const rest = came === undefined ? '' : `: ${came}`;
+      return printable(fail(`${what} from ${subject} within ${timeoutMs} ms${rest}`, 'timeout'));
     } finally {
       over.abort();
     }
   };
+}
+
+function printable(verdict: Verdict): Verdict {
+  switch (verdict.kind) {
+    case 'pass':
+      return { ...verdict, detail: clean(verdict.detail) };
+    case 'fail':
+    case 'unknown':
+      return { ...verdict, reason: clean(verdict.reason) };
+    case 'impossible':
+      return verdict;
+  }
 }
 
 /** No dockreg is older, so a clock that says less, in ms since 1970, was never set. */
