@@ -1,8 +1,10 @@
 /**
- * One line a transition, on stdout: logfmt for people, JSON for machines. The fields are the same in both.
+ * One line a transition, on stdout: logfmt for people, JSON for machines. The fields are the same in both. All texts are
+ * made safe to print here, and here only.
  */
 import type { Clock } from './clock.ts';
 import type { LogFormat } from './core/settings/process.ts';
+import { clean } from './core/text.ts';
 
 /** What a line says beside its message. A field that is undefined is left out. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -13,10 +15,17 @@ export type Log = Readonly<Record<'info' | 'warn' | 'error', (message: string, f
 /** A log that writes whole lines through `write`. */
 export function createLog(format: LogFormat, clock: Clock, write: (line: string) => void): Log {
   const encode = format === 'json' ? JSON.stringify : logfmt;
+  const safe = (fields: Fields): Fields =>
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [
+        clean(name),
+        typeof value === 'string' ? clean(value) : value,
+      ]),
+    );
   const at =
     (level: keyof Log) =>
     (message: string, fields: Fields = {}): void =>
-      write(`${encode({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields })}\n`);
+      write(`${encode(safe({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields }))}\n`);
   return { info: at('info'), warn: at('warn'), error: at('error') };
 }
 

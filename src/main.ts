@@ -5,13 +5,15 @@ import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
 import {
   ExitCode,
-  formatProblem,
+  formatProblems,
   messageOf,
   ProblemError,
   SetupError,
   UnavailableError,
   UsageError,
 } from './errors.ts';
+import type { LogFormat } from './core/settings/process.ts';
+import { clean, firstLines } from './core/text.ts';
 import { createLog } from './log.ts';
 import { version } from './version.ts';
 
@@ -60,10 +62,22 @@ function closeDebugger(): boolean {
 
 const write = (text: string): unknown => process.stdout.write(text);
 
+/** The format of the log, where there is one: only `dockreg` itself has a log. */
+let logFormat: LogFormat | null = null;
+
 function crash(error: unknown): never {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`dockreg: internal error: ${text}\n`);
+  const lines = firstLines(`dockreg: internal error: ${text}`.split('\n').map(line => clean(line)));
+  process.stderr.write(`${lines.join('\n')}\n`);
+  logEnd([`internal error: ${messageOf(error)}`], ExitCode.internal);
   process.exit(ExitCode.internal);
+}
+
+/** Why dockreg ends, as lines of the log too: who collects a log may not collect standard error. */
+function logEnd(reasons: readonly string[], exit: ExitCode): void {
+  if (logFormat === null) return;
+  const log = createLog(logFormat, systemClock, write);
+  for (const reason of reasons) log.error(reason, { exit });
 }
 
 /** Returns null for a fault of dockreg itself. */
@@ -82,7 +96,9 @@ async function main(): Promise<ExitCode> {
   // When the reader of our output ends, dockreg goes on.
   process.stdout.on('error', () => undefined);
   try {
-    const command = await readCommand(process.argv.slice(2), process.env);
+    const command = await readCommand(process.argv.slice(2), process.env, undefined, format => {
+      logFormat = format;
+    });
     switch (command.kind) {
       case 'help':
         write(helpText(version));
@@ -105,6 +121,7 @@ async function main(): Promise<ExitCode> {
       }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, write);
+        for (const warning of command.warnings) log.warn(warning);
         const stop = stopOnSignals();
         await run(command.config, version, log, { stop, onAdminCommand });
         log.info('stopped', { by: messageOf(stop.reason) });
@@ -114,7 +131,9 @@ async function main(): Promise<ExitCode> {
   } catch (error) {
     const code = exitCodeOf(error);
     if (code === null || !(error instanceof ProblemError)) return crash(error);
-    for (const problem of error.problems) process.stderr.write(`dockreg: ${formatProblem(problem)}\n`);
+    const lines = formatProblems(error.problems);
+    for (const line of lines) process.stderr.write(`dockreg: ${line}\n`);
+    logEnd(lines, code);
     return code;
   }
 }

@@ -10,7 +10,6 @@ import {
 import type { ServiceConfig } from '../core/settings/service.ts';
 import {
   failure,
-  formatProblem,
   problemsOf,
   success,
   valueOf,
@@ -18,6 +17,7 @@ import {
   type Result,
 } from '../errors.ts';
 import { readCheck } from './check.ts';
+import { limits } from './parse/limits.ts';
 import type { LayoutChoice } from './parse/records.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawConfig, RawOptions } from './raw.ts';
@@ -44,7 +44,7 @@ export function readServices(
 
 /** A default with a problem has it in every service. */
 function unique(problems: readonly Problem[]): Problem[] {
-  return [...new Map(problems.map(problem => [formatProblem(problem), problem])).values()];
+  return [...new Map(problems.map(problem => [JSON.stringify(problem), problem])).values()];
 }
 
 /** Services of one label get their ports added to it. */
@@ -144,6 +144,12 @@ function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>):
 
 /** The first conflict between the records of the services, as far as it can be foreseen. */
 function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
+  const { records } = limits;
+  const count = services.flatMap(({ publication }) => [...publication.layouts, ...publication.own]).length;
+  if (count > records) {
+    const message = `the services have ${count} records, and at most ${records} are allowed`;
+    return [{ message, hint: 'use more than one dockreg' }];
+  }
   const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
   const conflict = conflictAmong(
     services.map((service, index) => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1)),
