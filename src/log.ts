@@ -15,18 +15,20 @@ export type Log = Readonly<Record<'info' | 'warn' | 'error', (message: string, f
 /** A log that writes whole lines through `write`. */
 export function createLog(format: LogFormat, clock: Clock, write: (line: string) => void): Log {
   const encode = format === 'json' ? JSON.stringify : logfmt;
-  const safe = (fields: Fields): Fields =>
-    Object.fromEntries(
-      Object.entries(fields).map(([name, value]) => [
-        clean(name),
-        typeof value === 'string' ? clean(value) : value,
-      ]),
-    );
   const at =
     (level: keyof Log) =>
     (message: string, fields: Fields = {}): void =>
-      write(`${encode(safe({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields }))}\n`);
+      write(
+        `${encode(safe({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields }))}\n`,
+      );
   return { info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function safe(fields: Fields): Fields {
+  const entries = Object.entries(fields);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [clean(name), typeof value === 'string' ? clean(value) : value]),
+  );
 }
 
 /** The same log, with these fields first in each line. */

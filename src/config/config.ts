@@ -61,7 +61,7 @@ export function configure(sources: Sources): Result<AnyConfig> {
 
 /** Names the port as what is missing, where labels give everything else. */
 function noService({ defaults }: RawConfig): Problem {
-  const [given] = [...defaults.values()].filter(({ from }) => from.startsWith('label '));
+  const given = [...defaults.values()].find(({ from }) => from.startsWith('label '));
   return {
     message: `no service is configured${given ? `: ${given.from} is given and label dockreg.port is missing` : ''}`,
     hint: 'give --port 8000 (or DOCKREG_PORT), --service or --config, or label the container with dockreg.port=8000',

@@ -24,7 +24,14 @@ import {
   parseSocketPath,
   parseUser,
 } from './parse/endpoints.ts';
-import { parseCount, parseInterval, parsePause, parseTimeout, parseTtl, parseWeight } from './parse/numbers.ts';
+import {
+  parseCount,
+  parseInterval,
+  parsePause,
+  parseTimeout,
+  parseTtl,
+  parseWeight,
+} from './parse/numbers.ts';
 import {
   parseKey,
   parseLayouts,
@@ -71,8 +78,8 @@ function option<T, D extends Partial<Option>>(
 /** For lists of texts, and for texts with a syntax of their own. */
 const long = 8192;
 /** Linux opens no longer path. */
-const path = { maxLength: 4095 } as const;
-const name = { maxLength: 255 } as const;
+const file = { maxLength: 4095 } as const;
+const short = { maxLength: 255 } as const;
 
 const http = ['http', 'https'] as const;
 const tcp = ['tcp'] as const;
@@ -86,11 +93,14 @@ const processOptions = {
     show: showUrls,
     required: "give etcd's endpoints: --etcd http://10.1.0.101:2379",
   }),
-  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath, path),
-  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath, path),
-  'etcd-key': option('FILE', 'key of that certificate', parsePath, path),
-  'etcd-user': option('NAME', 'user of etcd', parseUser, { ...name, show: showUser }),
-  'etcd-password-file': option('FILE', 'file with its password (or DOCKREG_ETCD_PASSWORD)', parsePath, { ...path, show: showNothing }),
+  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath, file),
+  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath, file),
+  'etcd-key': option('FILE', 'key of that certificate', parsePath, file),
+  'etcd-user': option('NAME', 'user of etcd', parseUser, { ...short, show: showUser }),
+  'etcd-password-file': option('FILE', 'file with its password (or DOCKREG_ETCD_PASSWORD)', parsePath, {
+    ...file,
+    show: showNothing,
+  }),
   docker: option('SOCKET', 'Docker API: a path, unix://… or tcp://…', parseEngineEndpoint, {
     show: showUrls,
     defaultText: '/var/run/docker.sock',
@@ -111,7 +121,7 @@ const processOptions = {
     separator: '\n',
     maxLength: 65_536,
   },
-  config: { ...path, placeholder: 'FILE', help: 'YAML file with options and services' },
+  config: { ...file, placeholder: 'FILE', help: 'YAML file with options and services' },
 } satisfies Readonly<Record<string, Option>>;
 
 /** The options of a service. Each may also be given for all services. */
@@ -130,16 +140,22 @@ const serviceOptions = {
     parseOwnRecords,
     { maxLength: 32_768, separator: '\n' },
   ),
-  name: option('NAME', 'service name (from SERVICE_NAME, compose, swarm or the image)', parseName, name),
+  name: option('NAME', 'service name (from SERVICE_NAME, compose, swarm or the image)', parseName, short),
   scheme: option('SCHEME', `protocol of the app: ${schemes.join(', ')}`, parseChoice(...schemes), {
     defaultText: 'http',
   }),
-  host: option('NAME', 'host name, in layouts that have one (the IP address)', parseName, name),
-  tags: option('TAG,…', 'metadata for the layouts that carry it: tags', parseTags, { maxLength: long, separator: ',' }),
+  host: option('NAME', 'host name, in layouts that have one (the IP address)', parseName, short),
+  tags: option('TAG,…', 'metadata for the layouts that carry it: tags', parseTags, {
+    maxLength: long,
+    separator: ',',
+  }),
   weight: option('NUMBER', 'metadata: share of the requests', parseWeight, {}),
-  zone: option('ZONE', 'metadata: where the app runs', parseZone, name),
-  meta: option('KEY=VALUE,…', 'metadata: any keys, such as version=2.1', parseMeta, { maxLength: long, separator: ',' }),
-  ip: option('ADDRESS|NAME', 'host address, name or interface (from the published port)', parseHost, name),
+  zone: option('ZONE', 'metadata: where the app runs', parseZone, short),
+  meta: option('KEY=VALUE,…', 'metadata: any keys, such as version=2.1', parseMeta, {
+    maxLength: long,
+    separator: ',',
+  }),
+  ip: option('ADDRESS|NAME', 'host address, name or interface (from the published port)', parseHost, short),
   advertise: option(
     'MODE|IP:PORT',
     'published, host, container[:NETWORK], swarm, or IP:PORT',
@@ -168,11 +184,17 @@ const serviceOptions = {
     defaultText: '200-399',
     checks: http,
   }),
-  'check-body': option('TEXT|/REGEX/', 'http: what the body contains', parseExpectation, { checks: http, show: showNothing }),
+  'check-body': option('TEXT|/REGEX/', 'http: what the body contains', parseExpectation, {
+    checks: http,
+    show: showNothing,
+  }),
   'check-send': option('TEXT', 'tcp: what dockreg sends', parseBytes, { checks: tcp, show: showNothing }),
-  'check-expect': option('TEXT|/REGEX/', 'tcp: what the answer contains', parseExpectation, { checks: tcp, show: showNothing }),
+  'check-expect': option('TEXT|/REGEX/', 'tcp: what the answer contains', parseExpectation, {
+    checks: tcp,
+    show: showNothing,
+  }),
   'check-ca': option('FILE', "https, grpcs: authority of the app's certificate", parsePath, {
-    ...path,
+    ...file,
     checks: secure,
   }),
   'check-server-name': option(

@@ -8,14 +8,7 @@ import {
   type PublishedInstance,
 } from '../core/layouts/records.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import {
-  failure,
-  problemsOf,
-  success,
-  valueOf,
-  type Problem,
-  type Result,
-} from '../errors.ts';
+import { failure, problemsOf, success, valueOf, type Problem, type Result } from '../errors.ts';
 import { readCheck } from './check.ts';
 import { limits } from './parse/limits.ts';
 import type { LayoutChoice } from './parse/records.ts';

@@ -59,14 +59,14 @@ export function quote(text: string): string {
  * @param indent as for JSON.stringify
  */
 export function safeJson(value: unknown, indent?: number): string {
-  const escapeUnits = (character: string): string =>
-    // The line breaks of the indentation are not data: those in data are escaped already.
-    character === '\n'
-      ? character
-      : Array.from({ length: character.length }, (_, index) => character.charCodeAt(index))
-          .map(code => `\\u${code.toString(16).padStart(4, '0')}`)
-          .join('');
   return JSON.stringify(value, null, indent).replaceAll(unsafe, escapeUnits);
+}
+
+/** `\u001b`; the line breaks of the indentation are not data, and those in data are escaped already. */
+function escapeUnits(character: string): string {
+  if (character === '\n') return character;
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+  return units.map(unit => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }
 
 /** The most lines of one kind that are printed at once. */

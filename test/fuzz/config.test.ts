@@ -5,22 +5,25 @@
 import assert from 'node:assert/strict';
 import { readCommand } from '../../src/cli.ts';
 import type { Config } from '../../src/config/config.ts';
-import { isKnownVariable, optionNames, serviceOptionNames, variableOf, type OptionName } from '../../src/config/options.ts';
+import {
+  isKnownVariable,
+  optionNames,
+  serviceOptionNames,
+  variableOf,
+  type OptionName,
+} from '../../src/config/options.ts';
 import { limits } from '../../src/config/parse/limits.ts';
 import { parseConfigFile } from '../../src/config/sources/file.ts';
 import { recordLimits, recordsOf } from '../../src/core/layouts/records.ts';
 import { formatCheck } from '../../src/core/settings/check.ts';
 import type { ServiceConfig } from '../../src/core/settings/service.ts';
-import { formatProblems, ProblemError, SetupError, UsageError, type Problem } from '../../src/errors.ts';
+import { formatProblems, SetupError, UsageError, type Problem } from '../../src/errors.ts';
 import type { Random } from '../support/random.ts';
+import { unsafe } from '../support/unsafe.ts';
 import { declare } from './harness.ts';
 
 /** Stands for every secret. Nothing that is printed may contain it. */
 const secret = 'hunter2Zq9x';
-
-/** What must not reach a terminal: controls, what breaks lines or turns the direction, what nobody sees. */
-// oxlint-disable-next-line no-control-regex -- these are what it is about
-const unsafe = /[\u0000-\u001F\u007F-\u009F\u00AD\u200B-\u200F\u2028-\u202E\u2060-\u206F\uFEFF]|\p{Cs}/u;
 
 const samples: Readonly<Record<OptionName, readonly string[]>> = {
   etcd: ['http://h1:2379', 'https://h1:2379,https://h2:2379', 'http://[2001:db8::1]:2379'],
@@ -84,31 +87,107 @@ const secrets: Readonly<Partial<Record<OptionName, readonly string[]>>> = {
 };
 
 const nasty = [
-  ...['\0', '\u001B[2J', '\r', '\n', '\u0085', '\u2028', '\u202E', '\u200B', '\uD800', '\uFEFF', '😀', 'é', '٥'],
-  ...['"', "'", '\\', ',', '=', ':', '/', '@', '{', '}', '${', '${A}', '$', '%', '#', '?', '&a ', '*a', '!!js/x '],
-  ...[' ', '  ', '\t', '-', '--', '.', '..', '0', '1e309', '0x10', '-0', 'NaN', 'Infinity', '__proto__', '[', ']', '*'],
+  ...[
+    '\0',
+    '\u001B[2J',
+    '\r',
+    '\n',
+    '\u0085',
+    '\u2028',
+    '\u202E',
+    '\u200B',
+    '\uD800',
+    '\uFEFF',
+    '😀',
+    'é',
+    '٥',
+  ],
+  ...[
+    '"',
+    "'",
+    '\\',
+    ',',
+    '=',
+    ':',
+    '/',
+    '@',
+    '{',
+    '}',
+    '${',
+    '${A}',
+    '$',
+    '%',
+    '#',
+    '?',
+    '&a ',
+    '*a',
+    '!!js/x ',
+  ],
+  ...[
+    ' ',
+    '  ',
+    '\t',
+    '-',
+    '--',
+    '.',
+    '..',
+    '0',
+    '1e309',
+    '0x10',
+    '-0',
+    'NaN',
+    'Infinity',
+    '__proto__',
+    '[',
+    ']',
+    '*',
+  ],
 ];
 
 const oddWords = [
-  ...['--', '-', '', '—port', '--no-port', '--port=', '--__proto__=1', '--constructor', '--toString', '-x=5', '-p8000'],
-  ...['--no-allow-loopback', '--help=1', '--json', '--prot', '1', 'doctor', '\u001B[2J', '--port.x=1', '---port'],
+  ...[
+    '--',
+    '-',
+    '',
+    '—port',
+    '--no-port',
+    '--port=',
+    '--__proto__=1',
+    '--constructor',
+    '--toString',
+    '-x=5',
+    '-p8000',
+  ],
+  ...[
+    '--no-allow-loopback',
+    '--help=1',
+    '--json',
+    '--prot',
+    '1',
+    'doctor',
+    '\u001B[2J',
+    '--port.x=1',
+    '---port',
+  ],
   ...['--__proto__.port', '--hasOwnProperty=1', '-h5', '--etcd.0=x', '--=1', '--port', '\u2212\u2212port'],
 ];
 
-const lengths = [2, 10, 300, 5000, 70_000, 300_000];
+const lengths = [2, 10, 300, 5000, 70_000];
 
 function mutate(text: string, random: Random): string {
-  const at = text.includes(secret) ? random.pick([0, text.indexOf(secret), text.length]) : random.below(text.length + 1);
+  const at = text.includes(secret)
+    ? random.pick([0, text.indexOf(secret), text.length])
+    : random.below(text.length + 1);
   const [before, after] = [text.slice(0, at), text.slice(at)];
   switch (random.below(6)) {
     case 0:
       return before.slice(0, -1) + after;
     case 1:
-      return before + random.pick(nasty).repeat(random.pick([1, 1, 1, ...lengths.slice(0, 5)])) + after;
+      return before + random.pick(nasty).repeat(random.pick([1, 1, 1, ...lengths])) + after;
     case 2:
       return before + random.pick(nasty) + after;
     case 3:
-      return text.includes(secret) ? text + text : text.repeat(random.pick(lengths) > 5000 ? 5000 : 3);
+      return text.includes(secret) ? text + text : text.repeat(random.below(5) === 0 ? 1000 : 3);
     case 4:
       return random.pick(nasty);
     default:
@@ -116,7 +195,7 @@ function mutate(text: string, random: Random): string {
   }
 }
 
-interface Given {
+interface Drawn {
   readonly name: string;
   readonly text: string;
 }
@@ -127,7 +206,7 @@ function valueOf(name: OptionName, random: Random): string {
   return random.below(4) === 0 ? mutate(text, random) : text;
 }
 
-function drawOptions(names: readonly OptionName[], count: number, random: Random): Given[] {
+function drawOptions(names: readonly OptionName[], count: number, random: Random): Drawn[] {
   return random.list(count, () => {
     const name = random.pick(names);
     return { name: random.below(25) === 0 ? mutate(name, random) : name, text: valueOf(name, random) };
@@ -146,23 +225,37 @@ function drawCase(random: Random): Case {
   const few = (): number => random.pick([0, 0, 1, 2, 4]);
   const basic = random.below(8) === 0 ? [] : [{ name: 'etcd', text: random.pick(samples.etcd) }];
   const port = random.below(3) === 0 ? [] : [{ name: 'port', text: '8000' }];
-  const flags = [...basic, ...port, ...drawOptions(optionNames.filter(name => name !== 'config'), few(), random)];
+  const flags = [
+    ...basic,
+    ...port,
+    ...drawOptions(
+      optionNames.filter(name => name !== 'config'),
+      few(),
+      random,
+    ),
+  ];
   const argv = flags.flatMap(({ name, text }) =>
     random.below(2) === 0 ? [`--${name}`, text] : [`--${name}=${text}`],
   );
   if (random.below(6) === 0) argv.splice(random.below(argv.length + 1), 0, random.pick(oddWords));
-  if (random.below(12) === 0) argv.splice(random.below(argv.length + 1), 0, '--etcd-pasword', mutate(secret, random));
+  if (random.below(12) === 0)
+    argv.splice(random.below(argv.length + 1), 0, '--etcd-pasword', mutate(secret, random));
   if (random.below(12) === 0) argv.push('--check-header', 'Authorization:', 'Bearer', secret);
   if (random.below(8) === 0) argv.unshift(random.pick(['doctor', 'ls', 'status', 'drain']));
 
   // No name may have this text: an accepted name is no secret.
   const env: NodeJS.ProcessEnv = { A: `${secret} "\u0001` };
-  for (const { name, text } of drawOptions(optionNames.filter(each => each !== 'config'), few(), random))
+  for (const { name, text } of drawOptions(
+    optionNames.filter(each => each !== 'config'),
+    few(),
+    random,
+  ))
     env[variableOf(name as OptionName)] = text;
   if (random.below(4) === 0) env['DOCKREG_ETCD_PASSWORD'] = secret.repeat(random.pick([1, 1, 500]));
   const odd = mutate('DOCKREG_PORT', random);
   if (!isKnownVariable(odd)) env[odd] = secret;
-  if (random.below(6) === 0) env[random.pick(['SERVICE_NAME', 'SERVICE_8000_TAGS', 'SERVICE_ID'])] = valueOf('tags', random);
+  if (random.below(6) === 0)
+    env[random.pick(['SERVICE_NAME', 'SERVICE_8000_TAGS', 'SERVICE_ID'])] = valueOf('tags', random);
 
   let yaml: string | undefined;
   if (random.below(3) === 0) {
@@ -184,11 +277,22 @@ function drawCase(random: Random): Case {
 }
 
 function scalar(text: string, random: Random): string {
-  return random.pick([JSON.stringify(text), JSON.stringify(text), text, `"${'${A}'}"`, `[${JSON.stringify(text)}]`]);
+  return random.pick([
+    JSON.stringify(text),
+    JSON.stringify(text),
+    text,
+    '"${A}"',
+    `[${JSON.stringify(text)}]`,
+  ]);
 }
 
 /** Reads the case as the program does. Returns the configuration, if there is one, and all that would be printed. */
-async function read({ argv, env, yaml, labels }: Case): Promise<{ config?: Config; printed: readonly string[] }> {
+async function read({
+  argv,
+  env,
+  yaml,
+  labels,
+}: Case): Promise<{ config?: Config; printed: readonly string[] }> {
   const printed: string[] = [];
   const words = yaml === undefined ? argv : [...argv, '--config', '/x.yaml'];
   try {
@@ -202,7 +306,7 @@ async function read({ argv, env, yaml, labels }: Case): Promise<{ config?: Confi
     return { printed: [...printed, ...check(labelled.problems)] };
   } catch (error) {
     assert.ok(error instanceof UsageError || error instanceof SetupError, `not a problem: ${String(error)}`);
-    return { printed: [...printed, ...check((error as ProblemError).problems)] };
+    return { printed: [...printed, ...check(error.problems)] };
   }
 }
 
@@ -218,7 +322,8 @@ function check(problems: readonly Problem[]): readonly string[] {
 function assertWithinBounds({ services, endpoints, drainMs }: Config): void {
   assert.ok(services.length >= 1 && services.length <= limits.services);
   assert.ok(endpoints.length >= 1 && endpoints.length <= limits.endpoints);
-  for (const endpoint of endpoints) assert.match(endpoint, /^https?:\/\/(?:[\w.-]{1,253}|\[[\da-f:.]+\]):\d{1,5}$/);
+  for (const endpoint of endpoints)
+    assert.match(endpoint, /^https?:\/\/(?:[\w.-]{1,253}|\[[\da-f:.]+\]):\d{1,5}$/);
   assert.ok(drainMs >= 0 && drainMs <= 86_400_000);
   for (const service of services) assertServiceWithinBounds(service);
 }
@@ -237,8 +342,15 @@ function assertServiceWithinBounds(service: ServiceConfig): void {
   ] as const)
     assert.ok(Number.isInteger(value) && value >= min && value <= max, `${value} is not in ${min} to ${max}`);
   const label = 'x'.repeat(9);
-  const container = { id: 'c0ffee00'.repeat(8), name: 'box', image: 'web', labels: { get: () => label }, publishedPorts: 1 };
-  const address = service.advertise.kind === 'literal' ? service.advertise.address : { ip: '10.1.0.1', port: 49_155 };
+  const container = {
+    id: 'c0ffee00'.repeat(8),
+    name: 'box',
+    image: 'web',
+    labels: { get: () => label },
+    publishedPorts: 1,
+  };
+  const address =
+    service.advertise.kind === 'literal' ? service.advertise.address : { ip: '10.1.0.1', port: 49_155 };
   const records = recordsOf({
     ...service,
     address,
@@ -247,7 +359,9 @@ function assertServiceWithinBounds(service: ServiceConfig): void {
   assert.ok(records.ok, 'an accepted configuration has records');
   for (const { key, value } of records.value) {
     assert.match(key, /^[^\s\p{Cc}\p{Cs}]+$/u);
-    assert.ok(key.length <= recordLimits.keyLength && value.length <= recordLimits.valueLength && value !== '');
+    assert.ok(
+      key.length <= recordLimits.keyLength && value.length <= recordLimits.valueLength && value !== '',
+    );
   }
 }
 
@@ -265,13 +379,13 @@ export const fuzzer = declare({
     return {
       async run(random) {
         const drawn = drawCase(random);
-        const input = JSON.stringify({ ...drawn, labels: [...drawn.labels] }).slice(0, 3000);
+        const input = (): string => JSON.stringify({ ...drawn, labels: [...drawn.labels] }).slice(0, 3000);
         const before = process.cpuUsage();
         const { config, printed } = await read(drawn).catch((error: unknown) => {
-          throw new Error(`${String(error)}\nof ${input}`, { cause: error });
+          throw new Error(`${String(error)}\nof ${input()}`, { cause: error });
         });
         const { user, system } = process.cpuUsage(before);
-        assert.ok((user + system) / 1000 < mostMs, `${(user + system) / 1000} ms of ${input}`);
+        if ((user + system) / 1000 >= mostMs) assert.fail(`${(user + system) / 1000} ms of ${input()}`);
         if (config) accepted++;
         else refused++;
         try {
@@ -284,7 +398,7 @@ export const fuzzer = declare({
           }
           assert.ok(printed.length <= 102, `${printed.length} lines`);
         } catch (error) {
-          throw new Error(`${String(error)}\nof ${input}`, { cause: error });
+          throw new Error(`${String(error)}\nof ${input()}`, { cause: error });
         }
       },
       async close() {

@@ -17,7 +17,11 @@ export function showUrls(text: string): string {
   const at = text.lastIndexOf('@');
   if (at < 0) return text.split(',').map(showUrl).join(',');
   const [scheme = ''] = /^[a-z]{0,10}:\/\//i.exec(text) ?? [];
-  return `${scheme}${hidden}@${text.slice(at + 1).split(',').map(showUrl).join(',')}`;
+  return `${scheme}${hidden}@${text
+    .slice(at + 1)
+    .split(',')
+    .map(showUrl)
+    .join(',')}`;
 }
 
 function showUrl(text: string): string {

@@ -53,7 +53,9 @@ export function parseValue<T>(
   } catch (error) {
     if (!(error instanceof ProblemError)) throw error;
     const prefix = withPrefix(`${from} ${quote(show(written ?? text))}: `);
-    return failure(...error.problems.map(written === undefined ? prefix : each => prefix(withoutParts(each))));
+    return failure(
+      ...error.problems.map(written === undefined ? prefix : each => prefix(withoutParts(each))),
+    );
   }
 }
 

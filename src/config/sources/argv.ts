@@ -82,6 +82,8 @@ function knownWords(
     if (flag === '-h' || switches.some(each => `--${each}` === flag)) {
       if (assigned === undefined) known.push(word);
       else problems.push({ message: `${flag} takes no value`, hint: `write ${flag}` });
+      flagBefore = '';
+      continue;
     } else if (name !== undefined) {
       if (assigned === undefined && value !== undefined) at++;
       known.push(assigned === undefined ? `${flag}=${value ?? ''}` : word);

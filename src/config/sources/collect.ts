@@ -53,7 +53,8 @@ export function collectOptions(
     const name = names.find(each => each === word);
     if (name === undefined) {
       // A word alone may be the rest of the value before it, such as of a password with a comma.
-      const isRest = nearest(word, names) === undefined && items.every(item => item.word !== word || !item.text);
+      const isRest =
+        nearest(word, names) === undefined && items.every(item => item.word !== word || !item.text);
       problems.push(refuse(start + (isRest ? '***' : showWord(word)), word));
       continue;
     }

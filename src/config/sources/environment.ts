@@ -45,7 +45,11 @@ export function readEnvironment(env: NodeJS.ProcessEnv) {
     /** What the docker CLI knows of TLS. */
     docker: { verify: env.DOCKER_TLS_VERIFY, unverified: env.DOCKER_TLS, folder: env.DOCKER_CERT_PATH },
     /** One line for each variable that nobody reads, to warn of. */
-    warnings: firstLines(Object.keys(env).filter(name => env[name] && isUnknown(name)).map(warnOf)),
+    warnings: firstLines(
+      Object.keys(env)
+        .filter(name => env[name] && isUnknown(name))
+        .map(warnOf),
+    ),
   };
 }
 

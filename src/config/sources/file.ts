@@ -44,7 +44,10 @@ export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Prom
   try {
     yaml = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new SetupError({ message: `--config ${brief(path)} is not UTF-8`, hint: 'save it as UTF-8' }, { cause });
+    throw new SetupError(
+      { message: `--config ${brief(path)} is not UTF-8`, hint: 'save it as UTF-8' },
+      { cause },
+    );
   }
   return parseConfigFile(yaml, path, env);
 }

@@ -111,7 +111,10 @@ function excessIn(planned: readonly PlannedRecord[]): Problem | undefined {
     const [what, count, most] =
       key.length > keyLength ? ['a key', key.length, keyLength] : ['a value', value.length, valueLength];
     if (count > most)
-      return { message: `${source} writes ${what} of ${count} characters, and at most ${most} are allowed`, hint };
+      return {
+        message: `${source} writes ${what} of ${count} characters, and at most ${most} are allowed`,
+        hint,
+      };
   }
   if (total <= allValuesLength) return undefined;
   return {
