@@ -12,7 +12,9 @@ import {
   type Option,
   type OptionName,
 } from '../src/config/options.ts';
+import { printedLength } from '../src/core/text.ts';
 import { ExitCode } from '../src/errors.ts';
+import { limitsTable } from './limits-table.ts';
 
 const subjects = [
   'etcd',
@@ -92,7 +94,7 @@ const rows: Readonly<Record<OptionName, Row>> = {
   tags: { subject: 'Keys and metadata', meaning: 'Tags, in the [layouts](layouts.md) that carry metadata.' },
   weight: {
     subject: 'Keys and metadata',
-    meaning: 'Share of the requests, 1 to 65535, in the same layouts.',
+    meaning: 'Share of the requests, in the same layouts.',
   },
   zone: { subject: 'Keys and metadata', meaning: 'Where the app runs, in the same layouts.' },
   meta: {
@@ -202,7 +204,7 @@ const rows: Readonly<Record<OptionName, Row>> = {
 const exits: Readonly<Record<ExitCode, string>> = {
   [ExitCode.ok]: 'stopped by a signal; for other commands, all is well',
   [ExitCode.notOk]: '`doctor`: something is wrong; `status`: a service is not up',
-  [ExitCode.usage]: 'a flag or a variable is wrong',
+  [ExitCode.usage]: 'a flag or a variable is wrong, also if the file is wrong too',
   [ExitCode.unavailable]: '`ls`, `drain`, `resume`, `status`: no answer',
   [ExitCode.internal]: 'internal error, a fault of dockreg',
   [ExitCode.config]:
@@ -243,7 +245,23 @@ All that is wrong is reported at once, at the start.
 
 ## TIME
 
-\`5s\`, \`250ms\`, \`1m\`, \`1h\`, or plain seconds; from 1 ms to 24 h. \`0\` means none for ${pauses()}.
+\`5s\`, \`250ms\`, \`1m\`, \`1h\`, or plain seconds. Each option has its range in the tables. \`0\` means none for
+${pauses()}.
+
+## Limits
+
+What is longer or more than this is refused at the start, whatever the source.
+
+${limitsTable()}
+
+A text in a log line or in a message is cut after ${printedLength} characters, and the rest is counted. Characters that would steer a
+terminal are written as \`\\x1b\` or \`\\u202e\`. A message shows \`***\` in place of what may be a secret: the user and the password
+in a URL, the value of a header, the arguments of a command, the query of a path, and what a check sends or expects.
+
+## Wrong names
+
+An unknown flag, label, or entry of the file or of \`--service\` is refused. An unknown variable \`DOCKREG_…\` is only warned of:
+others may have set it. A message names what was meant where one or two letters are wrong.
 
 ## Other variables
 
@@ -263,6 +281,9 @@ ${Object.entries(exits)
   .map(([code, meaning]) => `| ${code} | ${meaning} |`)
   .join('\n')}
 
+Why dockreg ends is on standard error, one line \`dockreg: …\` for each problem, and in its log on standard output, in the
+format of \`--log\`, with \`level=error\` and the exit code in \`exit\`. Other commands write it to standard error only.
+
 etcd or Docker out of reach never ends dockreg: it waits for them.
 `;
 }
@@ -273,8 +294,9 @@ function tableOf(subject: Row['subject']): string {
 }
 
 function lineOf(name: OptionName): string {
-  const { placeholder, defaultText, fallbackVariable, impliedValue, separator, checks }: Option =
-    options[name];
+  const row: Option = options[name];
+  const { placeholder, defaultText, fallbackVariable, impliedValue, separator, checks, maxLength, parse } =
+    row;
   const { meaning, defaultValue } = rows[name];
   const defaults = [fallbackVariable, defaultText].flatMap(text =>
     text === undefined ? [] : [`\`${text}\``],
@@ -282,6 +304,8 @@ function lineOf(name: OptionName): string {
   const notes = [
     checks && `For ${checks.join(', ')} checks.`,
     meaning,
+    parse?.range && `From ${parse.range}.`,
+    maxLength && `At most ${maxLength} characters.`,
     impliedValue && `The flag alone means \`${impliedValue}\`.`,
     separator && (separator === '\n' ? 'Repeatable; one per line in the variable.' : 'Repeatable.'),
   ];

@@ -2,17 +2,26 @@
 import type { ControlOptions } from './commands/control.ts';
 import { configure, configureControl, configureList, type AnyConfig } from './config/config.ts';
 import { layer } from './config/layering.ts';
+import { problemsOfOptions, readerOf } from './config/reader.ts';
 import { optionNames, options, variableOf, type Option } from './config/options.ts';
 import type { RawConfig } from './config/raw.ts';
 import { readArgv, type Grammar } from './config/sources/argv.ts';
 import { readEnvironment } from './config/sources/environment.ts';
-import type { ListConfig } from './core/settings/process.ts';
-import { SetupError, UsageError, type Problem, type Result } from './errors.ts';
+import { readServiceFlag } from './config/sources/service-flag.ts';
+import type { ListConfig, LogFormat } from './core/settings/process.ts';
+import { brief } from './core/text.ts';
+import { SetupError, UsageError, valueOf, type Problem, type Result } from './errors.ts';
 import { rememberSecret } from './secrets.ts';
 
 export type Command =
-  | { readonly kind: 'run'; readonly config: AnyConfig }
-  | { readonly kind: 'doctor'; readonly config: AnyConfig; readonly json: boolean }
+  | { readonly kind: 'run'; readonly config: AnyConfig; readonly warnings: readonly string[] }
+  | {
+      readonly kind: 'doctor';
+      readonly config: AnyConfig;
+      readonly json: boolean;
+      /** What is odd and does no harm, one line each. */
+      readonly warnings: readonly string[];
+    }
   | { readonly kind: 'ls'; readonly config: ListConfig; readonly json: boolean; readonly watch: boolean }
   | { readonly kind: 'control'; readonly options: ControlOptions }
   | { readonly kind: 'help' | 'version' };
@@ -38,13 +47,21 @@ async function readFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig
   return (await import('./config/sources/file.ts')).readConfigFile(path, env);
 }
 
-/** @throws UsageError with all problems at once; SetupError instead with a file, which is part of the set-up */
+/**
+ * @param onLogFormat called when dockreg itself is to run, as soon as its log format is known, and again if the file of
+ * --config says otherwise
+ * @throws UsageError with all problems at once; SetupError instead when all of them are in the file of --config, or between
+ * it and the rest
+ */
 export async function readCommand(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
   read = readFile,
+  onLogFormat: (format: LogFormat) => void = () => undefined,
 ): Promise<Command> {
   const [word = '', next] = argv;
+  const noteLogFormat = ({ defaults }: RawConfig): void =>
+    commands.has(word) ? undefined : onLogFormat(valueOf(readerOf(defaults).value('log')) ?? 'logfmt');
   const { names, switches, takesService } = commands.get(word) ?? run;
   const service = takesService && !next?.startsWith('-') ? next : undefined;
   const words = argv.slice((commands.has(word) ? 1 : 0) + (service === undefined ? 0 : 1));
@@ -53,12 +70,21 @@ export async function readCommand(
   if (flags.switches.has('version')) return { kind: 'version' };
   const environment = readEnvironment(env);
   rememberSecret(environment.password);
-  const path = layer({ flags, environment, file: undefined }).defaults.get('config')?.text;
-  const file = path === undefined ? undefined : await read(path, env);
+  const typed = layer({ flags, environment, file: undefined });
+  noteLogFormat(typed);
+  const path = typed.defaults.get('config')?.text;
+  const problemsOfUsage = (): readonly Problem[] => [
+    ...typed.problems,
+    ...readServiceFlag(typed.defaults.get('service')).problems,
+    ...problemsOfOptions(typed.defaults, names),
+  ];
+  const file = path === undefined ? undefined : await readOrThrow(() => read(path, env), problemsOfUsage);
   const sources = { flags, environment, file };
+  if (file !== undefined) noteLogFormat(layer(sources));
   const orThrow = <T>(result: Result<T>): T => {
     if (result.ok) return result.value;
-    throw file === undefined ? new UsageError(result.problems) : new SetupError(result.problems);
+    const isUsage = file === undefined || problemsOfUsage().length > 0;
+    throw isUsage ? new UsageError(result.problems) : new SetupError(result.problems);
   };
   const json = flags.switches.has('json');
   switch (word) {
@@ -71,16 +97,30 @@ export async function readCommand(
     case 'status':
       return { kind: 'control', options: { word, service, path: orThrow(configureControl(sources)), json } };
     case 'doctor':
-      return { kind: 'doctor', config: orThrow(configure(sources)), json };
+      return { kind: 'doctor', config: orThrow(configure(sources)), json, warnings: environment.warnings };
     default:
-      return { kind: 'run', config: orThrow(configure(sources)) };
+      return { kind: 'run', config: orThrow(configure(sources)), warnings: environment.warnings };
+  }
+}
+
+/** A file that cannot be used does not hide what is wrong with the command line. */
+async function readOrThrow(
+  read: () => Promise<RawConfig>,
+  problemsOfUsage: () => readonly Problem[],
+): Promise<RawConfig> {
+  try {
+    return await read();
+  } catch (error) {
+    const usage = problemsOfUsage();
+    if (!(error instanceof SetupError) || usage.length === 0) throw error;
+    throw new UsageError([...usage, ...error.problems], { cause: error });
   }
 }
 
 function refuseWord(word: string): Problem {
   return commands.has(word)
     ? { message: `"${word}" must come first`, hint: `write dockreg ${word} --name value` }
-    : { message: `unexpected argument "${word}"`, hint: 'every option has the form --name value' };
+    : { message: `unexpected argument "${brief(word)}"`, hint: 'every option has the form --name value' };
 }
 
 export function helpText(version: string): string {

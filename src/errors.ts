@@ -1,6 +1,7 @@
 /**
  * Problems that a person can solve, results, an error class per cause, and exit codes.
  */
+import { clean, firstLines } from './core/text.ts';
 
 /** Something that a person must change. Both texts begin in lower case and end without a full stop. */
 export interface Problem {
@@ -32,9 +33,14 @@ export function problemsOf(result: Result<unknown>): readonly Problem[] {
   return result.ok ? [] : result.problems;
 }
 
-/** `message; hint`, on one line. */
+/** `message; hint`, on one line and safe to print. */
 export function formatProblem({ message, hint }: Problem): string {
-  return hint === undefined ? message : `${message}; ${hint}`;
+  return hint === undefined ? clean(message) : `${clean(message)}; ${clean(hint)}`;
+}
+
+/** One line for each problem; of very many the first ones, and how many more there are. */
+export function formatProblems(problems: readonly Problem[]): readonly string[] {
+  return firstLines(problems.map(formatProblem));
 }
 
 /** An error that consists of problems; its message has one a line. A text is a problem without a hint. */
@@ -44,7 +50,7 @@ export class ProblemError extends Error {
 
   constructor(problem: string | Problem | readonly Problem[], options?: ErrorOptions) {
     const problems = [problem].flat().map(each => (typeof each === 'string' ? { message: each } : each));
-    super(problems.map(formatProblem).join('\n'), options);
+    super(formatProblems(problems).join('\n'), options);
     this.problems = problems;
   }
 }

@@ -1,8 +1,10 @@
 /**
- * One line a transition, on stdout: logfmt for people, JSON for machines. The fields are the same in both.
+ * One line a transition, on stdout: logfmt for people, JSON for machines. The fields are the same in both. All texts are
+ * made safe to print here, and here only.
  */
 import type { Clock } from './clock.ts';
 import type { LogFormat } from './core/settings/process.ts';
+import { clean } from './core/text.ts';
 
 /** What a line says beside its message. A field that is undefined is left out. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -16,8 +18,17 @@ export function createLog(format: LogFormat, clock: Clock, write: (line: string)
   const at =
     (level: keyof Log) =>
     (message: string, fields: Fields = {}): void =>
-      write(`${encode({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields })}\n`);
+      write(
+        `${encode(safe({ time: new Date(clock.wall()).toISOString(), level, msg: message, ...fields }))}\n`,
+      );
   return { info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function safe(fields: Fields): Fields {
+  const entries = Object.entries(fields);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [clean(name), typeof value === 'string' ? clean(value) : value]),
+  );
 }
 
 /** The same log, with these fields first in each line. */

@@ -6,13 +6,16 @@ import { ownTrouble } from './core/shortage.ts';
 import { containerEnvironment, takeEnvironment } from './environment.ts';
 import {
   ExitCode,
-  formatProblem,
+  formatProblems,
   messageOf,
+  type Problem,
   ProblemError,
   SetupError,
   UnavailableError,
   UsageError,
 } from './errors.ts';
+import type { LogFormat } from './core/settings/process.ts';
+import { clean, firstLines } from './core/text.ts';
 import { createLog } from './log.ts';
 import { redact } from './secrets.ts';
 import { version } from './version.ts';
@@ -66,16 +69,33 @@ function asksForDebugger(flags = ''): boolean {
 
 const write = (text: string): unknown => process.stdout.write(text);
 
+/** The format of the log, where there is one: only `dockreg` itself has a log. */
+let logFormat: LogFormat | null = null;
+
 /** Ends the process at once. What our machine lacks or refuses is no defect, and a restart may find it again. */
 function crash(error: unknown): never {
   const trouble = ownTrouble(error);
-  if (trouble) {
-    process.stderr.write(`dockreg: ${redact(formatProblem(trouble))}\n`);
-    process.exit(ExitCode.config);
-  }
+  if (trouble) process.exit(report([trouble], ExitCode.config));
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`dockreg: internal error: ${redact(text)}\n`);
+  const lines = firstLines(`dockreg: internal error: ${redact(text)}`.split('\n').map(line => clean(line)));
+  process.stderr.write(`${lines.join('\n')}\n`);
+  logEnd([redact(`internal error: ${messageOf(error)}`)], ExitCode.internal);
   process.exit(ExitCode.internal);
+}
+
+/** Says on standard error, and in the log, what is in the way. Returns the exit code. */
+function report(problems: readonly Problem[], exit: ExitCode): ExitCode {
+  const lines = formatProblems(problems).map(redact);
+  for (const line of lines) process.stderr.write(`dockreg: ${line}\n`);
+  logEnd(lines, exit);
+  return exit;
+}
+
+/** Why dockreg ends, as lines of the log too: who collects a log may not collect standard error. */
+function logEnd(reasons: readonly string[], exit: ExitCode): void {
+  if (logFormat === null) return;
+  const log = createLog(logFormat, systemClock, write);
+  for (const reason of reasons) log.error(reason, { exit });
 }
 
 /** Returns null for a fault of dockreg itself. */
@@ -95,7 +115,9 @@ async function main(): Promise<ExitCode> {
   // When the reader of our output ends, dockreg goes on.
   process.stdout.on('error', () => undefined);
   try {
-    const command = await readCommand(process.argv.slice(2), env);
+    const command = await readCommand(process.argv.slice(2), env, undefined, format => {
+      logFormat = format;
+    });
     switch (command.kind) {
       case 'help':
         write(helpText(version));
@@ -118,6 +140,7 @@ async function main(): Promise<ExitCode> {
       }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, write);
+        for (const warning of command.warnings) log.warn(warning);
         const stop = stopOnSignals();
         await run(command.config, version, log, { stop, onAdminCommand });
         log.info('stopped', { by: messageOf(stop.reason) });
@@ -127,8 +150,7 @@ async function main(): Promise<ExitCode> {
   } catch (error) {
     const code = exitCodeOf(error);
     if (code === null || !(error instanceof ProblemError)) return crash(error);
-    for (const problem of error.problems) process.stderr.write(`dockreg: ${formatProblem(problem)}\n`);
-    return code;
+    return report(error.problems, code);
   }
 }
 

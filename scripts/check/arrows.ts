@@ -29,9 +29,9 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
 const table = readTable({
   // The process and its command line.
   'start.ts': `main.ts`,
-  'main.ts': `core/shortage.ts cli.ts commands clock.ts environment.ts errors.ts log.ts secrets.ts version.ts
-    node:inspector`,
-  'cli.ts': `commands config core/settings errors.ts secrets.ts`,
+  'main.ts': `cli.ts commands core/settings core/shortage.ts core/text.ts clock.ts environment.ts errors.ts log.ts
+    secrets.ts version.ts node:inspector`,
+  'cli.ts': `commands config core/settings core/text.ts errors.ts secrets.ts`,
   'version.ts': `../package.json`,
 
   // The commands that a person or supervisord starts.
@@ -51,7 +51,7 @@ const table = readTable({
   // Turns flags, variables, labels and files into settings.
   config: `core errors.ts config/sources config/raw.ts config/options.ts config/parse`,
   'config/sources': `core errors.ts config/raw.ts config/options.ts config/parse
-    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs/promises`,
+    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs node:fs/promises`,
   'config/raw.ts': `errors.ts config/options.ts config/parse`,
   'config/options.ts': `core config/parse`,
   'config/parse': `core errors.ts node:net`,
@@ -68,23 +68,24 @@ const table = readTable({
   tls: `core errors.ts node:crypto node:fs/promises node:tls`,
 
   // The ground.
-  'log.ts': `clock.ts core/settings`,
+  'log.ts': `clock.ts core/settings core/text.ts`,
   'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
   'clock.ts': ``,
   'environment.ts': ``,
   'secrets.ts': ``,
-  'errors.ts': ``,
+  'errors.ts': `core/text.ts`,
 
   // The core is pure: it uses no package, no module of Node and no clock.
   'core/registration': `errors.ts core/retry.ts core/address core/lease core/settings core/watch`,
   'core/settings': `errors.ts core/address core/layouts`,
-  'core/layouts': `errors.ts core/address core/lease`,
+  'core/layouts': `errors.ts core/text.ts core/address core/lease`,
   'core/pattern': ``,
   'core/watch': `errors.ts core/retry.ts core/address`,
   'core/address': `errors.ts core/retry.ts core/lease core/text.ts`,
   'core/lease': `errors.ts core/retry.ts`,
   'core/retry.ts': `errors.ts`,
   'core/shortage.ts': `errors.ts`,
+  'core/text.ts': ``,
 });
 
 const imports = readSources(['src', 'test', 'demo', 'scripts', 'examples']).flatMap(importsOf);

@@ -7,6 +7,7 @@ import type { SessionEvent } from '../core/lease/events.ts';
 import type { ServiceEvent } from '../core/registration/events.ts';
 import type { Health, Trouble, Verdict } from '../core/registration/health.ts';
 import type { AdminService, ServiceStatus } from '../core/registration/status.ts';
+import { clean } from '../core/text.ts';
 
 export interface Metrics {
   readonly contentType: string;
@@ -86,7 +87,8 @@ export function createMetrics(version: string, startedAt: number): Metrics {
 
   return {
     contentType: registry.contentType,
-    countersOf(service) {
+    countersOf(name) {
+      const service = clean(name);
       for (const [verdict, each] of Object.entries(reasons))
         for (const reason of each) checks.inc({ service, verdict, reason }, 0);
       for (const health of Object.keys(healths)) transitions.inc({ service, health }, 0);
@@ -107,7 +109,7 @@ export function createMetrics(version: string, startedAt: number): Metrics {
       for (const [each] of gauges) each.reset();
       for (const service of services) {
         const status = service.status();
-        const labels = { service: status.name };
+        const labels = { service: clean(status.name) };
         errors.inc(labels, status.etcdErrors);
         for (const [each, read] of gauges) {
           const value = read(status);

@@ -4,6 +4,7 @@
 import { systemClock } from '../clock.ts';
 import { requestControl } from '../admin/control-client.ts';
 import type { ServiceStatus } from '../core/registration/status.ts';
+import { brief, clean, safeJson } from '../core/text.ts';
 import { UnavailableError, type Problem } from '../errors.ts';
 import { alignColumns, formatAge } from './table.ts';
 
@@ -36,7 +37,7 @@ export async function control(options: ControlOptions, write: (text: string) => 
         answer = await requestControl(path, requestOf('status'));
       }
       for (const { name } of answer.services.filter(isAbsent))
-        write(`${name} is drained, and nothing of it is left in etcd\n`);
+        write(`${brief(name)} is drained, and nothing of it is left in etcd\n`);
       const left = answer.services.find(each => !isAbsent(each));
       if (left) throw new UnavailableError(whyLeft(left));
       return true;
@@ -44,11 +45,11 @@ export async function control(options: ControlOptions, write: (text: string) => 
     case 'resume':
       for (const { name, health } of answer.services)
         write(
-          `${name} is resumed: it is ${health}${health === 'up' ? '' : ', and will be registered when it is up'}\n`,
+          `${brief(name)} is resumed: it is ${brief(health)}${health === 'up' ? '' : ', and will be registered when it is up'}\n`,
         );
       return true;
     case 'status':
-      write(json ? `${JSON.stringify(answer, null, 2)}\n` : formatStatus(answer.services));
+      write(json ? `${safeJson(answer, 2)}\n` : formatStatus(answer.services));
       return answer.services.every(({ health }) => health === 'up');
   }
 }
@@ -88,6 +89,6 @@ function formatStatus(services: readonly ServiceStatus[]): string {
   const errors = new Set(services.map(({ etcdError }) => etcdError).filter(error => error !== null));
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...errors].map(error => `etcd: ${error}\n`).join('')
+    [...errors].map(error => `etcd: ${clean(error)}\n`).join('')
   );
 }

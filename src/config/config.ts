@@ -48,8 +48,9 @@ export function configure(sources: Sources): Result<AnyConfig> {
   const withLabels: ConfigByLabels['withLabels'] = labels => {
     const labelled = layer({ ...sources, labels: readLabels(labels) });
     const { services, defaults, problems } = labelled;
-    const isEmpty = services.length === 0 && !defaults.has('port') && problems.length === 0;
-    return isEmpty ? failure(noService) : complete(labelled);
+    if (services.length > 0 || defaults.has('port')) return complete(labelled);
+    const missing = problems.length > 0 ? [] : [noService(labelled)];
+    return failure(...problems, ...missing, ...problemsOfOptions(defaults, serviceOptionNames));
   };
   const checked = combine({ shared }, () => problemsOfOptions(raw.defaults, serviceOptionNames));
   return withProblems(
@@ -58,10 +59,14 @@ export function configure(sources: Sources): Result<AnyConfig> {
   );
 }
 
-const noService: Problem = {
-  message: 'no service is configured',
-  hint: 'give --port 8000 (or DOCKREG_PORT), --service or --config, or label the container with dockreg.port=8000',
-};
+/** Names the port as what is missing, where labels give everything else. */
+function noService({ defaults }: RawConfig): Problem {
+  const given = [...defaults.values()].find(({ from }) => from.startsWith('label '));
+  return {
+    message: `no service is configured${given ? `: ${given.from} is given and label dockreg.port is missing` : ''}`,
+    hint: 'give --port 8000 (or DOCKREG_PORT), --service or --config, or label the container with dockreg.port=8000',
+  };
+}
 
 /** For `dockreg ls`. */
 export function configureList(sources: Sources): Result<ListConfig> {
@@ -136,7 +141,7 @@ function readUser({ optional }: Reader, text: string | undefined): Result<User |
     const conflicts = brokenRules(
       [file !== undefined && text !== undefined, `${sources} both give the password`, 'use one of them'],
       [name === undefined && !!password, 'a password for etcd is given without a user', 'add --etcd-user'],
-      [name !== undefined && !password, `--etcd-user ${name} needs a password`, `use one of ${sources}`],
+      [name !== undefined && !password, '--etcd-user needs a password', `use one of ${sources}`],
     );
     const user = name === undefined || password === undefined ? undefined : { name, password };
     return withProblems(conflicts, success(user));

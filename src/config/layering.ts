@@ -3,6 +3,7 @@
  * takes.
  */
 import { valueOf, type Problem } from '../errors.ts';
+import { limits } from './parse/limits.ts';
 import { appliesTo, type OptionName } from './options.ts';
 import type { RawConfig, RawOptions, RawService } from './raw.ts';
 import { readerOf } from './reader.ts';
@@ -27,12 +28,18 @@ export function layer(sources: Sources): RawConfig {
   const defaults = new Map(layers.toReversed().flatMap(source => Array.from(source.defaults)));
   const services = layers.flatMap(source => source.services);
   const problems = layers.flatMap(source => source.problems);
+  const excess = services.length > limits.services ? [tooMany(services.length)] : [];
   const isTwice = layers.filter(source => source.services.length > 0).length > 1;
   return {
     defaults,
-    services: services.map(service => withDefaults(service, defaults)),
-    problems: isTwice ? [...problems, twice] : problems,
+    services: services.slice(0, limits.services).map(service => withDefaults(service, defaults)),
+    problems: [...problems, ...excess, ...(isTwice ? [twice] : [])],
   };
+}
+
+function tooMany(count: number): Problem {
+  const message = `${count} services are given, and at most ${limits.services} are allowed`;
+  return { message, hint: 'use more than one dockreg' };
 }
 
 /** Labels are not asked for when another source names services, so only these two can conflict. */

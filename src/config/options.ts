@@ -24,7 +24,14 @@ import {
   parseSocketPath,
   parseUser,
 } from './parse/endpoints.ts';
-import { parseCount, parseDuration, parsePause, parseTtl, parseWeight } from './parse/numbers.ts';
+import {
+  parseCount,
+  parseInterval,
+  parsePause,
+  parseTimeout,
+  parseTtl,
+  parseWeight,
+} from './parse/numbers.ts';
 import {
   parseKey,
   parseLayouts,
@@ -34,15 +41,16 @@ import {
   parseTags,
   parseZone,
 } from './parse/records.ts';
-import { parseChoice, parseSwitch } from './parse/value.ts';
+import { showCheck, showHeaders, showNothing, showUrls, showUser } from './parse/secrets.ts';
+import { parseChoice, parseSwitch, type TextRules } from './parse/value.ts';
 
 /** A row of the table. */
-export interface Option {
+export interface Option extends TextRules {
   /** Stands for the value in the help text. */
   readonly placeholder: string;
   readonly help: string;
   /** Missing for the options that are sources themselves: --service and --config. */
-  readonly parse?: (text: string) => unknown;
+  readonly parse?: ((text: string) => unknown) & { readonly range?: string };
   /** The text that is parsed when no source gives the option. */
   readonly defaultText?: string;
   /** The text that the flag stands for when it has no value. */
@@ -61,11 +69,17 @@ export interface Option {
 function option<T, D extends Partial<Option>>(
   placeholder: string,
   help: string,
-  parse: (text: string) => T,
+  parse: ((text: string) => T) & { readonly range?: string },
   details: D,
 ) {
   return { ...details, placeholder, help, parse };
 }
+
+/** For lists of texts, and for texts with a syntax of their own. */
+const long = 8192;
+/** Linux opens no longer path. */
+const file = { maxLength: 4095 } as const;
+const short = { maxLength: 255 } as const;
 
 const http = ['http', 'https'] as const;
 const tcp = ['tcp'] as const;
@@ -75,14 +89,20 @@ const connecting = ['http', 'https', 'tcp', 'grpc', 'grpcs'] as const;
 /** The options of the process, in the order of the help text. */
 const processOptions = {
   etcd: option('URL[,URL…]', 'endpoints of etcd (required)', parseEndpoints, {
+    maxLength: long,
+    show: showUrls,
     required: "give etcd's endpoints: --etcd http://10.1.0.101:2379",
   }),
-  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath, {}),
-  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath, {}),
-  'etcd-key': option('FILE', 'key of that certificate', parsePath, {}),
-  'etcd-user': option('NAME', 'user of etcd', parseUser, {}),
-  'etcd-password-file': option('FILE', 'file with its password (or DOCKREG_ETCD_PASSWORD)', parsePath, {}),
+  'etcd-ca': option('FILE', "authority that signed etcd's certificate", parsePath, file),
+  'etcd-cert': option('FILE', 'client certificate for etcd', parsePath, file),
+  'etcd-key': option('FILE', 'key of that certificate', parsePath, file),
+  'etcd-user': option('NAME', 'user of etcd', parseUser, { ...short, show: showUser }),
+  'etcd-password-file': option('FILE', 'file with its password (or DOCKREG_ETCD_PASSWORD)', parsePath, {
+    ...file,
+    show: showNothing,
+  }),
   docker: option('SOCKET', 'Docker API: a path, unix://… or tcp://…', parseEngineEndpoint, {
+    show: showUrls,
     defaultText: '/var/run/docker.sock',
     fallbackVariable: 'DOCKER_HOST',
   }),
@@ -99,8 +119,9 @@ const processOptions = {
     placeholder: 'OPTION=VALUE,…',
     help: 'one of several services, such as name=web,port=8000; repeatable',
     separator: '\n',
+    maxLength: 65_536,
   },
-  config: { placeholder: 'FILE', help: 'YAML file with options and services' },
+  config: { ...file, placeholder: 'FILE', help: 'YAML file with options and services' },
 } satisfies Readonly<Record<string, Option>>;
 
 /** The options of a service. Each may also be given for all services. */
@@ -112,23 +133,29 @@ const serviceOptions = {
     { required: "give the app's port: --port 8000" },
   ),
   key: option('PARENT', 'parent of the keys: /PARENT/<ip>:<port>', parseKey, { defaultText: 'service' }),
-  layout: option('NAME[:ROOT],…', layoutNames.join(', '), parseLayouts, { separator: ',' }),
+  layout: option('NAME[:ROOT],…', layoutNames.join(', '), parseLayouts, { maxLength: long, separator: ',' }),
   record: option(
     'KEY=VALUE',
     'a record of your own, with {address}, {service}, {label:NAME}, …',
     parseOwnRecords,
-    { separator: '\n' },
+    { maxLength: 32_768, separator: '\n' },
   ),
-  name: option('NAME', 'service name (from SERVICE_NAME, compose, swarm or the image)', parseName, {}),
+  name: option('NAME', 'service name (from SERVICE_NAME, compose, swarm or the image)', parseName, short),
   scheme: option('SCHEME', `protocol of the app: ${schemes.join(', ')}`, parseChoice(...schemes), {
     defaultText: 'http',
   }),
-  host: option('NAME', 'host name, in layouts that have one (the IP address)', parseName, {}),
-  tags: option('TAG,…', 'metadata for the layouts that carry it: tags', parseTags, { separator: ',' }),
+  host: option('NAME', 'host name, in layouts that have one (the IP address)', parseName, short),
+  tags: option('TAG,…', 'metadata for the layouts that carry it: tags', parseTags, {
+    maxLength: long,
+    separator: ',',
+  }),
   weight: option('NUMBER', 'metadata: share of the requests', parseWeight, {}),
-  zone: option('ZONE', 'metadata: where the app runs', parseZone, {}),
-  meta: option('KEY=VALUE,…', 'metadata: any keys, such as version=2.1', parseMeta, { separator: ',' }),
-  ip: option('ADDRESS|NAME', 'host address, name or interface (from the published port)', parseHost, {}),
+  zone: option('ZONE', 'metadata: where the app runs', parseZone, short),
+  meta: option('KEY=VALUE,…', 'metadata: any keys, such as version=2.1', parseMeta, {
+    maxLength: long,
+    separator: ',',
+  }),
+  ip: option('ADDRESS|NAME', 'host address, name or interface (from the published port)', parseHost, short),
   advertise: option(
     'MODE|IP:PORT',
     'published, host, container[:NETWORK], swarm, or IP:PORT',
@@ -142,10 +169,14 @@ const serviceOptions = {
     { defaultText: 'off', impliedValue: 'on' },
   ),
   check: option('CHECK', 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker', parseCheckTarget, {
+    maxLength: long,
+    show: showCheck,
     defaultText: 'http:/',
   }),
   'check-method': option('METHOD', 'http: method', parseMethod, { defaultText: 'GET', checks: http }),
   'check-header': option('NAME:VALUE', 'http: header, also Host; repeatable', parseHeaders, {
+    maxLength: long,
+    show: showHeaders,
     separator: '\n',
     checks: http,
   }),
@@ -153,10 +184,17 @@ const serviceOptions = {
     defaultText: '200-399',
     checks: http,
   }),
-  'check-body': option('TEXT|/REGEX/', 'http: what the body contains', parseExpectation, { checks: http }),
-  'check-send': option('TEXT', 'tcp: what dockreg sends', parseBytes, { checks: tcp }),
-  'check-expect': option('TEXT|/REGEX/', 'tcp: what the answer contains', parseExpectation, { checks: tcp }),
+  'check-body': option('TEXT|/REGEX/', 'http: what the body contains', parseExpectation, {
+    checks: http,
+    show: showNothing,
+  }),
+  'check-send': option('TEXT', 'tcp: what dockreg sends', parseBytes, { checks: tcp, show: showNothing }),
+  'check-expect': option('TEXT|/REGEX/', 'tcp: what the answer contains', parseExpectation, {
+    checks: tcp,
+    show: showNothing,
+  }),
   'check-ca': option('FILE', "https, grpcs: authority of the app's certificate", parsePath, {
+    ...file,
     checks: secure,
   }),
   'check-server-name': option(
@@ -175,8 +213,8 @@ const serviceOptions = {
     parseSocketPath,
     { checks: connecting },
   ),
-  interval: option('TIME', 'time between checks', parseDuration, { defaultText: '5s' }),
-  timeout: option('TIME', 'time limit of a check', parseDuration, { defaultText: '3s' }),
+  interval: option('TIME', 'time between checks', parseInterval, { defaultText: '5s' }),
+  timeout: option('TIME', 'time limit of a check', parseTimeout, { defaultText: '3s' }),
   rise: option('COUNT', 'consecutive passes that bring the service up', parseCount, { defaultText: '1' }),
   fall: option('COUNT', 'consecutive failures that bring the service down', parseCount, { defaultText: '1' }),
   'start-period': option('TIME', 'startup time, in which failures are expected', parsePause, {
@@ -212,3 +250,14 @@ export function variableOf(name: OptionName): string {
 
 /** The one setting without a flag, because everybody on the machine can read a command line. */
 export const passwordVariable = 'DOCKREG_ETCD_PASSWORD';
+
+/** Variables of the image and its launcher. */
+const foreignVariables = /^DOCKREG_(?:NODE$|NODE_|ORIGINAL_|LAUNCHER_)/;
+
+/** Whether dockreg, its launcher or its image reads a variable of this name. */
+export function isKnownVariable(variable: string): boolean {
+  return variableNames.includes(variable) || foreignVariables.test(variable);
+}
+
+/** All variables of dockreg itself. */
+export const variableNames: readonly string[] = [...optionNames.map(variableOf), passwordVariable];

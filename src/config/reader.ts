@@ -26,10 +26,11 @@ export type Reader = ReturnType<typeof readerOf>;
 /** Returns functions that read one option. An optional one is undefined when no source gives it. */
 export function readerOf(raw: RawOptions) {
   const read = <Name extends ValueName>(name: Name): Result<Values[Name]> | null => {
-    const { defaultText }: Option = options[name];
+    const row: Option = options[name];
+    const { defaultText } = row;
     const byDefault = defaultText === undefined ? null : { text: defaultText, from: `--${name}` };
     const option = raw.get(name) ?? byDefault;
-    return option && parseValue(rows[name].parse, option);
+    return option && parseValue(rows[name].parse, option, row);
   };
   return {
     value: <Name extends CertainName>(name: Name) => read(name) ?? failure(missing(name)),
@@ -45,9 +46,9 @@ function missing(name: OptionName): Problem {
 /** The problems of those options that are given. */
 export function problemsOfOptions(raw: RawOptions, names: readonly OptionName[]): Problem[] {
   return names.flatMap(name => {
-    const { parse }: Option = options[name];
+    const row: Option = options[name];
     const option = raw.get(name);
-    return parse && option ? problemsOf(parseValue(parse, option)) : [];
+    return row.parse && option ? problemsOf(parseValue(row.parse, option, row)) : [];
   });
 }
 

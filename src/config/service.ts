@@ -8,16 +8,9 @@ import {
   type PublishedInstance,
 } from '../core/layouts/records.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import {
-  failure,
-  formatProblem,
-  problemsOf,
-  success,
-  valueOf,
-  type Problem,
-  type Result,
-} from '../errors.ts';
+import { failure, problemsOf, success, valueOf, type Problem, type Result } from '../errors.ts';
 import { readCheck } from './check.ts';
+import { limits } from './parse/limits.ts';
 import type { LayoutChoice } from './parse/records.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawConfig, RawOptions } from './raw.ts';
@@ -44,7 +37,7 @@ export function readServices(
 
 /** A default with a problem has it in every service. */
 function unique(problems: readonly Problem[]): Problem[] {
-  return [...new Map(problems.map(problem => [formatProblem(problem), problem])).values()];
+  return [...new Map(problems.map(problem => [JSON.stringify(problem), problem])).values()];
 }
 
 /** Services of one label get their ports added to it. */
@@ -144,6 +137,12 @@ function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>):
 
 /** The first conflict between the records of the services, as far as it can be foreseen. */
 function conflictsAmong(services: readonly ServiceConfig[]): Problem[] {
+  const { records } = limits;
+  const count = services.flatMap(({ publication }) => [...publication.layouts, ...publication.own]).length;
+  if (count > records) {
+    const message = `the services have ${count} records, and at most ${records} are allowed`;
+    return [{ message, hint: 'use more than one dockreg' }];
+  }
   const networks = services.map(({ advertise, ip, protocol }) => JSON.stringify([advertise, ip, protocol]));
   const conflict = conflictAmong(
     services.map((service, index) => likelyInstance(service, networks.indexOf(networks[index] ?? '') + 1)),

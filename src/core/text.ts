@@ -40,3 +40,40 @@ const cutAbove = 100;
 function isHighSurrogate(code: number): boolean {
   return code >= 0xd800 && code <= 0xdbff;
 }
+
+/** The most code units of a text from outside that is only a part of a sentence. */
+const quotedLength = 100;
+
+/** A text from outside as a part of a sentence, such as the path of a file: clean, and much shorter than a sentence. */
+export function brief(text: string): string {
+  return clean(text, quotedLength);
+}
+
+/** The same in double quotes. */
+export function quote(text: string): string {
+  return `"${brief(text).replaceAll('"', '\\"')}"`;
+}
+
+/**
+ * JSON that is safe to print: the data is as it was, with each unsafe character as an escape of JSON.
+ * @param indent as for JSON.stringify
+ */
+export function safeJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replaceAll(unsafe, escapeUnits);
+}
+
+/** `\u001b`; the line breaks of the indentation are not data, and those in data are escaped already. */
+function escapeUnits(character: string): string {
+  if (character === '\n') return character;
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+  return units.map(unit => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
+
+/** The most lines of one kind that are printed at once. */
+const mostLines = 50;
+
+/** The first lines, and a line that counts the rest. */
+export function firstLines(lines: readonly string[]): readonly string[] {
+  if (lines.length <= mostLines + 1) return lines;
+  return [...lines.slice(0, mostLines), `and ${lines.length - mostLines} more`];
+}

@@ -1,5 +1,10 @@
 /** Bad input to the built program: one clear message each, and the exit code of its kind. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
   inspectAnswer,
@@ -9,6 +14,7 @@ import {
   type InspectOptions,
 } from '../support/docker-socket.ts';
 import { startProgram } from '../support/program.ts';
+import { unsafe } from '../support/unsafe.ts';
 
 const enough = ['--etcd', 'http://127.0.0.1:2379', '--port', '8000'];
 
@@ -78,6 +84,114 @@ describe('the program refuses', () => {
     });
     assert.equal(code, 64);
     assert.equal(stderr.split('\n').length, 5, stderr);
+  });
+});
+
+describe('why the program ends', () => {
+  const wrong = ['--prot', '1', '--port', 'abc'];
+  const rows: [what: string, args: string[], env: Record<string, string>, format: 'json' | 'logfmt'][] = [
+    ['the log of --log json', [...wrong, '--log', 'json'], {}, 'json'],
+    ['the log of DOCKREG_LOG', wrong, { DOCKREG_LOG: 'json' }, 'json'],
+    ['the default log', wrong, {}, 'logfmt'],
+    ['the default log when --log is wrong too', [...wrong, '--log', 'xml'], {}, 'logfmt'],
+  ];
+  for (const [what, args, env, format] of rows) {
+    it(`is in ${what}, and on standard error for people`, async () => {
+      const program = await startProgram({ args, env });
+      assert.equal((await program.exitWithin(10_000)).code, 64);
+      const errors = program.stderr.split('\n').map(line => line.replace(/^dockreg: /, ''));
+      assert.deepEqual(
+        program.lines.map(({ fields }) => [fields['level'], fields['msg'], fields['exit']]),
+        errors.map(line => ['error', line, '64']),
+      );
+      for (const { raw } of program.lines) assert.equal(raw.startsWith('{'), format === 'json');
+    });
+  }
+
+  it('is in the log that the file asks for', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dockreg-usage-'));
+    const path = join(folder, 'dockreg.yaml');
+    writeFileSync(path, 'log: json\nport: x\n');
+    const program = await startProgram({ args: ['--config', path] });
+    assert.equal((await program.exitWithin(10_000)).code, 78);
+    for (const { raw } of program.lines) assert.match(raw, /^\{"time":.*"level":"error".*"exit":78\}$/);
+    assert.equal(program.lines.length, 2);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('is on standard error alone for a command, whose output programs read', async () => {
+    const program = await startProgram({ args: ['status', '--json', '--prot', '1'] });
+    assert.equal((await program.exitWithin(10_000)).code, 64);
+    assert.deepEqual(program.lines, []);
+    assert.match(program.stderr, /^dockreg: unknown flag --prot/);
+  });
+
+  it('is on clean lines, whatever the words are', async () => {
+    const nasty = '\u001B[2J\u001B[H\rok\nforged \u0085\u2028\u202E\u009B31m';
+    const program = await startProgram({
+      args: [`--x${nasty}`, '1', '--port', nasty, nasty],
+      env: { DOCKREG_KEY: nasty },
+    });
+    assert.equal((await program.exitWithin(10_000)).code, 64);
+    for (const line of [...program.stderr.split('\n'), ...program.lines.map(({ raw }) => raw)]) {
+      assert.doesNotMatch(line, unsafe);
+      assert.match(line, /^(?:dockreg: |time=)/);
+    }
+  });
+
+  it('is not a variable with a wrong name, of which the log warns', async () => {
+    const program = await startProgram({
+      args: ['--etcd', 'http://127.0.0.1:1', '--port', '1', '--advertise', '10.1.0.101:1'],
+      env: { DOCKREG_INTERVALL: '1s', DOCKREG_NODE: 'x' },
+    });
+    const { fields } = await program.waitForLine('DOCKREG_INTERVALL');
+    assert.equal(fields['level'], 'warn');
+    assert.equal(
+      fields['msg'],
+      'DOCKREG_INTERVALL is not a variable of dockreg; did you mean DOCKREG_INTERVAL?',
+    );
+    await program.waitForLine('started');
+    assert.ok(!program.lines.some(({ raw }) => raw.includes('DOCKREG_NODE')));
+    await program.stop();
+  });
+});
+
+describe('a running dockreg with hostile texts', () => {
+  it('forges no line and no column of status', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dockreg-usage-'));
+    const path = join(folder, 'control.sock');
+    const why = '\u001B[2Jx\nforged    up      3m  10.0.0.5:80  registered  HTTP 200\r\u009B31m\u202E';
+    const service = {
+      ...{ name: why, health: 'down', why, since: new Date().toISOString(), drained: false, address: null },
+      ...{ registration: 'absent', etcdError: why },
+    };
+    const server = createServer({ allowHalfOpen: true }, socket => {
+      socket.resume().end(`${JSON.stringify({ version: '1', startedAt: '', services: [service] })}\n`);
+    }).listen(path);
+    await once(server, 'listening');
+    for (const [json, count] of [
+      [[], 3],
+      [['--json'], Infinity],
+    ] as const) {
+      const program = await startProgram({ args: ['status', ...json, '--control', path] });
+      assert.equal((await program.exitWithin(10_000)).code, 1);
+      const lines = program.lines.map(({ raw }) => raw);
+      for (const line of lines) {
+        assert.doesNotMatch(line, unsafe);
+        assert.doesNotMatch(line, /^forged/);
+      }
+      assert.ok(lines.length <= count, lines.join('\n'));
+      if (json.length > 0)
+        assert.deepEqual((JSON.parse(lines.join('\n')) as { services: unknown }).services, [service]);
+      else
+        assert.equal(
+          lines[1]?.split(/ {2,}/).length,
+          5,
+          'an empty address and what is forged are no columns',
+        );
+    }
+    server.close();
+    rmSync(folder, { recursive: true });
   });
 });
 

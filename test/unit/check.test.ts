@@ -114,13 +114,22 @@ describe('a check', () => {
     'http:/',
     'https:/healthz',
     'tcp',
-    'exec:pg_isready -q',
+    'exec:pg_isready',
     'grpc',
     'grpcs:my.Service',
     'docker',
   ]) {
     it(`${text} is written as it was read`, async () =>
       assert.equal(formatCheck(await checkOf(['--check', text])), text));
+  }
+
+  for (const [text, written] of [
+    ['exec:pg_isready -q', 'exec:pg_isready ***'],
+    ['exec: PGPASSWORD=hunter2 pg_isready', 'exec:***'],
+    ['http:/healthz?token=hunter2', 'http:/healthz?***'],
+  ] as const) {
+    it(`${text} is written without what may be a secret`, async () =>
+      assert.equal(formatCheck(await checkOf(['--check', text])), written));
   }
 
   const roles: [argv: string[], role: ReturnType<typeof watchRole>, onUdp?: ReturnType<typeof watchRole>][] =

@@ -251,7 +251,7 @@ describe('configuration', () => {
     [['--etcd', 'ftp://h1:2379'], /must begin with http/],
     [[...enough, '--etcd-cert', '/c'], /--etcd-cert and --etcd-key go together; add --etcd-key/],
     [[...enough, '--etcd-ca', '/c'], /are for https endpoints/],
-    [[...enough, '--etcd-user', 'app'], /--etcd-user app needs a password; .*DOCKREG_ETCD_PASSWORD/],
+    [[...enough, '--etcd-user', 'app'], /^--etcd-user needs a password; .*DOCKREG_ETCD_PASSWORD/],
     [[...enough, '--etcd-user', 'app:secret'], /must be a name alone; everybody can read a command line/],
     [[...enough, '--etcd-password', 'x'], /unknown flag --etcd-password; did you mean --etcd-password-file/],
     [[...enough, '--etcd-password-file', '/p'], /without a user; add --etcd-user/],

@@ -157,7 +157,7 @@ describe('dockreg ls reads', () => {
       [{ ...row!, ttlSeconds: null, grantedSeconds: null, createRevision: 1, ageSeconds: null }],
       false,
     );
-    assert.match(shown, /^SERVICE.*\n\uFFFD\]0;x\uFFFD\uFFFD +10\.0\.0\.5:1 .*\n$/);
+    assert.match(shown, /^SERVICE.*\n\\x1b\]0;x\\x07\\u202e +10\.0\.0\.5:1 .*\n$/);
   });
 
   const notAddresses = [

@@ -15,7 +15,7 @@ describe('log', () => {
       cause: 'a=b\nc',
     });
     assert.deepEqual(lines, [
-      'time=1970-01-01T00:00:00.000Z level=warn msg="app \\"x\\" down" tries=2 cause="a=b\\nc"\n',
+      'time=1970-01-01T00:00:00.000Z level=warn msg="app \\"x\\" down" tries=2 cause="a=b\\\\nc"\n',
     ]);
   });
 

@@ -354,7 +354,7 @@ describe('a reference to the environment', () => {
     [
       'exec:${A}',
       {},
-      /^x\.yaml: check "exec:\$\{A\}": names the variable A, which is not set; .*\$\{A:-a default\}$/,
+      /^x\.yaml: check "exec:\*\*\*": names the variable A, which is not set; .*\$\{A:-a default\}$/,
     ],
     ['exec:${A}', { A: '' }, /names the variable A, which is not set/],
     ['exec:${A', { A: 'a' }, /has "\$\{" without a variable; write \$\{NAME\}, or \$\$\{/],
@@ -393,7 +393,7 @@ describe('refused', () => {
       /has quotes that do not go around a whole value \(tags="a,b\); .*tags="blue,canary"/,
     ],
     [['port=1,tags="a"b'], /has quotes that do not go around a whole value/],
-    [['a b=1'], /must be OPTION=VALUE,… and not a b=1/],
+    [['a b=1'], /must be OPTION=VALUE,… and not a\*\*\*=\*\*\*/],
     [['\n'], /must describe a service, such as name=web,port=8000/],
     [
       ['name=web,port=1,check=tcp,check-status=200'],
@@ -482,7 +482,7 @@ describe('refused', () => {
     ['prot: 1', /^x\.yaml: prot is not an option; did you mean port\?/],
     ['service: {web: {port: 1}}', /^x\.yaml: service must be a text/],
     ['service: x', /^x\.yaml: service is not an option; did you mean services\?/],
-    ['config: y', /^x\.yaml: config is not an option; did you mean/],
+    ['config: y', /^x\.yaml: config is not an option of the file itself; leave it out$/],
     [
       'services: {web: {prot: 1}}',
       /^x\.yaml: services\.web\.prot is not an option of a service; did you mean port\?/,

@@ -5,30 +5,36 @@
 import { requestControl } from '../../admin/control-client.ts';
 import type { AnyConfig } from '../../config/config.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
+import { safeJson } from '../../core/text.ts';
 import { UnavailableError } from '../../errors.ts';
 import { createDocker } from '../../wiring/docker.ts';
 import { examineAddress, examineCheck, examineListener } from './app.ts';
 import { examineContainer, examinePort, examineServices, type ServiceLocation } from './container.ts';
 import { examineEtcd, examineRecords } from './etcd.ts';
-import { fault, formatFinding, type Finding } from './finding.ts';
+import { fault, formatFinding, skipped, type Finding } from './finding.ts';
 
 /** Resolves with whether there is no fault. With `json`, the findings are written as one array at the end. */
 export async function doctor(
   config: AnyConfig,
   version: string,
-  { json }: { readonly json: boolean },
+  { json, warnings }: { readonly json: boolean; readonly warnings: readonly string[] },
   write: (text: string) => void,
 ): Promise<boolean> {
   const findings: Finding[] = [];
-  for await (const finding of examine(config, version)) {
+  for await (const finding of examine(config, version, warnings)) {
     findings.push(finding);
     if (!json) write(`${formatFinding(finding)}\n`);
   }
-  if (json) write(`${JSON.stringify(findings, null, 2)}\n`);
+  if (json) write(`${safeJson(findings, 2)}\n`);
   return findings.every(({ ok }) => ok !== false);
 }
 
-async function* examine(config: AnyConfig, version: string): AsyncGenerator<Finding> {
+async function* examine(
+  config: AnyConfig,
+  version: string,
+  warnings: readonly string[],
+): AsyncGenerator<Finding> {
+  for (const warning of warnings) yield skipped('services', warning);
   const docker = createDocker(config);
   const own = yield* examineContainer(config, docker);
   const services = yield* examineServices(config, own);

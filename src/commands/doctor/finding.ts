@@ -2,6 +2,7 @@
  * What the doctor finds at one step, and how a person reads it.
  */
 import { systemClock } from '../../clock.ts';
+import { brief } from '../../core/text.ts';
 import { formatProblem, type Problem } from '../../errors.ts';
 
 export type FindingStep =
@@ -50,6 +51,6 @@ export function msSince(startedAt: number): number {
 /** `✗ port       8000/tcp of container web is exposed but not published; start it with -p 8000` */
 export function formatFinding({ service, step, ok, detail, ...rest }: Finding): string {
   const mark = ok === null ? '–' : ok ? '✓' : '✗';
-  const prefix = service === undefined ? '' : `${service}: `;
+  const prefix = service === undefined ? '' : `${brief(service)}: `;
   return `${mark} ${step.padEnd(9)}  ${prefix}${formatProblem({ message: detail, ...rest })}`;
 }

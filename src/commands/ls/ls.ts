@@ -3,6 +3,7 @@
  */
 import { systemClock } from '../../clock.ts';
 import type { ListConfig } from '../../core/settings/process.ts';
+import { safeJson } from '../../core/text.ts';
 import { UnavailableError } from '../../errors.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
 import { alignColumns, formatAge } from '../table.ts';
@@ -39,7 +40,7 @@ export async function list(options: ListOptions, stop: AbortSignal): Promise<voi
   try {
     if (watch) return await keepListing(viewer, options, stop);
     const rows = await viewer.read();
-    await print(output, json ? `${JSON.stringify(rows, null, 2)}\n` : formatTable(rows, false));
+    await print(output, json ? `${safeJson(rows, 2)}\n` : formatTable(rows, false));
   } finally {
     viewer.close();
   }
@@ -56,7 +57,7 @@ async function keepListing(
   while (!stop.aborted) {
     const next = await viewer.read().then(
       rows => ({
-        text: json ? `${JSON.stringify(rows)}\n` : formatTable(rows, true),
+        text: json ? `${safeJson(rows)}\n` : formatTable(rows, true),
         fingerprint: fingerprintOf(rows),
         to: output,
       }),
@@ -87,20 +88,15 @@ export function formatTable(rows: readonly Row[], watch: boolean): string {
   if (rows.length === 0) return 'no instances\n';
   const head = ['SERVICE', 'ADDRESS', 'HOST', 'TTL LEFT', ...(watch ? ['AGE'] : []), 'REVISION', 'LAYOUT'];
   const lines = rows.map((row, index) => [
-    row.service === rows[index - 1]?.service ? '' : printable(row.service),
+    row.service === rows[index - 1]?.service ? '' : row.service || '""',
     row.address,
-    printable(row.host),
+    row.host,
     row.ttlSeconds === null ? 'no lease' : `${row.ttlSeconds}/${row.grantedSeconds ?? 0} s`,
     ...(watch ? [row.ageSeconds === null ? '' : formatAge(row.ageSeconds)] : []),
     String(row.createRevision),
     row.layout,
   ]);
   return alignColumns([head, ...lines]);
-}
-
-/** Replaces control characters: anybody who may write to etcd chooses these names, and they must not steer a terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '\uFFFD');
 }
 
 /** Two lists of rows with the same fingerprint differ only in the seconds that pass. */

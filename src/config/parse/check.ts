@@ -1,8 +1,9 @@
 /** The check and its details. */
 import { compilePattern, PatternError } from '../../core/pattern/pattern.ts';
 import type { Expectation, StatusRange } from '../../core/settings/check.ts';
-import { messageOf } from '../../errors.ts';
-import { parseChoice, ValueError } from './value.ts';
+import { quote } from '../../core/text.ts';
+import { limits } from './limits.ts';
+import { parseChoice, requireAtMost, ValueError } from './value.ts';
 
 const schemes = ['http', 'https', 'tcp', 'exec', 'grpc', 'grpcs', 'docker'] as const;
 export type CheckScheme = (typeof schemes)[number];
@@ -75,22 +76,23 @@ const ownHeaders = new Set(['connection', 'content-length', 'expect', 'transfer-
 
 /** One `Name: value` per line. */
 export function parseHeaders(text: string): [name: string, value: string][] {
-  return text
-    .split(/\r?\n/)
-    .filter(line => line.trim() !== '')
-    .map(line => {
-      const [, name, value] = /^\s*([!#$%&'*+.^_`|~\w-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(line) ?? [];
-      if (name === undefined || value === undefined)
-        throw new ValueError('must be Name: value, one per line, such as Host: web.example');
-      if (ownHeaders.has(name.toLowerCase()))
-        throw new ValueError(`must not set ${name}, which dockreg sets itself`);
-      return [name, value.trimEnd()];
-    });
+  const lines = text.split(/\r?\n/).filter(line => line.trim() !== '');
+  requireAtMost(limits.headers, lines.length, 'headers');
+  return lines.map(line => {
+    const [, name, value] = /^\s*([!#$%&'*+.^_`|~\w-]+):([\t\x20-\x7e\x80-\xff]*)$/.exec(line) ?? [];
+    if (name === undefined || value === undefined)
+      throw new ValueError('must be Name: value, one per line, such as Host: web.example');
+    if (ownHeaders.has(name.toLowerCase()))
+      throw new ValueError(`must not set ${name}, which dockreg sets itself`);
+    return [name, value.replace(/^[ \t]+/, '').trimEnd()];
+  });
 }
 
 /** `200-299,301` */
 export function parseStatuses(text: string): StatusRange[] {
-  return text.split(',').map(item => {
+  const items = text.split(',');
+  requireAtMost(limits.statuses, items.length, 'items');
+  return items.map(item => {
     const [, first, last = first] = /^\s*(\d{3})(?:\s*-\s*(\d{3}))?\s*$/.exec(item) ?? [];
     const [from, to] = [Number(first), Number(last)];
     if (!(from >= 200 && from <= to && to <= 599))
@@ -116,11 +118,16 @@ export function parseExpectation(text: string): Expectation {
       );
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new ValueError(
-      `is not a valid JavaScript regular expression (${messageOf(cause)})`,
+      `is not a valid JavaScript regular expression (${reasonOf(cause)})`,
       'write a plain text without the slashes',
       { cause },
     );
   }
+}
+
+/** `Invalid regular expression: /(/: Unterminated group` → `Unterminated group`. The expression may hold a secret. */
+function reasonOf({ message }: SyntaxError): string {
+  return message.slice(message.lastIndexOf(': ') + 1).trim();
 }
 
 const escapes: Readonly<Record<string, number>> = { r: 13, n: 10, t: 9, '0': 0, '\\': 92 };
@@ -133,7 +140,7 @@ export function parseBytes(text: string): Uint8Array {
     const byte = escapes[letter];
     if (byte === undefined)
       throw new ValueError(
-        `has the unknown escape "${part}"`,
+        `has the unknown escape ${quote(part)}`,
         String.raw`the escapes are \r, \n, \t, \0, \xHH and \\`,
       );
     return Uint8Array.of(byte);

@@ -7,8 +7,10 @@ import { isName } from '../../core/layouts/instance.ts';
 import type { LayoutFormat } from '../../core/layouts/layout.ts';
 import type { OwnRecord } from '../../core/layouts/records.ts';
 import { isDnsLabel } from '../../core/layouts/skydns.ts';
+import { brief, quote } from '../../core/text.ts';
 import { isDistinctive, parseTemplate, type Template } from '../../core/layouts/template.ts';
-import { ValueError } from './value.ts';
+import { limits } from './limits.ts';
+import { requireAtMost, ValueError } from './value.ts';
 
 /** A layout as the user chose it: `skydns:cluster.local`. */
 export interface LayoutChoice {
@@ -27,13 +29,15 @@ export function parseKey(text: string): string {
 
 /** Comma-separated `NAME[:ROOT]`. */
 export function parseLayouts(text: string): LayoutChoice[] {
-  return text.split(',').map(item => parseLayout(item.trim()));
+  const items = text.split(',');
+  requireAtMost(limits.layouts, items.length, 'layouts');
+  return items.map(item => parseLayout(item.trim()));
 }
 
 function parseLayout(item: string): LayoutChoice {
   const [, name = '', rootText] = /^([^:]*)(?::(.*))?$/.exec(item) ?? [];
   if (!isLayoutName(name))
-    throw new ValueError(`"${name}" is not a layout`, `the layouts are ${layoutNames.join(', ')}`);
+    throw new ValueError(`${quote(name)} is not a layout`, `the layouts are ${layoutNames.join(', ')}`);
   const { root, rootIsDomain }: LayoutFormat = formats[name];
   if (rootText !== undefined)
     return { name, root: rootIsDomain ? parseDomain(item, rootText) : parseRoot(item, rootText) };
@@ -45,30 +49,34 @@ function parseLayout(item: string): LayoutChoice {
 function parseRoot(item: string, text: string): string {
   return parseNames(
     text,
-    `the root of "${item}" must be names separated by single slashes, without spaces, such as app/servers`,
+    `the root of ${quote(item)} must be names separated by single slashes, without spaces, such as app/servers`,
   );
 }
 
 /** Names separated by single slashes. Returns them without a leading slash. */
 function parseNames(text: string, rule: string): string {
   const names = text.replace(/^\//, '').split('/');
-  if (names.some(name => ['', '.', '..'].includes(name) || /[\s\p{Cc}]/u.test(name)))
+  if (names.some(name => ['', '.', '..'].includes(name) || /[\s\p{Cc}\p{Cs}]/u.test(name)))
     throw new ValueError(rule);
+  requireAtMost(limits.keyParts, names.length, 'names');
+  requireAtMost(limits.keyLength, text.length, 'characters');
   return names.join('/');
 }
 
 /** Returns the domain as consumers look it up: in lower case, without the dot at the end. */
 function parseDomain(item: string, text: string): string {
   const domain = text.toLowerCase().replace(/\.$/, '');
-  if (!domain.split('.').every(isDnsLabel))
-    throw new ValueError(`the root of "${item}" must be a domain, such as cluster.local`);
+  if (!domain.split('.').every(isDnsLabel) || domain.length > limits.hostLength)
+    throw new ValueError(`the root of ${quote(item)} must be a domain, such as cluster.local`);
   return domain;
 }
 
 /** One `KEY=VALUE` per line, with placeholders in both. */
 export function parseOwnRecords(text: string): OwnRecord[] {
   const lines = text.split('\n').map(line => line.trim());
-  return lines.filter(line => line !== '').map(parseOwnRecord);
+  const records = lines.filter(line => line !== '');
+  requireAtMost(limits.ownRecords, records.length, 'records');
+  return records.map(parseOwnRecord);
 }
 
 function parseOwnRecord(text: string): OwnRecord {
@@ -79,7 +87,7 @@ function parseOwnRecord(text: string): OwnRecord {
   const template = parseTemplate(key, 'record');
   if (!isDistinctive(template))
     throw new ValueError(
-      `the key ${key} is the same for every instance, so the first instance to end would remove it`,
+      `the key ${brief(key)} is the same for every instance, so the first instance to end would remove it`,
       'put {address}, {container} or {id} into it',
     );
   return { key: template, value: parseTemplate(value, 'record'), text };
@@ -95,7 +103,9 @@ export function parseName(text: string): string {
 
 /** Comma-separated. */
 export function parseTags(text: string): Template[] {
-  return text.split(',').map(item => {
+  const items = text.split(',');
+  requireAtMost(limits.tags, items.length, 'tags');
+  return items.map(item => {
     if (item.trim() === '')
       throw new ValueError('has an empty tag', 'separate tags by single commas: blue,canary');
     return parseTemplate(item.trim(), 'metadata');
@@ -109,13 +119,15 @@ export function parseZone(text: string): Template {
 /** Comma-separated `KEY=VALUE`. */
 export function parseMeta(text: string): ReadonlyMap<string, Template> {
   const meta = new Map<string, Template>();
-  for (const item of text.split(',')) {
+  const items = text.split(',');
+  requireAtMost(limits.meta, items.length, 'items');
+  for (const item of items) {
     const [, key = '', value = ''] = /^\s*([^=]*)=(.*)$/.exec(item) ?? [];
     if (!isName(key) || value === '')
-      throw new ValueError(`"${item.trim()}" must be KEY=VALUE, such as version=2.1`);
+      throw new ValueError(`${quote(item.trim())} must be KEY=VALUE, such as version=2.1`);
     if (['tags', 'weight', 'zone'].includes(key))
       throw new ValueError(`${key} has an option of its own`, `use --${key}`);
-    if (meta.has(key)) throw new ValueError(`gives ${key} twice`);
+    if (meta.has(key)) throw new ValueError(`gives ${brief(key)} twice`);
     meta.set(key, parseTemplate(value, 'metadata'));
   }
   return meta;

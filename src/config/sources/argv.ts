@@ -1,10 +1,12 @@
 /** The source of flags: the command line after the command. */
-import { closest } from 'fastest-levenshtein';
 import minimist from 'minimist';
 import type { Problem } from '../../errors.ts';
-import type { OptionName } from '../options.ts';
+import { options, type Option, type OptionName } from '../options.ts';
+import { limits } from '../parse/limits.ts';
+import { showWord } from '../parse/secrets.ts';
 import { emptyConfig, type RawConfig } from '../raw.ts';
 import { collectOptions, type RawItem } from './collect.ts';
+import { nearest } from './suggest.ts';
 
 /** What a command takes. */
 export interface Grammar {
@@ -23,20 +25,20 @@ export function readArgv(
   { names, switches }: Grammar,
   refuseWord: (word: string) => Problem,
 ): CommandLine {
-  const flags = [...names, ...switches].map(word => `--${word}`);
-  const refuse = (flag: string): Problem => ({
-    message: `unknown flag ${flag}`,
-    hint: `did you mean ${closest(flag, flags)}? (dockreg --help lists all flags)`,
-  });
+  const refuse = (flag: string): Problem => {
+    const word = wordOf(flag);
+    const dashes = flag.slice(0, flag.length - word.length);
+    const meant = nearest(word, [...names, ...switches]);
+    const help = 'dockreg --help lists all flags';
+    const hint = meant === undefined ? help : `did you mean --${meant}? (${help})`;
+    return { message: `unknown flag ${dashes}${showWord(word)}`, hint };
+  };
   const problems: Problem[] = [];
-  const parsed = minimist([...argv], {
+  const words = knownWords(argv, { names, switches }, problems, refuse, refuseWord);
+  const parsed = minimist(words, {
     string: [...names],
     boolean: [...switches],
     alias: { help: 'h' },
-    unknown: word => {
-      problems.push(word.startsWith('-') ? refuse(word.replace(/=.*$/, '')) : refuseWord(word));
-      return false;
-    },
   });
   const items = names.flatMap((name): RawItem[] => {
     // minimist makes a list of a flag that occurs several times.
@@ -50,4 +52,70 @@ export function readArgv(
     switches: new Set(switches.filter(word => parsed[word] === true)),
     problems,
   };
+}
+
+/**
+ * The words that minimist may see: known flags, each in the form that it reads as we do. It would take others for a
+ * property of every object (`--constructor`), turn `--no-watch` into an empty text, or leave out what follows `--`.
+ */
+function knownWords(
+  argv: readonly string[],
+  { names, switches }: Grammar,
+  problems: Problem[],
+  refuse: (flag: string) => Problem,
+  refuseWord: (word: string) => Problem,
+): string[] {
+  if (argv.length > limits.words) {
+    const message = `the command line has ${argv.length} words, and at most ${limits.words} are allowed`;
+    problems.push({ message, hint: 'use --config' });
+    return [];
+  }
+  const known: string[] = [];
+  /** The flag before: the word may belong to its value, if that has a space and no quotes, or begins with a dash. */
+  let flagBefore = '';
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? '';
+    const [, flag = '', assigned] = /^([\p{Pd}\u2212][^=]*)(=.*)?$/su.exec(word) ?? [];
+    const next = argv[at + 1];
+    const value = next !== undefined && !/^--?[^-]/.test(next) && next !== '--' ? next : undefined;
+    const name = names.find(each => `--${each}` === flag);
+    if (flag === '-h' || switches.some(each => `--${each}` === flag)) {
+      if (assigned === undefined) known.push(word);
+      else problems.push({ message: `${flag} takes no value`, hint: `write ${flag}` });
+      flagBefore = '';
+      continue;
+    } else if (name !== undefined) {
+      if (assigned === undefined && value !== undefined) at++;
+      known.push(assigned === undefined ? `${flag}=${value ?? ''}` : word);
+    } else if (word === '--' || word === '-' || flag === '') {
+      problems.push(mayBeSecret(flagBefore, word) ? refuseHidden(at, flagBefore) : refuseWord(word));
+      continue;
+    } else {
+      const isRest = nearest(wordOf(flag), names) === undefined && mayBeSecret(flagBefore, '');
+      problems.push(isRest ? refuseHidden(at, flagBefore) : refuse(flag));
+      if (assigned === undefined && value !== undefined) at++;
+      if (isRest) continue;
+    }
+    flagBefore = flag;
+  }
+  return known;
+}
+
+/** The flag without its dashes, of which Unicode has several. */
+function wordOf(flag: string): string {
+  return flag.replace(/^[\p{Pd}\u2212]+/u, '');
+}
+
+/** Whether the word may belong to the value of the flag before it, as in `--check-header Authorization: Bearer …`. */
+function mayBeSecret(flagBefore: string, word: string): boolean {
+  const row: Option | undefined = Object.hasOwn(options, flagBefore.slice(2))
+    ? options[flagBefore.slice(2) as OptionName]
+    : undefined;
+  const isPublic = flagBefore === '' || (row !== undefined && row.show === undefined);
+  return !isPublic || showWord(word) !== word;
+}
+
+function refuseHidden(at: number, flagBefore: string): Problem {
+  const message = `unexpected argument${flagBefore === '' ? '' : ` after ${showWord(flagBefore)}`}, word ${at + 1}`;
+  return { message, hint: 'every option has the form --name value; put quotes around a value with spaces' };
 }

@@ -2,7 +2,6 @@
  * Collects the options that stand in one place, such as the flags or the labels of one service. The rules are the same
  * for every source.
  */
-import { closest } from 'fastest-levenshtein';
 import type { Problem } from '../../errors.ts';
 import {
   optionNames,
@@ -13,12 +12,16 @@ import {
   type OptionName,
 } from '../options.ts';
 import type { RawOption } from '../parse/value.ts';
+import { showWord } from '../parse/secrets.ts';
 import type { RawOptions, RawService } from '../raw.ts';
+import { nearest, suggest } from './suggest.ts';
 
 /** A word and its text as they stand in the source; the text is empty where there is none. */
 export interface RawItem {
   readonly word: string;
   readonly text: string;
+  /** As in RawOption. */
+  readonly written?: string | undefined;
 }
 
 /** How a source writes an option, so that errors show what to write. */
@@ -47,20 +50,30 @@ export function collectOptions(
 ): Map<OptionName, RawOption> {
   const collected = new Map<OptionName, RawOption>();
   for (const word of new Set(items.map(item => item.word))) {
-    const from = start + word;
     const name = names.find(each => each === word);
     if (name === undefined) {
-      problems.push(refuse(from, word));
+      // A word alone may be the rest of the value before it, such as of a password with a comma.
+      const isRest =
+        nearest(word, names) === undefined && items.every(item => item.word !== word || !item.text);
+      problems.push(refuse(start + (isRest ? '***' : showWord(word)), word));
       continue;
     }
+    const from = start + word;
+    const given = items.filter(item => item.word === word);
     const { impliedValue = '', placeholder, separator }: Option = options[name];
-    const texts = items.filter(item => item.word === word).map(({ text }) => text || impliedValue);
+    const texts = given.map(({ text }) => text || impliedValue);
+    const hasReference = given.some(({ written }) => written !== undefined);
     if (texts.includes('')) {
       const example = before + word + between + placeholder;
       problems.push({ message: `${from} needs a value`, hint: `write ${example}` });
     } else if (texts.length > 1 && separator === undefined)
       problems.push({ message: `${from} is given ${texts.length} times`, hint: 'give it once' });
-    else collected.set(name, { text: texts.join(separator), from });
+    else
+      collected.set(name, {
+        text: texts.join(separator),
+        from,
+        ...(hasReference && { written: given.map(({ text, written }) => written ?? text).join(separator) }),
+      });
   }
   return collected;
 }
@@ -70,7 +83,7 @@ export const serviceScope: Scope = {
   names: serviceOptionNames,
   refuse(from, word) {
     const shared = optionNames.find(name => name === word);
-    const hint = `did you mean ${closest(word, serviceOptionNames)}?`;
+    const hint = suggest(word, serviceOptionNames, 'dockreg --help lists the options');
     if (shared === undefined) return { message: `${from} is not an option of a service`, hint };
     return {
       message: `${from} is for the whole process and not for one service`,

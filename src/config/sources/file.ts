@@ -3,14 +3,18 @@
  * `services: <name>:`, those of the process and the defaults for all services at the top. All values are texts, so each
  * means what it means in a flag: `1.10` does not become a number, nor `on` a boolean.
  */
-import { readFile } from 'node:fs/promises';
-import { closest } from 'fastest-levenshtein';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
-import { messageOf, SetupError, type Problem } from '../../errors.ts';
-import { optionNames } from '../options.ts';
+import { brief } from '../../core/text.ts';
+import { messageOf, ProblemError, SetupError, type Problem } from '../../errors.ts';
+import { optionNames, options, type Option } from '../options.ts';
+import { limits } from '../parse/limits.ts';
+import { showWord } from '../parse/secrets.ts';
 import { parseValue, ValueError } from '../parse/value.ts';
 import type { RawConfig, RawOptions } from '../raw.ts';
-import { collectOptions, labelledService, serviceScope, type Scope } from './collect.ts';
+import { collectOptions, labelledService, serviceScope, type RawItem, type Scope } from './collect.ts';
+import { suggest } from './suggest.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 
@@ -19,31 +23,71 @@ const names = optionNames.filter(name => name !== 'config' && name !== 'service'
 const topScope: Scope = {
   names,
   refuse: (from, word) => ({
-    message: `${from} is not an option`,
-    hint: `did you mean ${closest(word, [...names, 'services'])}?`,
+    message: `${from} is not an option${word === 'config' ? ' of the file itself' : ''}`,
+    hint:
+      word === 'config'
+        ? 'leave it out'
+        : suggest(word, [...names, 'services'], 'dockreg --help lists the options'),
   }),
 };
 
 /** @throws SetupError when the file cannot be read or is not YAML */
 export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
-  const yaml = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const message = `--config ${path} cannot be read: ${messageOf(cause)}`;
-    throw new SetupError({ message, hint: 'name a file that is in this container' }, { cause });
+  const bytes = await readRegularFile(path).catch((cause: unknown) => {
+    const [problem] = cause instanceof ProblemError ? cause.problems : [];
+    // The message of Node repeats the path.
+    const reason = problem?.message ?? messageOf(cause).split(',')[0];
+    const hint = problem?.hint ?? 'name a file that is in this container';
+    throw new SetupError({ message: `--config ${brief(path)} cannot be read: ${reason}`, hint }, { cause });
   });
+  let yaml: string;
+  try {
+    yaml = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new SetupError(
+      { message: `--config ${brief(path)} is not UTF-8`, hint: 'save it as UTF-8' },
+      { cause },
+    );
+  }
   return parseConfigFile(yaml, path, env);
 }
 
-/** @throws SetupError when the text is not YAML */
-export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessEnv): RawConfig {
-  const problems: Problem[] = [];
+/** Never waits for another program, as a named pipe would, and never reads more than the limit. */
+async function readRegularFile(path: string): Promise<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!(await file.stat()).isFile()) throw new ProblemError('it is not a regular file');
+    const buffer = new Uint8Array(limits.fileBytes + 1);
+    let length = 0;
+    for (let more = 1; more > 0 && length < buffer.length; length += more)
+      more = (await file.read(buffer, length, buffer.length - length)).bytesRead;
+    if (length > limits.fileBytes) {
+      const hint = 'use a shorter file, or more than one dockreg';
+      throw new ProblemError({ message: `it has more than ${limits.fileBytes} bytes`, hint });
+    }
+    return buffer.subarray(0, length);
+  } finally {
+    await file.close();
+  }
+}
 
-  const textsOf = (value: unknown, at: string): string[] => {
+/** @throws SetupError when the text is not YAML */
+export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessEnv): RawConfig {
+  const problems: Problem[] = [];
+  const path = brief(file);
+
+  const itemsOf = (word: string, value: unknown, at: string): RawItem[] => {
+    const from = at + showWord(word);
     if (typeof value !== 'string') {
-      problems.push({ message: `${at} must be a text, or for a repeatable option a list of texts` });
+      problems.push({ message: `${from} must be a text, or for a repeatable option a list of texts` });
       return [];
     }
-    const resolved = parseValue(text => resolveReferences(text, env), { text: value, from: at });
-    if (resolved.ok) return [resolved.value];
+    const name = optionNames.find(each => each === word);
+    const row: Option | undefined = name && options[name];
+    // What is not an option is refused without its value.
+    if (row === undefined || !value.includes('${')) return [{ word, text: value }];
+    const resolved = parseValue(text => resolveReferences(text, env), { text: value, from }, row);
+    if (resolved.ok) return [{ word, text: resolved.value, written: value }];
     problems.push(...resolved.problems);
     return [];
   };
@@ -53,9 +97,15 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
     return {};
   };
   const collect = (mapping: Mapping, at: string, scope: Scope): RawOptions => {
-    const items = Object.entries(mapping).flatMap(([word, value]) =>
-      [value].flat().flatMap(each => textsOf(each, at + word).map(text => ({ word, text }))),
+    const values = Object.entries(mapping).flatMap(([word, value]) =>
+      [value].flat().map(each => ({ word, value: each })),
     );
+    if (values.length > limits.entries) {
+      const message = `${at.replace(/\W+$/, '')} has ${values.length} entries, and at most ${limits.entries} are allowed`;
+      problems.push({ message, hint: 'remove some' });
+      return new Map();
+    }
+    const items = values.flatMap(({ word, value }) => itemsOf(word, value, at));
     return collectOptions(items, { from: at, before: '', between: ': ' }, scope, problems);
   };
 
@@ -65,7 +115,7 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
   return {
     defaults,
     services: entries.map(([name, content]) => {
-      const from = `${path}: services.${name}`;
+      const from = `${path}: services.${brief(name)}`;
       const own = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
       return labelledService(from, name, own);
     }),
@@ -75,12 +125,14 @@ export function parseConfigFile(yaml: string, path: string, env: NodeJS.ProcessE
 
 function parseYaml(text: string, path: string): unknown {
   try {
-    return load(text, { schema: FAILSAFE_SCHEMA });
+    return load(text, { schema: FAILSAFE_SCHEMA, maxAliases: limits.aliases });
   } catch (cause) {
     if (!(cause instanceof YAMLException)) throw cause;
     const { reason, mark } = cause;
     const line = mark ? ` in line ${mark.line + 1}, column ${mark.column + 1}` : '';
-    throw new SetupError(`${path} is not valid YAML: ${reason}${line}`, { cause });
+    // The reason may quote the file, which may hold a secret.
+    const plain = reason.replace(/["<].*$/s, '***').replace(/characters: .*$/s, 'characters: ***');
+    throw new SetupError(`${path} is not valid YAML: ${plain}${line}`, { cause });
   }
 }
 
@@ -94,18 +146,22 @@ function isMapping(value: unknown): value is Mapping {
  * @throws ValueError
  */
 export function resolveReferences(text: string, env: NodeJS.ProcessEnv): string {
+  let length = 0;
   return text.replaceAll(
-    /\$\$\{|\$\{(?:([A-Za-z_]\w*)(?::-([^}]*))?\})?/g,
+    /\$\$\{|\$\{(?:([A-Za-z_]\w{0,255})(?::-([^}]{0,1024}))?\})?/g,
     (reference, name: string | undefined, defaultText: string | undefined) => {
       if (reference === '$${') return '${';
       if (name === undefined)
         throw new ValueError('has "${" without a variable', 'write ${NAME}, or $${ for a literal "${"');
-      const value = env[name] || defaultText;
+      const value = (Object.hasOwn(env, name) && env[name]) || defaultText;
       if (value === undefined)
         throw new ValueError(
           `names the variable ${name}, which is not set`,
           `set it, or write \${${name}:-a default}`,
         );
+      length += value.length;
+      if (length > limits.fileBytes)
+        throw new ValueError(`has references to more than ${limits.fileBytes} characters`);
       return value;
     },
   );

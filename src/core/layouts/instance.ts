@@ -5,6 +5,7 @@
 import { ProblemError, type Problem } from '../../errors.ts';
 import { formatAddress, type Address, type Protocol } from '../address/ip.ts';
 import type { ContainerView } from '../address/container.ts';
+import { brief, quote } from '../text.ts';
 import type { PlaceholderName, Template } from './template.ts';
 
 /** The names and metadata that the user configured. */
@@ -73,9 +74,9 @@ export class LayoutProblem extends ProblemError {
   override readonly name = 'LayoutProblem';
 }
 
-/** Letters, digits and `_.-`: what Docker, HAProxy and Traefik accept in a name, and what never splits a path. */
+/** At most 255 letters, digits and `_.-`: what Docker, HAProxy and Traefik accept in a name, and what never splits a path. */
 export function isName(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text);
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/.test(text);
 }
 
 /** @param network the container that owns our network, in most cases the same one */
@@ -126,7 +127,7 @@ export function fill(template: Template, instance: Instance, check?: (value: str
   const pieces = template.map(piece => {
     if (typeof piece === 'string') return piece;
     const { name, argument = '' } = piece;
-    const what = `the placeholder {${name}${argument && `:${argument}`}}`;
+    const what = `the placeholder {${name}${argument && `:${brief(argument)}`}}`;
     const value = placeholderValues[name](instance, what, argument);
     check?.(value);
     return value;
@@ -149,13 +150,13 @@ const placeholderValues: Readonly<Record<PlaceholderName, ValueReader>> = {
   host: ({ host }) => host,
   label: (instance, what, label) =>
     required(requireContainer(instance, what).labels.get(label), {
-      message: `the container has no label ${label}`,
-      hint: `start it with -l ${label}=…`,
+      message: `the container has no label ${brief(label)}`,
+      hint: `start it with -l ${brief(label)}=…`,
     }),
   tags: ({ metadata }) => metadata.tags.join(','),
   weight: ({ metadata }, what) => required(metadata.weight?.toString(), `${what} needs --weight`),
   zone: ({ metadata }, what) => required(metadata.zone, `${what} needs --zone`),
-  meta: ({ metadata }, what, key) => required(metadata.meta.get(key), `${what} needs --meta ${key}=…`),
+  meta: ({ metadata }, what, key) => required(metadata.meta.get(key), `${what} needs --meta ${brief(key)}=…`),
 };
 
 function required(text: string | undefined, problem: string | Problem): string {
@@ -172,7 +173,7 @@ export function requireName({ name, container }: Instance, what: string): string
     });
   if (!isName(name.text))
     throw new LayoutProblem({
-      message: `${name.from} names the service ${JSON.stringify(name.text)}, but a name has letters, digits and _.- only and begins with a letter or digit`,
+      message: `${name.from} names the service ${quote(name.text)}, but a name has at most 255 letters, digits and _.- only and begins with a letter or digit`,
       hint: 'set another with --name',
     });
   return name.text;

@@ -3,6 +3,7 @@
  * and HAProxy accepts every container name as one.
  */
 import { formatAddress } from '../address/ip.ts';
+import { quote } from '../text.ts';
 import { isName, LayoutProblem, requireContainer } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
 
@@ -13,7 +14,7 @@ export const named: LayoutFormat = {
   write(root, instance) {
     const { name } = requireContainer(instance, 'layout named');
     if (!isName(name))
-      throw new LayoutProblem(`layout named: HAProxy accepts no server name such as ${JSON.stringify(name)}`);
+      throw new LayoutProblem(`layout named: HAProxy accepts no server name such as ${quote(name)}`);
     return { key: `/${root}/${name}`, value: formatAddress(instance.address) };
   },
 

@@ -4,6 +4,7 @@
  */
 import { failure, success, type Problem, type Result } from '../../errors.ts';
 import type { ServiceRecord } from '../lease/writes.ts';
+import { brief, quote } from '../text.ts';
 import { formatLayout, formats, type Layout } from './formats.ts';
 import { fill, instanceOf, LayoutProblem, type Instance, type InstanceSource } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
@@ -23,6 +24,9 @@ export interface OwnRecord {
   readonly text: string;
 }
 
+/** The most characters of a key and of a value, and of all values of a service: etcd takes requests of 1.5 MiB. */
+export const recordLimits = { keyLength: 1024, valueLength: 65_536, allValuesLength: 262_144 } as const;
+
 /** An instance, and what it is written as. */
 export interface PublishedInstance extends InstanceSource {
   readonly publication: Publication;
@@ -32,7 +36,7 @@ export interface PublishedInstance extends InstanceSource {
 export function recordsOf(instance: PublishedInstance): Result<readonly ServiceRecord[]> {
   try {
     const planned = planRecords(instance);
-    const conflict = collisionIn(planned) ?? mixtureIn(planned);
+    const conflict = excessIn(planned) ?? collisionIn(planned) ?? mixtureIn(planned);
     return conflict ? failure(conflict) : success(planned.map(({ record }) => record));
   } catch (error) {
     if (error instanceof LayoutProblem) return failure(...error.problems);
@@ -73,7 +77,7 @@ function planRecords({ publication, ...source }: PublishedInstance, owner = ''):
     return { record, source: `--layout ${formatLayout(layout)}${owner}`, layout, listed };
   });
   const ofUser = publication.own.map(own => {
-    return { record: writeOwnRecord(own, instance), source: `--record ${own.text}${owner}` };
+    return { record: writeOwnRecord(own, instance), source: `--record ${brief(own.text)}${owner}` };
   });
   return [...ofLayouts, ...ofUser];
 }
@@ -81,19 +85,42 @@ function planRecords({ publication, ...source }: PublishedInstance, owner = ''):
 /** @throws LayoutProblem when a placeholder has no value, or one that the key or the consumers cannot take */
 function writeOwnRecord({ key, value, text }: OwnRecord, instance: Instance): ServiceRecord {
   const filledKey = fill(key, instance, piece => {
-    if (piece === '' || /[\s/\p{Cc}]/u.test(piece))
+    if (piece === '' || /[\s/\p{Cc}\p{Cs}]/u.test(piece))
       throw new LayoutProblem({
-        message: `--record ${text}: ${JSON.stringify(piece)} cannot be part of a key`,
+        message: `--record ${brief(text)}: ${quote(piece)} cannot be part of a key`,
         hint: 'use a placeholder whose value has no slash and no space and is not empty',
       });
   });
   const filledValue = fill(value, instance);
   if (filledValue === '')
     throw new LayoutProblem({
-      message: `--record ${text}: the value is empty, and consumers fail on an empty value`,
+      message: `--record ${brief(text)}: the value is empty, and consumers fail on an empty value`,
       hint: 'add a text beside the placeholders',
     });
   return { key: filledKey, value: filledValue };
+}
+
+/** What is too long. The texts of Docker, such as labels, have no limit of their own. */
+function excessIn(planned: readonly PlannedRecord[]): Problem | undefined {
+  const { keyLength, valueLength, allValuesLength } = recordLimits;
+  const hint = 'shorten its texts: names, metadata and labels';
+  let total = 0;
+  for (const { record, source } of planned) {
+    const { key, value } = record;
+    total += value.length;
+    const [what, count, most] =
+      key.length > keyLength ? ['a key', key.length, keyLength] : ['a value', value.length, valueLength];
+    if (count > most)
+      return {
+        message: `${source} writes ${what} of ${count} characters, and at most ${most} are allowed`,
+        hint,
+      };
+  }
+  if (total <= allValuesLength) return undefined;
+  return {
+    message: `the values of the service have ${total} characters, and at most ${allValuesLength} are allowed`,
+    hint,
+  };
 }
 
 /** The first key that is written twice. */
@@ -102,7 +129,7 @@ function collisionIn(planned: readonly PlannedRecord[]): Problem | undefined {
   for (const { record, source } of planned) {
     const other = writers.get(record.key);
     if (other !== undefined)
-      return { message: `${other} and ${source} both write ${record.key}`, hint: 'leave one out' };
+      return { message: `${other} and ${source} both write ${brief(record.key)}`, hint: 'leave one out' };
     writers.set(record.key, source);
   }
   return undefined;
@@ -113,8 +140,8 @@ function mixtureIn(planned: readonly PlannedRecord[]): Problem | undefined {
   for (const reader of planned) {
     const stranger = planned.find(other => breaks(other, reader));
     if (stranger === undefined) continue;
-    const where = `${reader.source} is read (${reader.listed}…)`;
-    const message = `${stranger.source} writes ${stranger.record.key} where ${where}, in another format`;
+    const where = `${reader.source} is read (${brief(reader.listed ?? '')}…)`;
+    const message = `${stranger.source} writes ${brief(stranger.record.key)} where ${where}, in another format`;
     return { message, hint: 'give one of them another root' };
   }
   return undefined;

@@ -3,6 +3,7 @@
  * inside the container.
  */
 import { formatAddress } from '../address/ip.ts';
+import { quote } from '../text.ts';
 import { LayoutProblem, requireContainer, requireName } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
 
@@ -20,8 +21,8 @@ export const registrator: LayoutFormat = {
     const suffix = protocol === 'udp' ? ':udp' : '';
     const instanceId =
       id ?? `${host}:${requireContainer(instance, 'layout registrator').name}:${localPort}${suffix}`;
-    if (!/^[^\s/]+$/.test(instanceId))
-      throw new LayoutProblem(`SERVICE_ID ${JSON.stringify(instanceId)} must have no slash and no space`);
+    if (!/^[^\s/\p{Cc}]+$/u.test(instanceId))
+      throw new LayoutProblem(`SERVICE_ID ${quote(instanceId)} must have no slash and no space`);
     return { key: `/${root}/${group}/${instanceId}`, value: formatAddress(address) };
   },
 

@@ -3,6 +3,7 @@
  * look names up in lower case and find no others. The TTL is for CoreDNS, which otherwise answers with at least 30 s.
  */
 import { formatAddress } from '../address/ip.ts';
+import { quote } from '../text.ts';
 import { LayoutProblem, requireName, type Metadata } from './instance.ts';
 import { metadataFields, parseFields, type LayoutFormat } from './layout.ts';
 
@@ -16,7 +17,7 @@ export const skydns: LayoutFormat = {
     const bad = labels.find(label => !isDnsLabel(label));
     if (bad !== undefined)
       throw new LayoutProblem({
-        message: `layout skydns: ${JSON.stringify(bad)} is not a DNS label (1 to 63 of a-z, 0-9 and -, no - at its ends)`,
+        message: `layout skydns: ${quote(bad)} is not a DNS label (1 to 63 of a-z, 0-9 and -, no - at its ends)`,
         hint: 'set a name that consists of DNS labels with --name',
       });
     const { ip: host, port } = instance.address;

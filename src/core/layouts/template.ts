@@ -3,6 +3,7 @@
  * parsed, so no `{adress}` reaches etcd. Other braces, such as those of JSON, stay as they are.
  */
 import { ProblemError } from '../../errors.ts';
+import { brief } from '../text.ts';
 
 export type Template = readonly (string | Placeholder)[];
 
@@ -33,7 +34,7 @@ export function parseTemplate(text: string, kind: 'record' | 'metadata'): Templa
     const name = known.find(candidate => candidate === word);
     if (name === undefined || (argument === undefined) !== (argumentOf[name] === undefined))
       throw new ProblemError({
-        message: `has the unknown placeholder ${whole}`,
+        message: `has the unknown placeholder ${brief(whole)}`,
         hint: `the placeholders are ${known.map(each => `{${each}${argumentOf[each] ?? ''}}`).join(' ')}`,
       });
     pieces.push(text.slice(end, match.index), { name, argument });

@@ -67,19 +67,28 @@ export interface CheckTls {
   readonly insecure: boolean;
 }
 
-/** The value of `--check`, without the check's further options. */
+/**
+ * The value of `--check`, without the check's further options and without what may hold a secret: the query of a path,
+ * the arguments of a command.
+ */
 export function formatCheck(check: Check): string {
   switch (check.kind) {
     case 'http':
-      return `${check.tls ? 'https' : 'http'}:${check.path}`;
+      return `${check.tls ? 'https' : 'http'}:${check.path.replace(/\?.*$/s, '?***')}`;
     case 'grpc':
       return `${check.tls ? 'grpcs' : 'grpc'}${check.service && `:${check.service}`}`;
     case 'exec':
-      return `exec:${check.command}`;
+      return `exec:${formatCommand(check.command)}`;
     case 'tcp':
     case 'docker':
       return check.kind;
   }
+}
+
+/** The program without its arguments. A variable that is set before it may be a secret. */
+export function formatCommand(command: string): string {
+  const [, program, rest] = /^\s*([\w./-]{1,100})(?:\s+(\S.*))?\s*$/s.exec(command) ?? [];
+  return program === undefined ? '***' : `${program}${rest === undefined ? '' : ' ***'}`;
 }
 
 /**
