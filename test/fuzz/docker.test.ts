@@ -106,16 +106,25 @@ function mutate(root: Json, random: Random): void {
   }
 }
 
-/** Gives a binding of port 8000 an odd part. */
+/** Gives one or all bindings of port 8000 an odd part. */
 function mutateBinding({ container }: Recorded, random: Random): void {
-  const ports = (container['NetworkSettings'] as { Ports?: Record<string, Record<string, Json>[] | null> })
-    .Ports;
-  const bindings = ports?.['8000/tcp'] ?? [];
-  if (bindings.length === 0) return;
-  random.pick(bindings)[random.pick(['HostPort', 'HostPort', 'HostIp'])] = structuredClone(
-    random.pick(oddValues),
-  );
+  const bindings = bindingsOf(container);
+  const one = random.next() < 0.3 ? random.pick(bindings) : undefined;
+  const part = random.pick(['HostPort', 'HostPort', 'HostIp']);
+  const value = random.pick(random.next() < 0.7 ? nearlyRight[part === 'HostIp' ? 'ip' : 'port'] : oddValues);
+  for (const binding of bindings)
+    if (one === undefined || one === binding) binding[part] = structuredClone(value);
 }
+
+function bindingsOf(container: Recorded['container']): Record<string, Json>[] {
+  const settings = container['NetworkSettings'] as { Ports?: Record<string, Record<string, Json>[] | null> };
+  return settings.Ports?.['8000/tcp'] ?? [];
+}
+
+const nearlyRight: Readonly<Record<'ip' | 'port', readonly Json[]>> = {
+  port: [0, -80, 65_536, 8.5, '0', '65536', '99999', '080', ' 80', '80 ', '80\n', '+80', '-80', '8e1', '0x50', '80.0', '8000abc', '1', 65_535],
+  ip: ['256.1.1.1', '1.2.3', '1.2.3.4.5', '01.2.3.4', '1.2.3.4/8', ' 1.2.3.4', '1:2', '::g', '[::1]', '::1::', '10.9.8.7', '2001:db8::9'],
+}; // prettier-ignore
 
 /** Odd values where nobody needs them. */
 function mutateElsewhere({ container }: Recorded, random: Random): void {
@@ -294,6 +303,8 @@ async function serve(
 
 const ownerRecording = recordings.find(({ file }) => file === 'docker/network-container-owner.json')!;
 const failures: unknown[] = [];
+const published = recordings.filter(({ container }) => bindingsOf(container).length > 0);
+const ownPort = { localPort: 8000, protocol: 'tcp', advertise: { kind: 'published' } } as const;
 
 export const fuzzer = declare({
   name: 'docker',
@@ -324,9 +335,6 @@ export const fuzzer = declare({
 
     return {
       async run(random) {
-        const recorded = structuredClone(random.pick(recordings));
-        const id = recorded.container.Id;
-        const question = drawQuestion(random);
         const kind = random.pick([
           'json',
           'binding',
@@ -336,6 +344,10 @@ export const fuzzer = declare({
           'bytes',
           'both',
         ] as const);
+        const choice = kind === 'binding' ? published : recordings;
+        const recorded = structuredClone(random.pick(choice));
+        const id = recorded.container.Id;
+        const question = { ...drawQuestion(random), ...(kind === 'binding' && ownPort) };
         if (kind === 'json' || kind === 'both')
           for (let count = 1 + random.below(3); count > 0; count--)
             mutate(
