@@ -39,7 +39,7 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock, bounds = d
     try {
       const until = clock.now() + bounds.timeMs;
       const target = await within(clock, bounds.timeMs, 'its certificates', targetOf(endpoint));
-      const left = { ...bounds, timeMs: Math.max(1, Math.round(until - clock.now())) };
+      const left = { ...bounds, timeMs: Math.max(1, Math.ceil(until - clock.now())) };
       answer = await question(connect(createTransport(target, left, clock)));
     } catch (error) {
       if (isAnswer(error)) return null;

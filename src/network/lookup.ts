@@ -1,7 +1,7 @@
 /**
- * Looks up names in /etc/hosts and DNS. A look-up takes a thread of Node's pool until the resolver gives up, which can
- * take minutes while DNS is silent, and the pool has four threads, which also read files. So one name is looked up once at
- * a time, and two names at most; who waits longer than it may is told so and does not start another.
+ * Looks up names in /etc/hosts and DNS. A look-up cannot be cancelled: while DNS is silent it takes one of Node's threads
+ * until the resolver gives up, 10 s by default, and others wait behind it. So a name is looked up once at a time, for all
+ * who ask, and nobody waits longer than 3 s. getaddrinfo is kept because only it reads /etc/hosts as everything else does.
  */
 import { lookup as systemLookup } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
@@ -16,24 +16,14 @@ export interface NameAddress {
 
 export type Resolver = (name: string) => Promise<readonly NameAddress[]>;
 
-/** How many names are looked up at a time: half of the threads. */
-const atOnce = 2;
-
-/** Returns a resolver that shares what is under way and bounds it. */
+/** Returns a resolver that shares the look-up of a name that is under way. */
 export function sharedResolver(resolve: Resolver): Resolver {
   const pending = new Map<string, Promise<readonly NameAddress[]>>();
-  const waiting: (() => void)[] = [];
-  let running = 0;
   const run = async (name: string): Promise<readonly NameAddress[]> => {
-    if (running >= atOnce) await new Promise<void>(start => waiting.push(start));
-    else running++;
     try {
       return (await resolve(name)).filter(({ address }) => isIp(address));
     } finally {
       pending.delete(name);
-      const next = waiting.shift();
-      if (next) next();
-      else running--;
     }
   };
   return name => {

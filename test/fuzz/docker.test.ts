@@ -35,6 +35,8 @@ interface Recorded {
 const bounds = { timeMs: 250, bytes: 512 * 1024 };
 /** An answer that is whole must arrive on a busy machine too. */
 const timeOf = ({ isHarmless }: Fault): number => (isHarmless ? 5000 : bounds.timeMs);
+/** What the buffers of a connection hold beside what was read. */
+const buffersBytes = 2 ** 20;
 /** What a busy machine may add to a question, in ms. */
 const slackMs = 4000;
 
@@ -103,6 +105,26 @@ function mutate(root: Json, random: Random): void {
       return set(key, structuredClone(random.pick(oddValues)));
   }
 }
+
+/** Gives one or all bindings of port 8000 an odd part. */
+function mutateBinding({ container }: Recorded, random: Random): void {
+  const bindings = bindingsOf(container);
+  const one = random.next() < 0.3 ? random.pick(bindings) : undefined;
+  const part = random.pick(['HostPort', 'HostPort', 'HostIp']);
+  const value = random.pick(random.next() < 0.7 ? nearlyRight[part === 'HostIp' ? 'ip' : 'port'] : oddValues);
+  for (const binding of bindings)
+    if (one === undefined || one === binding) binding[part] = structuredClone(value);
+}
+
+function bindingsOf(container: Recorded['container']): Record<string, Json>[] {
+  const settings = container['NetworkSettings'] as { Ports?: Record<string, Record<string, Json>[] | null> };
+  return settings.Ports?.['8000/tcp'] ?? [];
+}
+
+const nearlyRight: Readonly<Record<'ip' | 'port', readonly Json[]>> = {
+  port: [0, -80, 65_536, 8.5, '0', '65536', '99999', '080', ' 80', '80 ', '80\n', '+80', '-80', '8e1', '0x50', '80.0', '8000abc', '1', 65_535],
+  ip: ['256.1.1.1', '1.2.3', '1.2.3.4.5', '01.2.3.4', '1.2.3.4/8', ' 1.2.3.4', '1:2', '::g', '[::1]', '::1::', '10.9.8.7', '2001:db8::9'],
+}; // prettier-ignore
 
 /** Odd values where nobody needs them. */
 function mutateElsewhere({ container }: Recorded, random: Random): void {
@@ -226,10 +248,17 @@ interface Script {
   readonly random: Random;
 }
 
+interface Traffic {
+  /** The bodies that were served, before a fault. */
+  readonly bodies: string[];
+  /** The most bytes that one connection took. */
+  taken: number;
+}
+
 async function serve(
   path: string,
   { id, recorded, fault, at, random }: Script,
-  sent: string[],
+  sent: Traffic,
 ): Promise<RawServer> {
   let requests = 0;
   const answer = async (socket: Socket, line: string): Promise<void> => {
@@ -250,13 +279,17 @@ async function serve(
       /[\u0080-\uffff]/g,
       character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
     );
-    sent.push(body);
+    sent.bodies.push(body);
     if (requests++ === at) await fault.send(socket, body, random);
     else socket.end(wholeAnswer(body));
   };
   return startRawServer(
     socket => {
       let head = '';
+      socket.on(
+        'close',
+        () => (sent.taken = Math.max(sent.taken, socket.bytesWritten - socket.writableLength)),
+      );
       socket.on('data', data => {
         const isNew = !head.includes('\r\n\r\n');
         head += String(data);
@@ -270,10 +303,12 @@ async function serve(
 
 const ownerRecording = recordings.find(({ file }) => file === 'docker/network-container-owner.json')!;
 const failures: unknown[] = [];
+const published = recordings.filter(({ container }) => bindingsOf(container).length > 0);
+const ownPort = { localPort: 8000, protocol: 'tcp', advertise: { kind: 'published' } } as const;
 
 export const fuzzer = declare({
   name: 'docker',
-  cases: 700,
+  cases: 600,
   atOnce: 16,
   caseMs: 20_000,
   async open() {
@@ -283,14 +318,15 @@ export const fuzzer = declare({
 
     const ask = async (script: Script, question: AddressQuestion) => {
       const path = sockets();
-      const sent: string[] = [];
+      const sent: Traffic = { bodies: [], taken: 0 };
       const server = await serve(path, script, sent);
       try {
         const elapsed = stopwatch();
         const outcome = await outcomeOf(path, script, question);
-        const most = (sent.length + 1) * timeOf(script.fault) + slackMs;
+        const most = (sent.bodies.length + 1) * timeOf(script.fault) + slackMs;
         assert.ok(elapsed() < most, `it took ${Math.round(elapsed())} ms`);
         await eventually('all connections are closed', () => server.openConnections === 0);
+        assert.ok(sent.taken < bounds.bytes + buffersBytes, `a connection took ${sent.taken} bytes`);
         return { outcome, sent };
       } finally {
         server.close();
@@ -299,16 +335,26 @@ export const fuzzer = declare({
 
     return {
       async run(random) {
-        const recorded = structuredClone(random.pick(recordings));
+        const kind = random.pick([
+          'json',
+          'binding',
+          'binding',
+          'elsewhere',
+          'bytes',
+          'bytes',
+          'both',
+        ] as const);
+        const choice = kind === 'binding' ? published : recordings;
+        const recorded = structuredClone(random.pick(choice));
         const id = recorded.container.Id;
-        const question = drawQuestion(random);
-        const kind = random.pick(['json', 'json', 'elsewhere', 'bytes', 'both'] as const);
+        const question = { ...drawQuestion(random), ...(kind === 'binding' && ownPort) };
         if (kind === 'json' || kind === 'both')
           for (let count = 1 + random.below(3); count > 0; count--)
             mutate(
               (random.next() < 0.8 ? recorded.container : (recorded.service ?? recorded.info ?? {})) as Json,
               random,
             );
+        if (kind === 'binding') mutateBinding(recorded, random);
         const original = structuredClone(recorded);
         if (kind === 'elsewhere') mutateElsewhere(recorded, random);
         const hasBytes = kind === 'bytes' || kind === 'both';
@@ -318,10 +364,13 @@ export const fuzzer = declare({
         const title = `${kind} ${recorded.file} ${fault.name} ${JSON.stringify(question)}\n${JSON.stringify(recorded).slice(0, 3000)}\n`;
         try {
           const { outcome, sent } = await ask(script, question);
+          const mustFail = !fault.isHarmless && !fault.mayPass && sent.bodies.length > script.at;
+          if (mustFail)
+            assert.equal(typeof outcome, 'string', `${JSON.stringify(outcome)} in spite of the fault`);
           if (typeof outcome !== 'string') {
             assert.ok(isIP(outcome.ip) !== 0 && Number.isInteger(outcome.port), JSON.stringify(outcome));
             assert.ok(outcome.port >= 1 && outcome.port <= 65_535, JSON.stringify(outcome));
-            assert.ok(allowed(outcome, question, sent), `${JSON.stringify(outcome)} is in no answer`);
+            assert.ok(allowed(outcome, question, sent.bodies), `${JSON.stringify(outcome)} is in no answer`);
           }
           if (fault.isHarmless || kind === 'elsewhere') {
             const plain = await ask({ ...script, recorded: original, fault: faults[0]! }, question);
