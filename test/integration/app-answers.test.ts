@@ -9,7 +9,7 @@ import { badAnswers, fields, frame, grpcHead, settings, type BadAnswer } from '.
 import { openCheck } from '../support/probes.ts';
 import { startRawServer } from '../support/raw-server.ts';
 import { Authority, type CertificateFiles } from '../support/tls.ts';
-import { eventually, stopwatch } from '../support/wait.ts';
+import { eventually, pause, stopwatch } from '../support/wait.ts';
 import { detailOf } from '../../src/core/registration/health.ts';
 
 const timeoutMs = 400;
@@ -67,15 +67,21 @@ describe('a gRPC app whose block of headers is not valid', () => {
     const collect = runInNewContext('gc') as () => void;
     // The first fields are kept by node:http2, and the upper case of the last one makes the block invalid.
     const block = fields({ ...grpcHead, 'x-of-some-length': 'x'.repeat(300), 'UPPER-CASE': 'x' });
-    const bytes = Buffer.concat([settings, frame(1, 4, 1, block)]);
-    const server = await startRawServer(socket => void socket.once('data', () => socket.write(bytes)));
+    const server = await startRawServer(socket => {
+      socket.once('data', () => {
+        socket.write(settings);
+        setTimeout(() => socket.end(frame(1, 4, 1, block)), 5);
+      });
+    });
     const probe = await openCheck(['--check', 'grpc'], { port: server.port, timeoutMs });
     for (let round = 0; round < 10; round++) {
-      assert.match(
-        detailOf(await probe(new AbortController().signal)),
-        /: the call was reset \(RST_STREAM, PROTOCOL_ERROR\)$/,
-      );
-      collect();
+      const verdicts = await Promise.all([1, 2, 3].map(() => probe(new AbortController().signal)));
+      for (const verdict of verdicts)
+        assert.match(detailOf(verdict), /: the call was reset \(RST_STREAM, PROTOCOL_ERROR\)$/);
+      for (let times = 0; times < 3; times++) {
+        collect();
+        await pause(1);
+      }
     }
     server.close();
   });
