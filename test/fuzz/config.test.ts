@@ -201,9 +201,9 @@ interface Drawn {
 }
 
 function valueOf(name: OptionName, random: Random): string {
-  const withSecret = random.below(6) === 0 ? secrets[name] : undefined;
+  const withSecret = random.below(3) === 0 ? secrets[name] : undefined;
   const text = random.pick(withSecret ?? samples[name]);
-  return random.below(4) === 0 ? mutate(text, random) : text;
+  return random.below(withSecret ? 2 : 4) === 0 ? mutate(text, random) : text;
 }
 
 function drawOptions(names: readonly OptionName[], count: number, random: Random): Drawn[] {

@@ -64,7 +64,7 @@ describe('refused in a moment', () => {
     it(`${argv.join(' ').slice(0, 60)}: ${text.source.slice(0, 60)}`, async () => {
       const { user } = process.cpuUsage();
       const problems = await problemsOf([...enough.slice(0, argv[0] === '--etcd' ? 0 : 2), ...argv]);
-      assert.ok((process.cpuUsage().user - user) / 1000 < 200);
+      assert.ok((process.cpuUsage().user - user) / 1000 < 500);
       assert.ok(
         problems.some(problem => text.test(problem)),
         problems.join('\n') || 'it was accepted',
@@ -268,7 +268,7 @@ describe('the file of --config', () => {
     [
       'services without end',
       `services:\n${Array.from({ length: 5000 }, (_, n) => `  s${n}: {port: 1}`).join('\n')}`,
-      /5000 services are given/,
+      /x\.yaml: services has 5000 entries, and at most 100/,
     ],
     [
       'references without end',
@@ -292,7 +292,7 @@ describe('the file of --config', () => {
         (error: unknown) =>
           error instanceof ProblemError ? formatProblems(error.problems).join('\n') : String(error),
       );
-      assert.ok((process.cpuUsage().user - user) / 1000 < 500, 'it takes a moment');
+      assert.ok((process.cpuUsage().user - user) / 1000 < 1000, 'it takes a moment');
       assert.match(shown, text);
       assert.ok(shown.length < 50_000);
     });

@@ -112,9 +112,13 @@ export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessE
   const { services = {}, ...top } = mappingOf(parseYaml(yaml, path), path, '"port: 8000"');
   const defaults = collect(top, `${path}: `, topScope);
   const entries = Object.entries(mappingOf(services, `${path}: services`, '"web: {port: 8000}"'));
+  if (entries.length > limits.services) {
+    const message = `${path}: services has ${entries.length} entries, and at most ${limits.services} are allowed`;
+    problems.push({ message, hint: 'use more than one dockreg' });
+  }
   return {
     defaults,
-    services: entries.map(([name, content]) => {
+    services: entries.slice(0, limits.services).map(([name, content]) => {
       const from = `${path}: services.${brief(name)}`;
       const own = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
       return labelledService(from, name, own);
