@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Random, seedOfRun } from '../support/random.ts';
 
 export interface Fuzzer {
@@ -42,6 +44,7 @@ export async function fuzz(
   isOver: (index: number) => boolean,
 ): Promise<number> {
   const descriptors = openDescriptors();
+  collectGarbage();
   const memory = process.memoryUsage.rss();
   const bed = await fuzzer.open();
   let next = from;
@@ -61,9 +64,21 @@ export async function fuzz(
   }
   for (let tries = 0; openDescriptors() > descriptors && tries < 50; tries++) await sleep(100);
   assert.ok(openDescriptors() <= descriptors, `${openDescriptors() - descriptors} descriptors are left open`);
+  collectGarbage();
   const grown = (process.memoryUsage.rss() - memory) / 2 ** 20;
   assert.ok(grown < memoryMiB, `${Math.round(grown)} MiB of memory are left in use`);
   return next - from;
+}
+
+const gc = ((): (() => void) => {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+})();
+
+/** Twice, because what is freed at the end of the first collection can hold more. */
+function collectGarbage(): void {
+  gc();
+  gc();
 }
 
 /** Declares the short run as a test of node:test. `npm run fuzz` imports the same file and makes the long one. */
