@@ -17,7 +17,10 @@ export interface Metrics {
   text(services: readonly AdminService[]): Promise<string>;
 }
 
-const registrationEvents: Record<Exclude<SessionEvent['kind'], 'failing' | 'recovered'>, true> = {
+const registrationEvents: Record<
+  Exclude<SessionEvent['kind'], 'failing' | 'fruitless' | 'recovered'>,
+  true
+> = {
   registered: true,
   withdrawn: true,
   lost: true,

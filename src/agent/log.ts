@@ -79,6 +79,7 @@ export function logEvent(
     case 'registered':
       return log.info(`registered ${keys}`, fields);
     case 'restored':
+      if (event.isRepeated) return;
       return log.warn(`restored ${keys}: another client had deleted or overwritten it`, fields);
     case 'updated':
       return log.info(`updated ${keys}`, fields);
@@ -87,6 +88,7 @@ export function logEvent(
     case 'withdrawn':
       return log.info(`withdrawn: ${event.reason}`, fields);
     case 'lost':
+      if (event.isRepeated) return;
       return log.warn(
         `etcd lost our lease: ${event.cause}; checking the app, then registering again`,
         fields,
@@ -96,6 +98,8 @@ export function logEvent(
     case 'failing':
       if (event.tries === 1) return log.warn(`etcd: ${event.cause}; retrying`, fields);
       return log.warn(`etcd still fails: ${event.cause}`, fields);
+    case 'fruitless':
+      return log.warn(`etcd answers, but nothing lasts: ${event.cause}; trying again less often`, fields);
     case 'recovered':
       return log.info('etcd answers again', { ...fields, for: undefined, after: fields.for });
     case 'uncertain':

@@ -14,6 +14,8 @@ export interface Backoff {
 export const outOfReach: Backoff = { firstMs: 600, mostMs: 2000 };
 /** The server refused (password, permission): a person must act first, and each attempt costs the server. */
 export const denied: Backoff = { firstMs: 2000, mostMs: 30_000 };
+/** etcd answers, but nothing comes of it: each round is several requests and a check of the app. */
+export const fruitless: Backoff = { firstMs: 2000, mostMs: 8000 };
 
 /**
  * Returns the delay before attempt number `attempt`, in ms (1 is the first repetition). It doubles up to the most, and

@@ -25,6 +25,8 @@ export class TokenKeeper {
   /** By endpoint. */
   readonly #underWay = new Map<string, Promise<string>>();
   #token: string | undefined;
+  /** How many tokens etcd gave and then refused, without accepting one between them. */
+  #useless = 0;
   #refusal: { readonly error: DeniedError; readonly times: number; readonly until: number } | null = null;
 
   /** @param random returns a number in [0, 1) */
@@ -52,9 +54,23 @@ export class TokenKeeper {
     return answer;
   }
 
-  /** The server refused this one. */
+  /**
+   * The server refused this one. One after another that is refused waits like a wrong password: each costs etcd a bcrypt.
+   */
   drop(refused: string | undefined): void {
-    if (this.#token === refused) this.#token = undefined;
+    if (refused === undefined || this.#token !== refused) return;
+    this.#token = undefined;
+    this.#useless += 1;
+    if (this.#useless > 1) this.#refuse(new DeniedError(uselessTokens), this.#useless - 1);
+  }
+
+  /** A request with this token was answered. */
+  accept(token: string | undefined): void {
+    if (token !== undefined && token === this.#token) this.#useless = 0;
+  }
+
+  #refuse(error: DeniedError, times: number): void {
+    this.#refusal = { error, times, until: this.#clock.now() + backoffMs(denied, times, 0) };
   }
 
   /**
@@ -81,8 +97,7 @@ export class TokenKeeper {
       return this.#token;
     } catch (error) {
       if (error instanceof DeniedError) {
-        const times = (this.#refusal?.times ?? 0) + 1;
-        this.#refusal = { error, times, until: this.#clock.now() + backoffMs(denied, times, 0) };
+        this.#refuse(error, (this.#refusal?.times ?? 0) + 1);
       }
       throw error;
     } finally {
@@ -90,6 +105,11 @@ export class TokenKeeper {
     }
   }
 }
+
+const uselessTokens = {
+  message: 'etcd gives tokens and then refuses them',
+  hint: 'see whether its members have the same --auth-token, and what its log says',
+};
 
 type Authenticate = (name: string, password: string) => Promise<string>;
 

@@ -7,6 +7,7 @@ import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { tlsMessage } from '../tls/hints.ts';
+import { MisfitError, readToken } from './answers.ts';
 import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
 import {
   DeniedError,
@@ -25,6 +26,18 @@ const authenticateMs = 60_000;
 /** The limit of a request that costs etcd nothing, in ms. */
 const pingMs = 3000;
 
+/** What a call waits for. */
+interface Progress {
+  /** What the attempt under way is. */
+  what: string;
+  /** When that began, in monotonic ms. */
+  sentAt: number;
+  /** Whether the connection was up then. */
+  wasReady: boolean;
+  /** Nobody waits for the call any more. */
+  isOver: boolean;
+}
+
 export interface CallerOptions {
   readonly clock: Clock;
   readonly tokens: TokenKeeper;
@@ -32,6 +45,8 @@ export interface CallerOptions {
   readonly endpoint: string;
   /** Whether the connection is up. */
   readonly isReady: () => boolean;
+  /** Closes the connection. */
+  readonly disconnect: () => void;
 }
 
 export class Caller {
@@ -50,7 +65,7 @@ export class Caller {
   }
 
   /**
-   * Makes one request. A token that etcd refuses is replaced once.
+   * Makes one request. A token that etcd refuses is replaced once, all within the limit.
    * @param token whether the first attempt gets a token, or makes do with the one that is known
    */
   async call<T>(
@@ -59,17 +74,47 @@ export class Caller {
     request: (options: CallOptions) => Promise<T>,
     token: 'required' | 'known' = 'required',
   ): Promise<T> {
-    const { tokens, clock } = this.#options;
+    const { clock, isReady } = this.#options;
+    const progress: Progress = { what, sentAt: clock.now(), wasReady: isReady(), isOver: false };
+    try {
+      const work = this.#attempts(progress, limit.ms, request, token);
+      return await within(this.#ownTime, limit.ms, what, work, limit.signal);
+    } catch (cause) {
+      limit.signal?.throwIfAborted();
+      if (!(cause instanceof TimeLimitError)) throw translate(progress.what, cause);
+      // A connection that came up is a sign of life too.
+      const isAlive = this.#heardAt >= progress.sentAt || (isReady() && !progress.wasReady);
+      const message = `${progress.what}: no ${isReady() ? 'answer' : 'connection'} in time`;
+      throw isAlive ? new SlowError(message, { cause }) : new RequestError(message, { cause });
+    } finally {
+      progress.isOver = true;
+    }
+  }
+
+  /** Makes attempts until one is answered, or refused for another reason than its token, or the call is over. */
+  async #attempts<T>(
+    progress: Progress,
+    ms: number,
+    request: (options: CallOptions) => Promise<T>,
+    token: 'required' | 'known',
+  ): Promise<T> {
+    const { tokens, clock, isReady } = this.#options;
+    const { what } = progress;
     for (let attempt = token === 'known' ? 0 : 1; ; attempt++) {
-      const used = attempt === 0 ? tokens.known() : await this.#token(limit);
-      const start = (): Promise<T> =>
-        request({ deadline: this.#deadline(limit.ms), interceptors: [withToken(used)] });
+      const begin = (step: string): void => {
+        Object.assign(progress, { what: step, sentAt: clock.now(), wasReady: isReady() });
+      };
+      begin('authenticate');
+      const used = attempt === 0 ? tokens.known() : await this.#token();
+      if (progress.isOver) throw new RequestError(`${what}: no longer wanted`);
+      begin(what);
       try {
-        const answer = await this.#within(what, limit, start);
+        const answer = await request({ deadline: this.#deadline(ms), interceptors: [withToken(used)] });
         this.#heardAt = clock.now();
+        tokens.accept(used);
         return answer;
       } catch (error) {
-        if (limit.signal?.aborted || !tokens.isUsed || attempt === 2 || !isTokenRefused(error)) throw error;
+        if (progress.isOver || !tokens.isUsed || attempt === 2 || !isTokenRefused(error)) throw error;
         tokens.drop(used);
       }
     }
@@ -82,7 +127,7 @@ export class Caller {
   }
 
   #disconnect(): void {
-    this.#options.client.close();
+    this.#options.disconnect();
     this.#closed.abort(new RequestError('the connection was closed'));
   }
 
@@ -90,33 +135,14 @@ export class Caller {
     return this.#options.clock.wall() + abandonAfter * ms;
   }
 
-  /** Waits for `start` as long as the limit allows, and translates its error. */
-  async #within<T>(what: string, limit: CallLimit, start: () => Promise<T>): Promise<T> {
-    const { clock, isReady } = this.#options;
-    const sentAt = clock.now();
-    const wasReady = isReady();
-    try {
-      return await within(this.#ownTime, limit.ms, what, start(), limit.signal);
-    } catch (cause) {
-      limit.signal?.throwIfAborted();
-      if (!(cause instanceof TimeLimitError)) throw translate(what, cause);
-      // A connection that came up is a sign of life too.
-      const isAlive = this.#heardAt >= sentAt || (isReady() && !wasReady);
-      const message = `${what}: no ${isReady() ? 'answer' : 'connection'} in time`;
-      throw isAlive ? new SlowError(message, { cause }) : new RequestError(message, { cause });
-    }
-  }
-
   /** Resolves with the token, or undefined without a user. A caller may time out; the password check continues. */
-  async #token(limit: CallLimit): Promise<string | undefined> {
+  async #token(): Promise<string | undefined> {
     const { tokens, endpoint } = this.#options;
     const known = tokens.known();
     if (!tokens.isUsed || known !== undefined) return known;
     // The check may take long; whether the member is there must be known in time.
     void this.#ping();
-    return this.#within('authenticate', limit, () =>
-      tokens.current(endpoint, (name, password) => this.#authenticate(name, password)),
-    );
+    return tokens.current(endpoint, (name, password) => this.#authenticate(name, password));
   }
 
   /** Sends a request that costs etcd nothing and needs no token. Resolves with the time until it ended, in ms. */
@@ -145,7 +171,7 @@ export class Caller {
       signal.throwIfAborted();
       this.#isAuthenticating = true;
       const work = client.auth.authenticate({ name, password }, { deadline: this.#deadline(authenticateMs) });
-      return (await within(this.#ownTime, authenticateMs, what, work, signal)).token;
+      return readToken(await within(this.#ownTime, authenticateMs, what, work, signal));
     } catch (error) {
       // Then no token is needed, until etcd says otherwise.
       if (/authentication is not enabled/.test(messageOf(error))) return '';
@@ -166,6 +192,7 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
 
 function translate(what: string, cause: unknown): Error {
   if (cause instanceof EtcdError) return cause;
+  if (cause instanceof MisfitError) return new RequestError(`${what}: ${cause.message}`, { cause });
   const message = `${what}: ${simplify(tlsMessage(cause))}`;
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
@@ -178,7 +205,7 @@ function translate(what: string, cause: unknown): Error {
 /** Removes what gRPC adds, such as times: without it the same failure always reads the same. */
 function simplify(message: string): string {
   return message
-    .replace(/^\d+ [A-Z_]+: /, '')
+    .replace(/^\d+ \w+: /, '')
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
     .replace(/\.? Resolution note:.*$/, '')
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, '')

@@ -3,15 +3,25 @@
  */
 import { Channel, connectivityState, type CallOptions } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
-import { Etcd3, type IRangeResponse, type IRequestOp, type ITxnRequest } from 'etcd3';
+import { Etcd3, type IOptions, type IRequestOp, type ITxnRequest } from 'etcd3';
 import type { Clock } from '../clock.ts';
-import type { LeaseId, Observed, ServiceRecord, Stored } from '../core/lease/writes.ts';
+import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import type { TlsFiles } from '../core/settings/process.ts';
-import { problemOf } from '../errors.ts';
+import { messageOf, problemOf } from '../errors.ts';
+import {
+  readGrant,
+  readKeepAlive,
+  readKeys,
+  readPage,
+  readStatus,
+  readTimeToLive,
+  readTransaction,
+} from './answers.ts';
 import type { TokenKeeper } from './auth.ts';
 import { Caller } from './call.ts';
 import { LeaseGoneError, RequestError } from './errors.ts';
 import type { EtcdClient, ListedKey, Renewal } from './ports.ts';
+import { Sockets } from './sockets.ts';
 import { readTls } from './tls.ts';
 
 /**
@@ -29,6 +39,11 @@ const channelOptions = {
 
 /** The keys in a page of a list: gRPC takes no answer of more than 4 MiB. */
 const pageKeys = 1000;
+/** A list that is longer is refused: it is not one of services, or it never ends. */
+const mostPages = 200;
+const mostListedMiB = 64;
+/** A stream that sends more answers than this to one request is cut off. */
+const mostAnswers = 8;
 
 /** What the connections of a process share. */
 export interface Access {
@@ -46,14 +61,15 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
   const credentials = await readTls(tls).catch((cause: unknown) => {
     throw new RequestError(problemOf(cause), { cause });
   });
+  const sockets = new Sockets();
   let channel: Channel | undefined;
-  const client = new Etcd3({
+  const client = openClient({
     hosts: endpoint,
     grpcOptions: {
       ...channelOptions,
       // etcd3 makes a gRPC client for each of etcd's services, each with a connection of its own. Here all share one.
-      channelFactoryOverride: (...options: ConstructorParameters<typeof Channel>) =>
-        (channel ??= new Channel(...options)),
+      channelFactoryOverride: (...[target, given, options]: ConstructorParameters<typeof Channel>) =>
+        (channel ??= new Channel(target, sockets.watch(given), options)),
     },
     ...(credentials && { credentials }),
     // The session decides when and where to retry.
@@ -61,27 +77,38 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
   });
   const { kv, leaseClient: leases, maintenance } = client;
   const isReady = (): boolean => channel?.getConnectivityState(false) === connectivityState.READY;
-  const caller = new Caller({ clock, tokens, client, endpoint, isReady });
+  const disconnect = (): void => {
+    client.close();
+    sockets.close();
+  };
+  const caller = new Caller({ clock, tokens, client, endpoint, isReady, disconnect });
 
   const keepAlive = async (id: LeaseId, options: CallOptions): Promise<void> => {
     const stream = await leases.leaseKeepAlive(options);
-    const answer = await new Promise<{ TTL: string }>((resolve, reject) => {
-      stream.on('data', resolve);
+    const answer = await new Promise<unknown>((resolve, reject) => {
+      let answers = 0;
+      stream.on('data', each => {
+        answers += 1;
+        if (answers > mostAnswers) stream.cancel();
+        resolve(each);
+      });
       stream.on('error', reject);
       stream.on('end', () => reject(new Error('the stream ended without an answer')));
       stream.write({ ID: id });
     }).finally(() => stream.end());
-    if (Number(answer.TTL) <= 0) throw new LeaseGoneError(`lease ${id} does not exist`);
+    if (!readKeepAlive(answer, id)) throw new LeaseGoneError(`lease ${id} does not exist`);
   };
 
   return {
     grant: (id, ttlSeconds, limit) =>
-      caller.call('grant', limit, options => leases.leaseGrant({ ID: id, TTL: ttlSeconds }, options)),
+      caller.call('grant', limit, async options =>
+        readGrant(await leases.leaseGrant({ ID: id, TTL: ttlSeconds }, options), id, ttlSeconds),
+      ),
 
     async renew(id, keys, limit) {
       const read = caller.call('read the keys', limit, async (options): Promise<Renewal> => {
         const { responses } = await kv.txn({ success: keys.map(readRequest) }, options);
-        return { observed: observedIn(responses) };
+        return { observed: readKeys(responses, keys) };
       });
       const [, renewal] = await Promise.all([
         // A lease must not wait while a fleet authenticates again after a restart of etcd. Many versions ask no token.
@@ -104,20 +131,14 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
           success: [...puts.map(record => putRequest(record, id)), ...deletes],
           failure: expect.map(({ key }) => readRequest(key)),
         };
-        const { succeeded, header, responses } = await kv.txn(transaction, options);
-        return succeeded
-          ? { kind: 'written', modRevision: header.revision }
-          : { kind: 'refused', observed: observedIn(responses) };
+        const expected = expect.map(({ key }) => key);
+        return readTransaction(await kv.txn(transaction, options), puts.length + removes.length, expected);
       }),
 
     revoke: (id, limit) => caller.call('revoke', limit, options => leases.leaseRevoke({ ID: id }, options)),
 
     status: limit =>
-      caller.call('status', limit, async options => {
-        const { header, version, leader, errors } = await maintenance.status(options);
-        const alarms = errors.flatMap(error => /alarm:(\w+)/.exec(error)?.[1] ?? []);
-        return { version, clusterId: header.cluster_id, hasLeader: leader !== '0', alarms };
-      }),
+      caller.call('status', limit, async options => readStatus(await maintenance.status(options))),
 
     checkWrite: (records, limit) =>
       caller.call('check a write', limit, async options => {
@@ -132,32 +153,53 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
           success: records.map(record => putRequest(record, '0')),
           failure: records.map(({ key }) => readRequest(key)),
         };
-        return observedIn((await kv.txn(transaction, options)).responses);
+        const keys = records.map(({ key }) => key);
+        return readKeys((await kv.txn(transaction, options)).responses, keys);
       }),
 
     async list(prefix, limit) {
       const listed: ListedKey[] = [];
       const end = endOf(prefix);
-      for (let from = Buffer.from(prefix); ;) {
-        const { kvs, more } = await caller.call('list', limit, options =>
-          kv.range({ key: from, range_end: end, limit: pageKeys }, options),
+      let from: Buffer | null = Buffer.from(prefix);
+      let size = 0;
+      for (let page = 0; from !== null && page < mostPages && size < mostListedMiB * 2 ** 20; page++) {
+        const start: Buffer = from;
+        const read = await caller.call('list', limit, async options =>
+          readPage(
+            await kv.range({ key: start, range_end: end, limit: pageKeys }, options),
+            start,
+            end,
+            pageKeys,
+          ),
         );
-        for (const { key, value, lease, create_revision: createRevision } of kvs)
-          listed.push({ key: key.toString(), value: value.toString(), lease, createRevision });
-        const last = kvs.at(-1);
-        if (!more || !last) return listed;
-        from = Buffer.concat([last.key, Buffer.of(0)]);
+        listed.push(...read.keys);
+        size += read.size;
+        from = read.next;
       }
+      if (from === null) return listed;
+      const most = `${mostPages * pageKeys} keys and ${mostListedMiB} MiB`;
+      throw new RequestError({
+        message: `list: there is more under ${prefix} than ${most}`,
+        hint: 'list one service, or name the right --key',
+      });
     },
 
     timeToLive: (id, limit) =>
       caller.call('read the lease', limit, async options => {
-        const { TTL, grantedTTL } = await leases.leaseTimeToLive({ ID: id }, options);
-        return Number(TTL) < 0 ? null : { leftSeconds: Number(TTL), grantedSeconds: Number(grantedTTL) };
+        return readTimeToLive(await leases.leaseTimeToLive({ ID: id }, options), id);
       }),
 
     close: () => caller.close(),
   };
+}
+
+/** Some files pass a check of their own and are refused together. @throws RequestError */
+function openClient(options: IOptions): Etcd3 {
+  try {
+    return new Etcd3(options);
+  } catch (cause) {
+    throw new RequestError(`connect: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** Returns the first key after all keys with this prefix, which is not empty. */
@@ -174,14 +216,4 @@ function readRequest(key: string): IRequestOp {
 
 function putRequest({ key, value }: ServiceRecord, lease: LeaseId): IRequestOp {
   return { request_put: { key: Buffer.from(key), value: Buffer.from(value), lease } };
-}
-
-function observedIn(responses: readonly { readonly response_range: IRangeResponse }[]): Observed {
-  const pairs = responses.flatMap(({ response_range: { kvs } }) => kvs);
-  return new Map(
-    pairs.map(({ key, value, lease, mod_revision: modRevision }): [string, Stored] => [
-      key.toString(),
-      { value: value.toString(), lease, modRevision },
-    ]),
-  );
 }

@@ -5,7 +5,10 @@
 import type { LeaseId, Observed, ServiceRecord, Stored, Write } from '../core/lease/writes.ts';
 
 export interface CallLimit {
-  /** The most that one call may take, in ms during which this process runs. */
+  /**
+   * The most that one call may take with all its attempts and the wait for a token, in ms during which this process runs.
+   * A password check that it began continues. A list counts each page as a call.
+   */
   readonly ms: number;
   /** Aborts when the answer is no longer wanted. The call itself may still be done. */
   readonly signal?: AbortSignal;

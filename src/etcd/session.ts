@@ -20,7 +20,7 @@ import type { DesiredState, Lease, LeaseAnswer, LeaseRequest, LeaseRules } from 
 import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { Wakeup } from '../retry.ts';
-import { DeniedError, LeaseExistsError, LeaseGoneError, RequestError, SlowError } from './errors.ts';
+import { DeniedError, EtcdError, LeaseExistsError, LeaseGoneError, SlowError } from './errors.ts';
 import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
@@ -103,9 +103,9 @@ export function openSession(options: SessionOptions): Session {
     }
   };
 
-  /** Returns the answer that an error is, or throws it. */
-  const answerIn = (error: unknown): LeaseAnswer => {
-    if (error instanceof LeaseExistsError) return { kind: 'exists' };
+  /** Returns the answer to this request that an error is, or throws it. */
+  const answerIn = (error: unknown, { kind }: LeaseRequest): LeaseAnswer => {
+    if (error instanceof LeaseExistsError && kind === 'grant') return { kind: 'exists' };
     if (error instanceof LeaseGoneError) return { kind: 'gone', at: clock.now(), cause: messageOf(error) };
     throw error;
   };
@@ -116,14 +116,18 @@ export function openSession(options: SessionOptions): Session {
     const { signal } = request;
     try {
       const ms = requestLimitMs(step.kind, failover);
-      const events = apply(await send(step, { ms, signal }).catch(answerIn));
-      const success = afterSuccess(failover, step.kind, lease, desired, clock.now(), rules);
+      const answer = await send(step, { ms, signal }).catch((error: unknown) => answerIn(error, step));
+      const before = lease;
+      const events = apply(answer);
+      const answered = { answer, before, after: lease, desired, now: clock.now() };
+      const success = afterSuccess(failover, step.kind, answered, rules, random);
       failover = success.failover;
       success.events.forEach(emit);
-      for (const event of events) emit({ ...event, endpoint: endpointOf(failover) });
+      const row = failover.setbacks.outage ? ({ isRepeated: true } as const) : {};
+      for (const event of events) emit({ ...event, endpoint: endpointOf(failover), ...row });
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof RequestError)) throw error;
+      if (!(error instanceof EtcdError)) throw error;
       const facts = {
         request: step.kind,
         cause: messageOf(error),
@@ -181,7 +185,10 @@ export function openSession(options: SessionOptions): Session {
       failover = retryNow(failover);
       wakeup.wake();
     },
-    snapshot: () => ({ lease, outage: failover.outage, failures: failover.failures }),
+    snapshot() {
+      const { outage, setbacks, failures } = failover;
+      return { lease, outage: outage ?? setbacks.outage, failures };
+    },
     async close(withinMs) {
       session.withdraw('stopping');
       isClosing = true;

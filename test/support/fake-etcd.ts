@@ -38,6 +38,25 @@ export interface Call {
   readonly limitMs: number;
 }
 
+/** What a member answers instead of the truth. */
+export interface Lie {
+  /** Does what is asked all the same. */
+  readonly does?: boolean;
+  /** The answer, if it is no error. */
+  readonly answer?: unknown;
+  readonly error?: Error;
+}
+
+/** Requests at one moment above which a session spins. It gets no answer then, so that the test ends and can say so. */
+const mostAtOnce = 200;
+
+/** What is asked. */
+export interface Details {
+  readonly id: LeaseId;
+  readonly keys?: readonly string[];
+  readonly write?: Write;
+}
+
 export class FakeEtcd {
   readonly #clock: FakeClock;
   readonly #startedAt: number;
@@ -49,6 +68,10 @@ export class FakeEtcd {
   connections = 0;
   /** Decides what becomes of a request. */
   mode: (call: Call) => Mode = () => 'up';
+  /** Decides which requests are answered with a lie. */
+  lie: (call: Call, details: Details) => Lie | undefined = () => undefined;
+  /** Requests at one moment were so many that the session spins. */
+  isSpinning = false;
   /** Runs before a write is done. */
   beforeWrite: () => void = () => undefined;
   #revision = 1;
@@ -81,22 +104,25 @@ export class FakeEtcd {
   connect = (endpoint: string): Promise<LeaseStore> => {
     this.open += 1;
     this.connections += 1;
-    const request = <T>(kind: RequestKind, limit: CallLimit, answer: (mode: Mode) => T): Promise<T> =>
-      this.#request(
-        { kind, endpoint, at: this.#clock.now() - this.#startedAt, limitMs: limit.ms },
-        limit,
-        answer,
-      );
+    const request = <T>(
+      kind: RequestKind,
+      limit: CallLimit,
+      details: Details,
+      answer: (mode: Mode) => T,
+    ): Promise<T> => {
+      const at = this.#clock.now() - this.#startedAt;
+      return this.#request({ kind, endpoint, at, limitMs: limit.ms }, limit, details, answer);
+    };
     return Promise.resolve({
       grant: (id, _ttl, limit) =>
-        request('grant', limit, () => {
+        request('grant', limit, { id }, () => {
           if (this.leases.has(id)) throw new LeaseExistsError('lease already exists');
           this.leases.add(id);
         }),
-      renew: (id, keys, limit) => request('renew', limit, mode => this.#renew(id, keys, mode)),
-      write: (id, write, limit) => request('write', limit, () => this.#write(id, write)),
+      renew: (id, keys, limit) => request('renew', limit, { id, keys }, mode => this.#renew(id, keys, mode)),
+      write: (id, write, limit) => request('write', limit, { id, write }, () => this.#write(id, write)),
       revoke: (id, limit) =>
-        request('revoke', limit, () => {
+        request('revoke', limit, { id }, () => {
           this.#mustExist(id);
           this.drop(id);
         }),
@@ -106,9 +132,21 @@ export class FakeEtcd {
     });
   };
 
-  async #request<T>(call: Call, { ms, signal }: CallLimit, answer: (mode: Mode) => T): Promise<T> {
+  async #request<T>(
+    call: Call,
+    { ms, signal }: CallLimit,
+    details: Details,
+    answer: (mode: Mode) => T,
+  ): Promise<T> {
     this.calls.push(call);
-    const mode = this.mode(call);
+    this.isSpinning ||= this.calls.slice(-mostAtOnce - 1, -mostAtOnce)[0]?.at === call.at;
+    const mode = this.isSpinning ? 'silent' : this.mode(call);
+    const lie = this.isSpinning ? undefined : this.lie(call, details);
+    if (lie) {
+      if (lie.does) answer('up');
+      if (lie.error) throw lie.error;
+      return lie.answer as T;
+    }
     if (mode === 'broken') throw new TypeError('a bug');
     if (mode === 'down') throw new RequestError(`${call.kind}: connect ECONNREFUSED`);
     if (mode === 'denied' && (call.kind === 'grant' || call.kind === 'write')) throw denied(call.kind);

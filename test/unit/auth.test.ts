@@ -103,6 +103,29 @@ describe('a token', () => {
     assert.equal(tokens.known(), 'new');
   });
 
+  it('that is refused although it is new waits like a wrong password, until one is accepted', async () => {
+    const { tokens, requests, ask, time } = keeper();
+    const get = async (token: string): Promise<void> => {
+      const request = ask('a');
+      await settle();
+      requests.at(-1)?.resolve(token);
+      assert.equal(await request, token);
+    };
+    await get('t0');
+    tokens.drop('t0');
+    for (const [index, waitMs] of [1000, 2000, 4000].entries()) {
+      await get(`t${index + 1}`);
+      tokens.drop(`t${index + 1}`);
+      time.now += waitMs - 1;
+      await assert.rejects(ask('b'), /etcd gives tokens and then refuses them/);
+      time.now += 1;
+    }
+    await get('good');
+    tokens.accept('good');
+    tokens.drop('good');
+    await get('another');
+  });
+
   it('is not requested without a user', async () => {
     const tokens = new TokenKeeper(undefined, systemClock, () => 0);
     assert.equal(await tokens.current('a', () => assert.fail('asked')), undefined);

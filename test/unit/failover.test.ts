@@ -182,7 +182,11 @@ describe('an answer', () => {
     before: Failover,
     request: Failure['request'],
     lease: Lease,
-  ): ReturnType<typeof afterSuccess> => afterSuccess(before, request, lease, desired, 2000, rules);
+  ): ReturnType<typeof afterSuccess> => {
+    const answer = { kind: 'kept', at: 2000 } as const;
+    const answered = { answer, before: lease, after: lease, desired, now: 2000 };
+    return afterSuccess(before, request, answered, rules, () => 0);
+  };
   const deleted: Lease = { ...held, observed: new Map() };
 
   it('changes nothing when nothing has failed', () => {

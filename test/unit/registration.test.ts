@@ -294,6 +294,7 @@ const session: Readonly<Record<SessionEvent['kind'], SessionEvent>> = {
   lost: { kind: 'lost', lease: '255', endpoint: 'http://h1:2379', cause: 'not found' },
   contested: { kind: 'contested', keys: [one], endpoint: 'http://h1:2379' },
   failing: { kind: 'failing', endpoint: 'http://h1:2379', cause: 'refused', tries: 1, forMs: 0 },
+  fruitless: { kind: 'fruitless', endpoint: 'http://h1:2379', cause: 'refused', tries: 2, forMs: 0 },
   recovered: { kind: 'recovered', endpoint: 'http://h1:2379', tries: 3, forMs: 900 },
   uncertain: { kind: 'uncertain', lease: '255', forMs: 20_000 },
 };

@@ -32,6 +32,12 @@ const rows: [event: ServiceEvent, line: string][] = [
   [{ kind: 'health-changed', health: 'up' }, ''],
   [{ kind: 'admin', admin: 'stop' }, ''],
   [{ kind: 'closed', confirmed: true }, ''],
+  [
+    { kind: 'fruitless', endpoint, cause: 'it grants and denies', tries: 3, forMs: 2500 },
+    'warn msg="etcd answers, but nothing lasts: it grants and denies; trying again less often" endpoint=http://h1:2379 tries=3 for=2.5s',
+  ],
+  [{ kind: 'lost', lease, endpoint, cause: 'not found', isRepeated: true }, ''],
+  [{ kind: 'restored', keys: [key], endpoint, isRepeated: true }, ''],
 
   [
     { kind: 'address-found', resolved, previous: null },

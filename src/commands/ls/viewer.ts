@@ -5,7 +5,7 @@ import type { Clock } from '../../clock.ts';
 import { prefixOf, readInstance, type ListedInstance } from '../../core/layouts/listing.ts';
 import type { ListConfig } from '../../core/settings/process.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
-import { RequestError } from '../../etcd/errors.ts';
+import { EtcdError } from '../../etcd/errors.ts';
 import type { KeyReader, ListedKey, TimeToLive } from '../../etcd/ports.ts';
 
 /** Only the leader knows how much time a lease has left, so this is not asked at each read. */
@@ -91,7 +91,7 @@ export function createViewer({ config, connect, clock, readsLeases }: ViewerOpti
           reader ??= await connect(endpoints[at] ?? '');
           return await readFrom(reader);
         } catch (error) {
-          if (!(error instanceof RequestError)) throw error;
+          if (!(error instanceof EtcdError)) throw error;
           reader?.close();
           reader = null;
           at = (at + 1) % endpoints.length;

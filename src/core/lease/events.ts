@@ -24,10 +24,18 @@ export type OutageEvent =
   /** Reported for the first failure, for each new cause, and then less and less often. */
   | ({ readonly kind: 'failing'; readonly cause: string } & Attempts)
   | ({ readonly kind: 'recovered' } & Attempts)
+  /** etcd answers, but nothing lasts. Reported for the first setback that repeats, and then as rarely as `failing`. */
+  | ({ readonly kind: 'fruitless'; readonly cause: string } & Attempts)
   /** No endpoint has acknowledged the lease for a TTL: it is not known whether the keys still exist. */
   | { readonly kind: 'uncertain'; readonly lease: LeaseId; readonly forMs: number };
 
-export type SessionEvent = (LeaseEvent & { readonly endpoint: string }) | OutageEvent;
+export type SessionEvent =
+  | (LeaseEvent & {
+      readonly endpoint: string;
+      /** One more of a row that `fruitless` reports. */
+      readonly isRepeated?: true;
+    })
+  | OutageEvent;
 
 /** Counted from the first failure. */
 interface Attempts {

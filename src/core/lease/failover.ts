@@ -4,7 +4,8 @@
  */
 import { backoffMs, denied, noteFailure, outOfReach, type Outage } from '../retry.ts';
 import type { OutageEvent } from './events.ts';
-import { nextStep, type DesiredState, type Lease, type LeaseRequest, type LeaseRules } from './lease.ts';
+import { nextStep, type Lease, type LeaseRequest, type LeaseRules } from './lease.ts';
+import { afterAnswer, noSetbacks, type Answered, type Setbacks } from './setbacks.ts';
 
 export interface Failover {
   /** The endpoint in use comes first, then those that are next. */
@@ -18,6 +19,8 @@ export interface Failover {
   /** The kind of the request that failed last in the outage. */
   readonly failed: LeaseRequest['kind'] | null;
   readonly isUncertain: boolean;
+  /** Answers in a row that led nowhere. */
+  readonly setbacks: Setbacks;
 }
 
 interface Advanced {
@@ -56,7 +59,15 @@ const revokeMs = [500, 1000, 2000] as const;
 export function startFailover(names: readonly string[], random: () => number): Failover {
   const left = [...names];
   const endpoints = names.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
-  return { endpoints, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
+  return {
+    endpoints,
+    retryAt: -Infinity,
+    outage: null,
+    failures: 0,
+    failed: null,
+    isUncertain: false,
+    setbacks: noSetbacks,
+  };
 }
 
 /** Returns the endpoint in use. */
@@ -74,24 +85,32 @@ export function retryNow(before: Failover): Failover {
   return { ...before, retryAt: -Infinity };
 }
 
-/** etcd answered a request, and the lease is now `lease`. */
+/** etcd answered a request. */
 export function afterSuccess(
   before: Failover,
   request: LeaseRequest['kind'],
-  lease: Lease,
-  desired: DesiredState,
-  now: number,
+  answered: Answered,
   rules: LeaseRules,
+  random: () => number,
 ): Advanced {
-  const { outage, failed } = before;
-  if (outage === null) return { failover: before, events: [] };
-  // A renewal between two failed writes does not make the write succeed.
-  if (request === 'renew' && failed === 'write' && nextStep(lease, desired, now, rules).kind === 'write')
-    return { failover: before, events: [] };
+  const { now, after: lease, desired } = answered;
   const endpoint = endpointOf(before);
+  const { setbacks, waitMs, cause } = afterAnswer(before.setbacks, answered, rules, random);
+  const failover = waitMs === 0 ? { ...before, setbacks } : { ...before, setbacks, retryAt: now + waitMs };
+  const events: OutageEvent[] = [];
+  const { outage, failed } = before;
+  // A renewal between two failed writes does not make the write succeed.
+  const stillFails =
+    request === 'renew' && failed === 'write' && nextStep(lease, desired, now, rules).kind === 'write';
+  const isOver = outage !== null && !stillFails;
+  if (isOver) events.push({ kind: 'recovered', endpoint, tries: outage.attempts, forMs: now - outage.since });
+  if (cause !== null && setbacks.outage !== null) {
+    const { attempts: tries, since } = setbacks.outage;
+    events.push({ kind: 'fruitless', endpoint, cause, tries, forMs: now - since });
+  }
   return {
-    failover: { ...before, outage: null, failed: null, isUncertain: false },
-    events: [{ kind: 'recovered', endpoint, tries: outage.attempts, forMs: now - outage.since }],
+    failover: isOver ? { ...failover, outage: null, failed: null, isUncertain: false } : failover,
+    events,
   };
 }
 
@@ -123,6 +142,7 @@ export function afterFailure(
   }
   const endpoints = reconnects ? [...others, endpoint] : before.endpoints;
   const failures = before.failures + 1;
-  const failover = { endpoints, retryAt: now + waitMs, outage, failures, failed: request, isUncertain };
+  const retryAt = now + waitMs;
+  const failover = { ...before, endpoints, retryAt, outage, failures, failed: request, isUncertain };
   return { failover, events, reconnects };
 }

@@ -110,9 +110,7 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
   if (!isChecked && (lease.kind !== 'held' || triedAt <= notBefore)) return { kind: 'check' };
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 
-  const yields = lease.ownership === 'holding' && now < lease.contest.yieldUntil;
-  const ownership = yields ? 'yielding' : lease.ownership;
-  const write = isChecked ? planWrite(desired.records, lease.observed, lease.id, ownership) : null;
+  const write = isChecked ? nextWrite(lease, desired.records, now) : null;
   const sinceRenewal = triedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
   // A write that keeps failing must not cost the lease.
   if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
@@ -120,6 +118,16 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
   const wanted = recordsUnder(lease.id, desired.records).map(({ key }) => key);
   const keys = new Set([...wanted, ...lease.observed.keys()]);
   return { kind: 'renew', id: lease.id, keys: [...keys] };
+}
+
+/** Whether etcd does not hold what is desired, as far as we know. */
+export function needsWrite(lease: HeldLease, desired: DesiredState, now: number): boolean {
+  return desired.kind === 'records' && nextWrite(lease, desired.records, now) !== null;
+}
+
+function nextWrite(lease: HeldLease, records: readonly ServiceRecord[], now: number): Write | null {
+  const yields = lease.ownership === 'holding' && now < lease.contest.yieldUntil;
+  return planWrite(records, lease.observed, lease.id, yields ? 'yielding' : lease.ownership);
 }
 
 /** Returns the lease after an answer, and the events. An answer that does not fit the state changes nothing. */
@@ -148,7 +156,7 @@ export function advance(
       if (lease.kind !== 'held') break;
       const expected = new Set(answer.write.expect.map(({ key }) => key));
       const others = [...lease.observed].filter(([key]) => !expected.has(key));
-      return { lease: { ...lease, observed: new Map([...others, ...answer.observed]) }, events: [] };
+      return settleClaim({ ...lease, observed: new Map([...others, ...answer.observed]) }, desired);
     }
     case 'renewed':
       if (lease.kind !== 'held') break;
@@ -191,13 +199,26 @@ function afterWrite(
   return { ...lease, observed, contest: { times, yieldUntil: at + yieldMs } };
 }
 
+/** Our first write was done if the records are under our lease: then only its answer was lost. */
+function settleClaim(lease: HeldLease, desired: DesiredState): Advanced {
+  const isDone =
+    lease.ownership === 'claiming' &&
+    desired.kind === 'records' &&
+    planWrite(desired.records, lease.observed, lease.id, 'claiming') === null;
+  if (!isDone) return { lease, events: [] };
+  const keys = recordsUnder(lease.id, desired.records).map(({ key }) => key);
+  return {
+    lease: { ...lease, ownership: 'holding' },
+    events: [{ kind: 'registered', keys, lease: lease.id }],
+  };
+}
+
 function afterRenewal(lease: HeldLease, observed: Observed, at: number, desired: DesiredState): Advanced {
   const records = desired.kind === 'records' ? desired.records : [];
   const keys = contestedKeys(records, observed, lease.id);
   const isNew = keys.length > 0 && contestedKeys(records, lease.observed, lease.id).length === 0;
   const isOver = desired.kind === 'records' && keys.length === 0 && at > lease.contest.yieldUntil;
-  return {
-    lease: { ...lease, acknowledgedAt: at, observed, contest: isOver ? noContest : lease.contest },
-    events: isNew ? [{ kind: 'contested', keys }] : [],
-  };
+  const contest = isOver ? noContest : lease.contest;
+  const claimed = settleClaim({ ...lease, acknowledgedAt: at, observed, contest }, desired);
+  return isNew ? { ...claimed, events: [...claimed.events, { kind: 'contested', keys }] } : claimed;
 }

@@ -186,6 +186,7 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
     case 'contested':
     case 'failing':
     case 'recovered':
+    case 'fruitless':
     case 'uncertain':
     case 'watching':
     case 'loopback':
