@@ -25,7 +25,7 @@ export function startAdmin(
     import('./http-endpoint.ts').then(module => module.serveHttp(listen, api, metrics, closed.signal));
   return async () => {
     closed.abort();
-    (await socket)?.close();
+    (await socket)?.();
     await endpoint;
   };
 }
