@@ -40,7 +40,7 @@ const shortestSleepMs = 20;
 const requestMs = 5000;
 /** The most that a client may take to read the answer and close, in ms. */
 const answerMs = 5000;
-/** How long a connection is not read after the first look at it, in ms. Each pause is twice as long, up to a limit. */
+/** How long a connection is not read after the first look at it, in ms. Each pause is twice as long; a request has a limit. */
 const firstPauseMs = 50;
 const longestPauseMs = 400;
 
@@ -100,7 +100,7 @@ function serve(socket: Socket, { encoding, mostRequest, answer }: Protocol, cloc
   const read = (chunk: string): void => {
     socket.pause();
     cancelPause = clock.after(pauseMs, () => socket.resume());
-    pauseMs = Math.min(2 * pauseMs, longestPauseMs);
+    pauseMs = isAnswered ? 2 * pauseMs : Math.min(2 * pauseMs, longestPauseMs);
     if (isAnswered) return;
     request += chunk.slice(0, mostRequest - request.length);
     void consider(false);
