@@ -1,25 +1,19 @@
 /**
  * The HTTP endpoint of --listen: /metrics for Prometheus, /status for programs, /healthz for liveness checks of dockreg
- * itself. It is read-only, and slow, large or frequent requests cost little.
+ * itself. It is read-only. One request is answered on each connection: Node's HTTP server parses and answers everything
+ * that a client has sent at once, thousands of requests, before a timer or a check gets its turn.
  */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:net';
 import { formatAddress, type Address } from '../core/address/ip.ts';
 import { outOfReach } from '../core/retry.ts';
+import { safeJson } from '../core/text.ts';
 import { retry } from '../retry.ts';
 import { keepAccepting } from './accepting.ts';
 import { processStatus, type AdminApi } from './api.ts';
+import { createExchanges, queueLength, type Exchanges, type Protocol } from './exchanges.ts';
+import { mostHead, readHead, writeResponse, type Page, type Response } from './http-request.ts';
 import type { Metrics } from './metrics.ts';
-
-const serverOptions = {
-  headersTimeout: 5000,
-  requestTimeout: 5000,
-  connectionsCheckingInterval: 2500,
-  maxHeaderSize: 8192,
-} as const;
-/** An idle connection is closed after this time, in ms. */
-const idleMs = 10_000;
-const mostConnections = 32;
 
 /** Serves until `stop` aborts. While the port is taken it retries. */
 export async function serveHttp(
@@ -32,21 +26,16 @@ export async function serveHttp(
   const where = formatAddress(at);
   const report = (cause: string): void => log.warn(`--listen ${where}: ${cause}; retrying`);
   const options = { clock, random, backoff: outOfReach, isTransient: () => true, report };
-  const server = await retry(() => openServer(at, api, metrics), options, stop);
+  const exchanges = await createExchanges(createProtocol(api, metrics), clock);
+  const server = await retry(() => open(at, exchanges), options, stop);
   if (server === null) return;
-  const listen = (): unknown => server.listen(at.port, at.ip);
-  const close = keepAccepting(server, { listen, what: `--listen ${where}`, clock, log });
+  const what = `--listen ${where}`;
+  const stopAccepting = keepAccepting(server, { listen: () => listen(server, at), what, clock, log });
   log.info(`listening on http://${where}`, { paths: Object.keys(routes).join(',') });
   // It may be aborted already: listening took some time.
   if (!stop.aborted) await once(stop, 'abort');
-  close();
-  server.closeAllConnections();
-}
-
-interface Page {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
+  stopAccepting();
+  exchanges.close();
 }
 
 type Route = (api: AdminApi, metrics: Metrics) => Page | Promise<Page>;
@@ -60,7 +49,7 @@ const routes: Readonly<Record<string, Route>> = {
   '/status': api => ({
     status: 200,
     type: 'application/json',
-    body: `${JSON.stringify(processStatus(api, api.services), null, 2)}\n`,
+    body: `${safeJson(processStatus(api, api.services), 2)}\n`,
   }),
   '/healthz': ({ services }) => {
     const late = services.map(service => service.status()).filter(({ isLate }) => isLate);
@@ -74,30 +63,63 @@ function text(status: number, body: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
 }
 
-async function openServer(at: Address, api: AdminApi, metrics: Metrics): Promise<Server> {
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { status, type, body } = await routeOf(request)(api, metrics);
-    response.writeHead(status, {
-      'content-type': type,
-      'content-length': Buffer.byteLength(body),
-      'cache-control': 'no-store',
-      ...(status === 405 && { allow: 'GET, HEAD' }),
-      // The rest of the request, if any, is not read.
-      ...(status >= 400 && { connection: 'close' }),
+/** A page is served again for this many times as long as it took to make, so making it takes 2 % of a core at most. */
+const keptFactor = 50;
+/** No page is older than this, in ms. */
+const mostKeptMs = 1000;
+
+function createProtocol(api: AdminApi, metrics: Metrics): Protocol {
+  const { clock } = api;
+  const kept = new Map<string, { readonly response: Promise<Response>; until: number }>();
+  const make = async (page: Page | Promise<Page>): Promise<Response> =>
+    writeResponse(await page, clock.wall());
+  const respond = (path: string, route: Route): Promise<Response> => {
+    const last = kept.get(path);
+    const startedAt = clock.now();
+    if (last && startedAt < last.until) return last.response;
+    const made = { response: make(route(api, metrics)), until: Infinity };
+    kept.set(path, made);
+    return made.response.finally(() => {
+      const now = clock.now();
+      made.until = now + Math.min(keptFactor * (now - startedAt), mostKeptMs);
     });
-    response.end(body);
   };
-  const server = createServer(serverOptions, (request, response) => void answer(request, response));
-  server.maxConnections = mostConnections;
-  server.setTimeout(idleMs, socket => socket.destroy()).listen(at.port, at.ip);
+  const answer = async (method: string, path: string): Promise<Buffer> => {
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    const response =
+      route === undefined
+        ? make(text(404, `not found; the paths are ${Object.keys(routes).join(', ')}`))
+        : method === 'GET' || method === 'HEAD'
+          ? respond(path, route)
+          : make(text(405, 'only GET and HEAD'));
+    const { whole, head } = await response;
+    return method === 'HEAD' ? head : whole;
+  };
+  return {
+    encoding: 'latin1',
+    mostRequest: mostHead,
+    answer(received, isLast) {
+      if (isLast && received === '') return null;
+      const request = readHead(received, isLast);
+      switch (request.kind) {
+        case 'incomplete':
+          return null;
+        case 'invalid':
+          return writeResponse(text(request.status, request.why), clock.wall()).whole;
+        case 'request':
+          return answer(request.method, request.path);
+      }
+    },
+  };
+}
+
+async function open(at: Address, { accept }: Exchanges): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  listen(server, at);
   await once(server, 'listening');
   return server;
 }
 
-function routeOf({ method, url }: IncomingMessage): Route {
-  const path = url?.split('?')[0] ?? '';
-  const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  if (route === undefined)
-    return () => text(404, `not found; the paths are ${Object.keys(routes).join(', ')}`);
-  return method === 'GET' || method === 'HEAD' ? route : () => text(405, 'only GET and HEAD');
+function listen(server: Server, { ip, port }: Address): void {
+  server.listen({ host: ip, port, backlog: queueLength });
 }

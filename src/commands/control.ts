@@ -27,14 +27,13 @@ const pollMs = 100;
  */
 export async function control(options: ControlOptions, write: (text: string) => void): Promise<boolean> {
   const { word, service, path, json } = options;
-  const requestOf = (command: string): string => (service === undefined ? command : `${command} ${service}`);
-  let answer = await requestControl(path, requestOf(word));
+  let answer = await requestControl(path, word, service);
   switch (word) {
     case 'drain': {
       const until = systemClock.now() + confirmMs;
       while (!answer.services.every(isAbsent) && systemClock.now() < until) {
         await systemClock.sleep(pollMs);
-        answer = await requestControl(path, requestOf('status'));
+        answer = await requestControl(path, 'status', service);
       }
       for (const { name } of answer.services.filter(isAbsent))
         write(`${brief(name)} is drained, and nothing of it is left in etcd\n`);

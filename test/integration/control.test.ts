@@ -1,12 +1,16 @@
 /** `dockreg drain`, `resume` and `status` against the built program, over its control socket. */
 import assert from 'node:assert/strict';
-import { existsSync, statSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { chmod, link, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { requestControl } from '../../src/admin/control-client.ts';
+import { openControlSocket } from '../../src/admin/control-socket.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { ProcessStatus } from '../../src/core/registration/status.ts';
+import { createLog } from '../../src/log.ts';
 import { startApp, type App } from '../support/app.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { literal, literalKey as key, startProgram, type Program } from '../support/program.ts';
@@ -261,6 +265,46 @@ describe('the control socket', () => {
     assert.equal(existsSync(path), true);
   });
 
+  it('that was left behind goes to one of two that start at the same time', async () => {
+    const log = createLog('logfmt', systemClock, () => undefined);
+    const api = { version: '1', startedAt: 0, services: [], clock: systemClock, random: Math.random, log };
+    const killed = await start();
+    killed.signal('SIGKILL');
+    await killed.exitWithin(5000);
+    const stale = `${path}.stale`;
+    await rename(path, stale);
+    for (let round = 0; round < 30; round++) {
+      await link(stale, path);
+      const opened = await Promise.all([openControlSocket(path, api), openControlSocket(path, api)]);
+      const [close, ...others] = opened.filter(each => each !== null);
+      assert.ok(close && others.length === 0, `round ${round}`);
+      assert.equal((await requestControl(path, 'status')).version, '1');
+      close();
+      assert.deepEqual(readdirSync(folder), ['dockreg.sock.stale']);
+    }
+  });
+
+  it('has a path of at most 107 bytes', async () => {
+    path = join(folder, 'x'.repeat(107 - folder.length - 1));
+    await start();
+    assert.equal((await dockreg(['status'])).code, 0);
+    path = join(folder, 'y'.repeat(108 - folder.length - 1));
+    const { code, errors } = await dockreg(['status']);
+    assert.equal(code, 64);
+    assert.match(errors, /must be the absolute path of a Unix socket, of 107 bytes at most/);
+  });
+
+  it('may lose its folder while dockreg runs', async () => {
+    const program = await start();
+    await rm(folder, { recursive: true });
+    const { code, errors } = await dockreg(['status']);
+    assert.equal(code, 69);
+    assert.match(errors, /no dockreg listens/);
+    assert.equal((await program.stop()).code, 0);
+    program.assertClean();
+    await mkdir(folder);
+  });
+
   it('that cannot be made is logged, and ends nothing', { skip: !isRoot && 'needs root' }, async () => {
     const program = await start({}, nobody);
     await program.waitForLine(/no control socket: listen EACCES/);
@@ -290,5 +334,24 @@ describe('the control socket', () => {
     server.close();
     assert.equal(code, 69);
     assert.match(errors, /no answer .* within 5000 ms/);
+  });
+
+  it('may be that of a program that is no dockreg', async () => {
+    const rows: [answer: string | Buffer, text: RegExp][] = [
+      ['', /the connection was closed before the answer was complete/],
+      ['hello\n', /the answer is not a line of JSON/],
+      ['{"services":[{"name":1}]}\n', /the answer is not the status of a dockreg/],
+      ['{"services":'.repeat(300_000), /the connection was closed before/],
+      [`${'['.repeat(3_000_000)}\n`, /the answer is not a line of JSON/],
+      [Buffer.alloc(2 ** 26, 'x'), /the answer is longer than 4 MiB/],
+    ];
+    for (const [answer, text] of rows) {
+      const server = await startRawServer(socket => socket.end(answer), { path });
+      const { code, errors } = await dockreg(['drain']);
+      server.close();
+      assert.equal(code, 69, errors);
+      assert.match(errors, text);
+      assert.equal(errors.split('\n').length, 1);
+    }
   });
 });

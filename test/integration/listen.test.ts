@@ -96,7 +96,13 @@ describe('/metrics', () => {
     await program.waitForLine('still down: no answer');
     web.close();
     await program.waitForLine('ECONNREFUSED');
-    const bad = await metrics();
+    // A page may be a second old.
+    const bad = await eventually('the last failure in the metrics', async () => {
+      const samples = await metrics();
+      return (
+        samples.get('dockreg_service_checks_total{service="web",verdict="fail",reason="refused"}') && samples
+      );
+    });
     for (const reason of ['answer', 'timeout', 'refused'])
       assert.ok(
         bad.get(`dockreg_service_checks_total{service="web",verdict="fail",reason="${reason}"}`),
@@ -113,7 +119,10 @@ describe('/metrics', () => {
     await program.waitForLine('etcd: ');
     program.signal('SIGUSR1');
     await program.waitForLine('app drained');
-    const away = await metrics();
+    const away = await eventually('the drain in the metrics', async () => {
+      const samples = await metrics();
+      return samples.get('dockreg_service_drained{service="web"}') && samples;
+    });
     assert.ok((away.get('dockreg_service_etcd_errors_total{service="web"}') ?? 0) > 0);
     assert.equal(away.get('dockreg_service_drained{service="web"}'), 1);
     await proxy.set('pass');
@@ -172,6 +181,24 @@ describe('the server by itself', () => {
     assert.deepEqual([response.status, await response.text()], [503, 'no check was made in time: web\n']);
     stop.abort();
     await serving;
+  });
+
+  it('closes the oldest connection of the address that has most, when there are too many', async () => {
+    await start();
+    const opened: Socket[] = [];
+    const open = (localAddress: string): Socket => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress }).on('error', () => undefined);
+      opened.push(socket);
+      return socket.resume();
+    };
+    const rare = open('127.0.0.2');
+    await once(rare, 'connect');
+    const first = open('127.0.0.1');
+    for (let count = 0; count < 60; count++) open('127.0.0.1');
+    await inTime(once(first, 'close'), 2000, 'the oldest was not closed');
+    rare.setEncoding('utf8').write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+    assert.match(String((await once(rare, 'data'))[0]), /^HTTP\/1\.1 200 /);
+    for (const socket of opened) socket.destroy();
   });
 
   it('ends when it is stopped while it begins to listen', async () => {

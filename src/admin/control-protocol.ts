@@ -1,0 +1,38 @@
+/**
+ * The protocol of the control socket: the client sends a line (`drain`, `resume` or `status`, and optionally the name of
+ * a service) and receives a line of JSON.
+ */
+import type { ProcessStatus } from '../core/registration/status.ts';
+import { processStatus, type AdminApi } from './api.ts';
+import type { Protocol } from './exchanges.ts';
+
+export type ControlAnswer = ProcessStatus | { readonly error: string; readonly hint?: string };
+
+const mostRequest = 1024;
+
+export function controlProtocol(api: AdminApi): Protocol {
+  return {
+    encoding: 'utf8',
+    mostRequest,
+    answer(received, isLast) {
+      const [line = '', ...more] = received.split('\n');
+      if (more.length === 0 && !isLast) return null;
+      return `${JSON.stringify(answer(line, api))}\n`;
+    },
+  };
+}
+
+function answer(request: string, api: AdminApi): ControlAnswer {
+  const [command = '', name, ...more] = request.trim().split(' ');
+  if ((command !== 'drain' && command !== 'resume' && command !== 'status') || more.length > 0)
+    return { error: 'the request must be drain, resume or status, and optionally a service' };
+  const { services } = api;
+  const chosen = name === undefined ? services : services.filter(service => service.name === name);
+  if (name !== undefined && chosen.length === 0) {
+    const names = services.map(service => service.name);
+    const error = `there is no service ${name}`;
+    return names.length === 0 ? { error } : { error, hint: `the services are ${names.join(', ')}` };
+  }
+  if (command !== 'status') for (const service of chosen) service[command]();
+  return processStatus(api, chosen);
+}
