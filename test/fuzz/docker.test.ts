@@ -43,12 +43,13 @@ const slackMs = 4000;
 const folder = 'test/fixtures/inspect';
 const recordings = readdirSync(folder).flatMap(engine =>
   readdirSync(join(folder, engine))
-    .map(file => ({ file: `${engine}/${file}`, ...read(join(folder, engine, file)) }))
+    .map(file => read(engine, file))
     .filter(({ container }) => container !== undefined),
 );
 
-function read(path: string): Omit<Recorded, 'file'> {
-  return JSON.parse(readFileSync(path, 'utf8')) as Recorded;
+function read(engine: string, file: string): Recorded {
+  const recorded = JSON.parse(readFileSync(join(folder, engine, file), 'utf8')) as Omit<Recorded, 'file'>;
+  return { ...recorded, file: `${engine}/${file}` };
 }
 
 const oddValues: readonly Json[] = [
@@ -200,36 +201,41 @@ const publication = {
   own: [{ key: parseTemplate('/own/{address}', 'record'), value: parseTemplate('{id}', 'record'), text: '' }],
 } as const;
 
+/** A field of anything; undefined where there is none. */
+function fieldOf(value: unknown, ...path: string[]): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  const isMap = typeof value === 'object' && value !== null && Object.hasOwn(value, key);
+  return isMap ? fieldOf((value as Record<string, unknown>)[key], ...rest) : undefined;
+}
+
+function items(value: unknown): unknown[] {
+  return typeof value === 'object' && value !== null ? Object.values(value) : [];
+}
+
 /** What the sent answers allow: every address that they contain for our port, read without the program's code. */
 function allowed({ ip, port }: Address, question: AddressQuestion, sent: readonly string[]): boolean {
-  const answers = sent.map(text => JSON.parse(text) as Record<string, any>); // oxlint-disable-line typescript/no-explicit-any
-  const ownPort = `${question.localPort}/${question.protocol}`;
-  const bindings = answers.flatMap(
-    ({ NetworkSettings: settings }) => (settings?.Ports?.[ownPort] ?? []) as any[],
-  ); // oxlint-disable-line typescript/no-explicit-any
-  const networks = answers.flatMap(
-    ({ NetworkSettings: settings }) => Object.values(settings?.Networks ?? {}) as any[],
-  ); // oxlint-disable-line typescript/no-explicit-any
-  const ingress = answers.flatMap(
-    ({ Endpoint }) => (Array.isArray(Endpoint?.Ports) ? Endpoint.Ports : []) as any[],
-  ); // oxlint-disable-line typescript/no-explicit-any
+  const answers = sent.map(text => JSON.parse(text) as unknown);
+  const ownKey = `${question.localPort}/${question.protocol}`;
+  const bindings = answers.flatMap(answer => items(fieldOf(answer, 'NetworkSettings', 'Ports', ownKey)));
+  const networks = answers.flatMap(answer => items(fieldOf(answer, 'NetworkSettings', 'Networks')));
+  const ingress = answers.flatMap(answer => items(fieldOf(answer, 'Endpoint', 'Ports')));
   const ips = [
     question.hostIp?.ip,
-    ...bindings.map(binding => binding?.HostIp),
-    ...networks.flatMap(network => [network?.IPAddress, network?.GlobalIPv6Address]),
-    ...answers.map(({ Swarm }) => Swarm?.NodeAddr),
+    ...bindings.map(binding => fieldOf(binding, 'HostIp')),
+    ...networks.flatMap(network => [fieldOf(network, 'IPAddress'), fieldOf(network, 'GlobalIPv6Address')]),
+    ...answers.map(answer => fieldOf(answer, 'Swarm', 'NodeAddr')),
   ];
   const isOwn =
     question.advertise.kind === 'container' ||
-    answers.some(({ HostConfig }) => HostConfig?.NetworkMode === 'host');
+    answers.some(answer => fieldOf(answer, 'HostConfig', 'NetworkMode') === 'host');
+  const targets = new Set<unknown>([question.localPort, String(question.localPort)]);
   const ports = [
     ...(isOwn ? [question.localPort] : []),
-    ...bindings.map(binding => binding?.HostPort),
+    ...bindings.map(binding => fieldOf(binding, 'HostPort')),
     ...ingress
-      .filter(
-        each => each?.TargetPort === question.localPort || each?.TargetPort === String(question.localPort),
-      )
-      .map(each => each?.PublishedPort),
+      .filter(each => targets.has(fieldOf(each, 'TargetPort')))
+      .map(each => fieldOf(each, 'PublishedPort')),
   ];
   const isSame = (text: unknown): boolean =>
     typeof text === 'string' && isIP(text) !== 0 && canonicalIp(text) === ip;
@@ -351,7 +357,7 @@ export const fuzzer = declare({
         if (kind === 'json' || kind === 'both')
           for (let count = 1 + random.below(3); count > 0; count--)
             mutate(
-              (random.next() < 0.8 ? recorded.container : (recorded.service ?? recorded.info ?? {})) as Json,
+              random.next() < 0.8 ? recorded.container : (recorded.service ?? recorded.info ?? {}),
               random,
             );
         if (kind === 'binding') mutateBinding(recorded, random);

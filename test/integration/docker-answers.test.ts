@@ -58,7 +58,7 @@ afterEach(async () => {
 async function allKeys(): Promise<string[]> {
   const roots = ['/', 'servers', 'traefik', 'grpc', 'zero', 'kratos'];
   const found = await Promise.all(roots.map(root => etcd.keys(root)));
-  return found.flatMap(keys => [...keys.keys()]);
+  return found.flatMap(keys => Array.from(keys.keys()));
 }
 
 function answerOf(asked: string): string {
@@ -100,8 +100,8 @@ describe('an answer of Docker', () => {
     use('whole');
     await program.waitForLine('registered');
     use('longer than it is, then closed');
-    const before = requests.length;
-    await eventually('Docker is asked again', () => requests.length > before + 2);
+    const asked = requests.length;
+    await eventually('Docker is asked again', () => requests.length > asked + 2);
     assert.ok(await hasKey(), 'nothing is known against the app');
     program.signal('SIGTERM');
     assert.equal((await program.exitWithin(5000)).code, 0);
@@ -166,24 +166,24 @@ describe('an answer of Docker', () => {
   });
 });
 
-describe('an odd label or name', () => {
-  const changed = (from: string, to: string): Fault => ({
-    name: 'changed',
-    send: (socket, body, random) => {
-      assert.ok(body.includes(from) || !body.includes(id), body);
-      return faults[0]!.send(socket, body.replace(from, to), random);
-    },
-  });
-  const environment = (): Record<string, string> => ({ DOCKREG_ETCD: etcd.endpoints.join(','), ...quick });
-  const where = (): string[] => [
-    '--docker',
-    join(folder, 'docker.sock'),
-    '--container',
-    id,
-    '--ip',
-    '10.1.0.101',
-  ];
+const changed = (from: string, to: string): Fault => ({
+  name: 'changed',
+  send: (socket, body, random) => {
+    assert.ok(body.includes(from) || !body.includes(id), body);
+    return faults[0]!.send(socket, body.replace(from, to), random);
+  },
+});
+const environment = (): Record<string, string> => ({ DOCKREG_ETCD: etcd.endpoints.join(','), ...quick });
+const where = (): string[] => [
+  '--docker',
+  join(folder, 'docker.sock'),
+  '--container',
+  id,
+  '--ip',
+  '10.1.0.101',
+];
 
+describe('an odd label or name', () => {
   it('is named while the labels are waited for', async () => {
     fault = changed('"Labels":{}', '"Labels":{"dockreg.web.port":true}');
     const program = await startProgram({ args: where(), env: environment() });
@@ -222,6 +222,13 @@ describe('an odd label or name', () => {
   });
 });
 
+const shown = (value: unknown): string =>
+  typeof value === 'object' && value !== null
+    ? Array.isArray(value)
+      ? 'a list'
+      : 'an object'
+    : JSON.stringify(value);
+
 describe('a HostPort', () => {
   const layouts = [
     'service',
@@ -238,12 +245,6 @@ describe('a HostPort', () => {
 
   it('that is no port is named and becomes no key in any layout', async () => {
     use('whole');
-    const shown = (value: unknown): string =>
-      typeof value === 'object' && value !== null
-        ? Array.isArray(value)
-          ? 'a list'
-          : 'an object'
-        : JSON.stringify(value);
     for (let index = 0; index < odd.length; index += 5)
       await Promise.all(
         odd.slice(index, index + 5).map(async (value, at) => {

@@ -128,8 +128,8 @@ describe('a binding of our port', () => {
   });
 
   it('says with a hint that the engine may assign the port later', () => {
-    const asked = (): unknown => view(`${path} HostPort`, '"0"').ports.get('8000/tcp');
-    assert.throws(asked, /HostPort is "0".*; the engine has not assigned one yet/);
+    const { ports: list } = view(`${path} HostPort`, '"0"');
+    assert.throws(() => list.get('8000/tcp'), /HostPort is "0".*; the engine has not assigned one yet/);
   });
 });
 
@@ -200,6 +200,8 @@ describe('an odd value that nobody needs', () => {
     assert.equal(factsOf(view('x', '1'), view('NetworkSettings Ports 9000/tcp', '[1]')).publishedPorts, 2));
 });
 
+const healthIn = (json: string): unknown => view('State Health', json).health;
+
 describe('a name, an image, a label, a health', () => {
   it('is refused when it is needed', () => {
     const rows: [read: (view: ContainerView) => unknown, path: string, json: string, text: string][] = [
@@ -262,21 +264,20 @@ describe('a name, an image, a label, a health', () => {
     assert.equal(view('Config Labels', '{"__proto__": "x"}').labels.get('__proto__'), 'x'));
 
   it('keeps what is known of the last health check, and no odd part of it', () => {
-    const health = (json: string): unknown => view('State Health', json).health;
-    assert.deepEqual(health('{"Status": "healthy", "Log": [{"ExitCode": 0, "Output": "a\\nfine\\n"}]}'), {
+    assert.deepEqual(healthIn('{"Status": "healthy", "Log": [{"ExitCode": 0, "Output": "a\\nfine\\n"}]}'), {
       status: 'healthy',
       output: 'exit 0: fine',
     });
-    assert.deepEqual(health('{"Status": "unhealthy", "Log": [{"ExitCode": "x", "Output": 42}]}'), {
+    assert.deepEqual(healthIn('{"Status": "unhealthy", "Log": [{"ExitCode": "x", "Output": 42}]}'), {
       status: 'unhealthy',
       output: '',
     });
-    assert.deepEqual(health('{"Status": "starting", "Log": {"length": 1}}'), {
+    assert.deepEqual(healthIn('{"Status": "starting", "Log": {"length": 1}}'), {
       status: 'starting',
       output: '',
     });
     for (const none of ['null', '{}', '{"Status": ""}', '{"Status": "none"}'])
-      assert.equal(health(none), undefined);
+      assert.equal(healthIn(none), undefined);
   });
 });
 

@@ -22,12 +22,13 @@ function deferred(): Deferred {
   return { promise, ...settle! };
 }
 
+const chosenFrom = async (...list: string[]): Promise<string> =>
+  (await resolveHostIp(named, new FakeClock(), () => Promise.resolve(list.map(ip)))).ip;
+
 describe('a name in --ip', () => {
   it('is the first IPv4 address that others can reach, else the first IPv6 address', async () => {
-    const of = async (...list: string[]): Promise<string> =>
-      (await resolveHostIp(named, new FakeClock(), () => Promise.resolve(list.map(ip)))).ip;
-    assert.equal(await of('2001:db8::1', '127.0.0.1', '10.1.0.101', '10.1.0.102'), '10.1.0.101');
-    assert.equal(await of('127.0.0.1', '2001:DB8:0::1'), '2001:db8::1');
+    assert.equal(await chosenFrom('2001:db8::1', '127.0.0.1', '10.1.0.101', '10.1.0.102'), '10.1.0.101');
+    assert.equal(await chosenFrom('127.0.0.1', '2001:DB8:0::1'), '2001:db8::1');
   });
 
   it('for which DNS is silent is given up after 3 s, and its late answer is ignored', async () => {
