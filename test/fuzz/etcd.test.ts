@@ -12,7 +12,8 @@ import { EtcdError } from '../../src/etcd/errors.ts';
 import type { EtcdClient } from '../../src/etcd/ports.ts';
 import { openSession } from '../../src/etcd/session.ts';
 import { header, startGrpcEtcd, truth, type Asked, type Reply } from '../support/grpc-etcd.ts';
-import { key, mostWithin, openLyingBed, randomLie } from '../support/lying-etcd.ts';
+import type { Lie } from '../support/fake-etcd.ts';
+import { key, lies, mostWithin, openLyingBed, randomLie } from '../support/lying-etcd.ts';
 import { encode, type Field } from '../support/protobuf.ts';
 import type { Random } from '../support/random.ts';
 import { startRawServer } from '../support/raw-server.ts';
@@ -31,11 +32,14 @@ async function scripted(random: Random): Promise<void> {
   /** What was shown under each lease: only that may be removed. */
   const shown = new Set<string>();
   const honesty = random.below(5);
+  /** Drawn answers rarely repeat, and what repeats for ever is the worst. */
+  const steadyLie = random.below(3) === 0 ? random.pick(Object.values(lies))() : null;
   etcd.lie = (call, details) => {
     const { id, write } = details;
     for (const each of write?.removes ?? [])
       assert.ok(shown.has(`${id} ${each}`) || each === key, `${each} was never ours\n${about()}`);
-    const lie = random.below(6) < honesty ? undefined : randomLie(random, call, details);
+    const drawn = steadyLie ?? ((): Lie | undefined => randomLie(random, call, details));
+    const lie = random.below(6) < honesty ? undefined : drawn(call, details);
     const observed = (lie?.answer as { observed?: ReadonlyMap<string, { lease: string }> } | undefined)
       ?.observed;
     for (const [each, { lease }] of observed ?? []) shown.add(`${lease} ${each}`);
