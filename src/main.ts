@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The process: arguments, signals, standard output and exit codes. No other file touches them. */
-import { helpText, readCommand } from './cli.ts';
+import { handlesSignals, helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
 import {
@@ -13,6 +13,7 @@ import {
   UsageError,
 } from './errors.ts';
 import { createLog } from './log.ts';
+import { unlessAborted } from './retry.ts';
 import { version } from './version.ts';
 
 /** Returns a signal that aborts at the first SIGTERM or SIGINT. The second one ends the process at once. */
@@ -81,8 +82,11 @@ async function main(): Promise<ExitCode> {
   const onAdminCommand = adminCommandsOnSignals();
   // When the reader of our output ends, dockreg goes on.
   process.stdout.on('error', () => undefined);
+  const argv = process.argv.slice(2);
+  const stop = handlesSignals(argv) ? stopOnSignals() : new AbortController().signal;
   try {
-    const command = await readCommand(process.argv.slice(2), process.env);
+    const command = await unlessAborted(readCommand(argv, process.env), stop);
+    if (command === null) return ExitCode.ok;
     switch (command.kind) {
       case 'help':
         write(helpText(version));
@@ -96,7 +100,7 @@ async function main(): Promise<ExitCode> {
       }
       case 'ls': {
         const { list } = await import('./commands/ls/ls.ts');
-        await list({ ...command, output: process.stdout, errors: process.stderr }, stopOnSignals());
+        await list({ ...command, output: process.stdout, errors: process.stderr }, stop);
         return ExitCode.ok;
       }
       case 'control': {
@@ -105,7 +109,6 @@ async function main(): Promise<ExitCode> {
       }
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, write);
-        const stop = stopOnSignals();
         await run(command.config, version, log, { stop, onAdminCommand });
         log.info('stopped', { by: messageOf(stop.reason) });
         return ExitCode.ok;

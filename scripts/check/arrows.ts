@@ -28,12 +28,12 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
  */
 const table = readTable({
   // The process and its command line.
-  'main.ts': `cli.ts commands clock.ts errors.ts log.ts version.ts node:inspector`,
+  'main.ts': `cli.ts commands clock.ts errors.ts log.ts retry.ts version.ts node:inspector`,
   'cli.ts': `commands config core/settings errors.ts`,
   'version.ts': `../package.json`,
 
   // The commands that a person or supervisord starts.
-  commands: `${ground} wiring admin agent config commands/table.ts`,
+  commands: `${ground} wiring admin agent config network commands/table.ts`,
   'commands/doctor': `${ground} wiring admin config docker etcd kernel tls node:events node:net`,
   'commands/ls': `${ground} wiring etcd commands/table.ts`,
   'commands/table.ts': `core`,
@@ -48,8 +48,8 @@ const table = readTable({
 
   // Turns flags, variables, labels and files into settings.
   config: `core errors.ts config/sources config/raw.ts config/options.ts config/parse`,
-  'config/sources': `core errors.ts config/raw.ts config/options.ts config/parse
-    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs/promises`,
+  'config/sources': `core errors.ts files.ts config/raw.ts config/options.ts config/parse
+    npm:fastest-levenshtein npm:js-yaml npm:minimist`,
   'config/raw.ts': `errors.ts config/options.ts config/parse`,
   'config/options.ts': `core config/parse`,
   'config/parse': `core errors.ts node:net`,
@@ -59,15 +59,16 @@ const table = readTable({
     node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
   kernel: `${edge} node:fs node:net`,
   docker: `${edge} npm:dockerode node:fs node:fs/promises node:os node:path`,
-  etcd: `${edge} npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
+  etcd: `${edge} files.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
 
   // Shared by the edges.
-  network: `core clock.ts errors.ts node:dns/promises node:fs node:os`,
-  tls: `core errors.ts node:crypto node:fs/promises node:tls`,
+  network: `core clock.ts errors.ts node:dns node:fs node:fs/promises node:net node:os node:util`,
+  tls: `core errors.ts files.ts node:crypto node:tls`,
 
   // The ground.
   'log.ts': `clock.ts core/settings`,
   'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
+  'files.ts': `node:fs node:fs/promises`,
   'clock.ts': ``,
   'errors.ts': ``,
 

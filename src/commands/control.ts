@@ -61,23 +61,30 @@ function whyLeft({ name, drained, etcdError }: ServiceStatus): Problem {
   if (!drained) return { message: `${name} was resumed by another command` };
   return {
     message: `${name} is drained, but etcd has not confirmed that its key is gone: ${etcdError ?? 'no answer yet'}`,
-    hint: 'dockreg keeps trying, and the key goes with its lease at the latest',
+    hint: 'dockreg keeps trying, and the key goes with its lease at the latest: within a TTL after etcd answers again',
   };
 }
 
 function formatStatus(services: readonly ServiceStatus[]): string {
   const now = systemClock.wall();
+  const ageOf = (date: string): string => formatAge(Math.max(0, Math.round((now - Date.parse(date)) / 1000)));
   const lines = services.map(service => [
     service.name,
     service.health,
-    formatAge(Math.max(0, Math.round((now - Date.parse(service.since)) / 1000))),
+    ageOf(service.since),
     service.address ?? '',
     service.drained && service.registration === 'absent' ? 'drained' : service.registration,
     service.why ?? 'not checked yet',
   ]);
-  const errors = new Set(services.map(({ etcdError }) => etcdError).filter(error => error !== null));
+  const failing = services.flatMap(({ etcdError, etcdAnsweredAt }) =>
+    etcdError === null
+      ? []
+      : [
+          `etcd: ${etcdError}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt)} old`}\n`,
+        ],
+  );
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...errors].map(error => `etcd: ${error}\n`).join('')
+    [...new Set(failing)].join('')
   );
 }

@@ -4,7 +4,7 @@
  * revokes the lease instead of deleting keys: a put that is still under way then fails by itself.
  */
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../clock.ts';
+import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { LeaseEvent, SessionEvent } from '../core/lease/events.ts';
 import {
   afterFailure,
@@ -33,7 +33,9 @@ export interface Session {
   close(withinMs: number): Promise<boolean>;
 }
 
-export type SessionView = Pick<Failover, 'outage' | 'failures'> & { readonly lease: Lease };
+export type SessionView = Pick<Failover, 'outage' | 'failures' | 'answeredAt' | 'isUnconfirmed'> & {
+  readonly lease: Lease;
+};
 
 export interface SessionOptions {
   readonly endpoints: readonly string[];
@@ -68,6 +70,18 @@ export function openSession(options: SessionOptions): Session {
     store = null;
   };
 
+  /** Connects to the endpoint in use. A connection that comes too late is closed. */
+  const connect = async ({ ms, signal }: CallLimit): Promise<LeaseStore> => {
+    const opening = options.connect(endpointOf(failover));
+    try {
+      return await within(clock, ms, 'connect', opening, signal);
+    } catch (error) {
+      void opening.then(late => late.close()).catch(() => undefined);
+      if (error instanceof TimeLimitError) throw new RequestError(error.message, { cause: error });
+      throw error;
+    }
+  };
+
   const apply = (answer: LeaseAnswer): readonly LeaseEvent[] => {
     const advanced = advance(lease, answer, desired, rules);
     lease = advanced.lease;
@@ -75,7 +89,7 @@ export function openSession(options: SessionOptions): Session {
   };
 
   const send = async (step: LeaseRequest, limit: CallLimit): Promise<LeaseAnswer> => {
-    store ??= await options.connect(endpointOf(failover));
+    store ??= await connect(limit);
     const at = clock.now();
     switch (step.kind) {
       case 'grant': {
@@ -173,7 +187,10 @@ export function openSession(options: SessionOptions): Session {
       failover = retryNow(failover);
       wakeup.wake();
     },
-    snapshot: () => ({ lease, outage: failover.outage, failures: failover.failures }),
+    snapshot() {
+      const { outage, failures, answeredAt, isUnconfirmed } = failover;
+      return { lease, outage, failures, answeredAt, isUnconfirmed };
+    },
     async close(withinMs) {
       session.withdraw('stopping');
       isClosing = true;
@@ -186,7 +203,7 @@ export function openSession(options: SessionOptions): Session {
       closed.abort();
       request.abort(new Error('closed'));
       wakeup.wake();
-      await running;
+      disconnect();
       return isGone;
     },
   };

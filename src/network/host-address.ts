@@ -1,12 +1,12 @@
 /**
  * Finds the host's address that the user means by `--ip`.
  */
-import { lookup } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 import type { HostName } from '../core/settings/service.ts';
 import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
 import type { HostIp } from '../core/address/advertise.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
+import { lookupName } from './lookup.ts';
 
 /**
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
@@ -27,7 +27,7 @@ export async function resolveHostIp(host: HostName): Promise<HostIp> {
     if (ip === undefined) throw new UnavailableError(`--ip ${name} is an interface without an address`);
     return { ip, source: `interface ${name}`, fromInterface: name, ours: true };
   }
-  const resolved = await lookup(name, { all: true }).catch((cause: unknown) => {
+  const resolved = await lookupName(name, 0).catch((cause: unknown) => {
     const message = `--ip ${name} is not an interface and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });

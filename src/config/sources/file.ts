@@ -3,10 +3,10 @@
  * `services: <name>:`, those of the process and the defaults for all services at the top. All values are texts, so each
  * means what it means in a flag: `1.10` does not become a number, nor `on` a boolean.
  */
-import { readFile } from 'node:fs/promises';
 import { closest } from 'fastest-levenshtein';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { messageOf, SetupError, type Problem } from '../../errors.ts';
+import { readRegularFile } from '../../files.ts';
 import { optionNames } from '../options.ts';
 import { parseValue, ValueError } from '../parse/value.ts';
 import type { RawConfig, RawOptions } from '../raw.ts';
@@ -26,11 +26,11 @@ const topScope: Scope = {
 
 /** @throws SetupError when the file cannot be read or is not YAML */
 export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
-  const yaml = await readFile(path, 'utf8').catch((cause: unknown) => {
+  const content = await readRegularFile(path).catch((cause: unknown) => {
     const message = `--config ${path} cannot be read: ${messageOf(cause)}`;
     throw new SetupError({ message, hint: 'name a file that is in this container' }, { cause });
   });
-  return parseConfigFile(yaml, path, env);
+  return parseConfigFile(content.toString(), path, env);
 }
 
 /** @throws SetupError when the text is not YAML */

@@ -13,6 +13,13 @@ export interface Failover {
   readonly retryAt: number;
   /** Null while requests succeed. */
   readonly outage: Outage | null;
+  /** When a request last succeeded, in monotonic ms; null before the first. */
+  readonly answeredAt: number | null;
+  /**
+   * Whether nothing has confirmed the lease since a request failed. A write that was refused does not count: etcd answers,
+   * and renewals go on.
+   */
+  readonly isUnconfirmed: boolean;
   /** How many requests have failed since the start. */
   readonly failures: number;
   /** The kind of the request that failed last in the outage. */
@@ -56,7 +63,16 @@ const revokeMs = [500, 1000, 2000] as const;
 export function startFailover(names: readonly string[], random: () => number): Failover {
   const left = [...names];
   const endpoints = names.flatMap(() => left.splice(Math.floor(random() * left.length), 1));
-  return { endpoints, retryAt: -Infinity, outage: null, failures: 0, failed: null, isUncertain: false };
+  return {
+    endpoints,
+    retryAt: -Infinity,
+    outage: null,
+    answeredAt: null,
+    isUnconfirmed: false,
+    failures: 0,
+    failed: null,
+    isUncertain: false,
+  };
 }
 
 /** Returns the endpoint in use. */
@@ -84,13 +100,14 @@ export function afterSuccess(
   rules: LeaseRules,
 ): Advanced {
   const { outage, failed } = before;
-  if (outage === null) return { failover: before, events: [] };
+  const answered = { ...before, answeredAt: now, isUnconfirmed: false };
+  if (outage === null) return { failover: answered, events: [] };
   // A renewal between two failed writes does not make the write succeed.
   if (request === 'renew' && failed === 'write' && nextStep(lease, desired, now, rules).kind === 'write')
-    return { failover: before, events: [] };
+    return { failover: answered, events: [] };
   const endpoint = endpointOf(before);
   return {
-    failover: { ...before, outage: null, failed: null, isUncertain: false },
+    failover: { ...answered, outage: null, failed: null, isUncertain: false },
     events: [{ kind: 'recovered', endpoint, tries: outage.attempts, forMs: now - outage.since }],
   };
 }
@@ -123,6 +140,15 @@ export function afterFailure(
   }
   const endpoints = reconnects ? [...others, endpoint] : before.endpoints;
   const failures = before.failures + 1;
-  const failover = { endpoints, retryAt: now + waitMs, outage, failures, failed: request, isUncertain };
+  const failover = {
+    endpoints,
+    retryAt: now + waitMs,
+    outage,
+    answeredAt: before.answeredAt,
+    isUnconfirmed: before.isUnconfirmed || request === 'renew' || !isDenied,
+    failures,
+    failed: request,
+    isUncertain,
+  };
   return { failover, events, reconnects };
 }
