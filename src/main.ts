@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The process: arguments, signals, standard output and exit codes. No other file touches them. */
+import { readFileSync } from 'node:fs';
 import { handlesSignals, helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
@@ -20,6 +21,8 @@ import { version } from './version.ts';
 function stopOnSignals(): AbortSignal {
   const stop = new AbortController();
   const codesAtOnce = { SIGTERM: ExitCode.terminated, SIGINT: ExitCode.interrupted };
+  const early = process.pid === 1 ? earlySignal() : null;
+  if (early !== null) stop.abort(new Error(early));
   for (const [name, codeAtOnce] of Object.entries(codesAtOnce))
     process.on(name, () => {
       if (stop.signal.aborted) process.exit(codeAtOnce);
@@ -28,6 +31,19 @@ function stopOnSignals(): AbortSignal {
   // The app goes on when the terminal is closed, and so does dockreg.
   process.on('SIGHUP', () => undefined);
   return stop.signal;
+}
+
+/**
+ * Returns the signal that process 1 of a container received before our first line. Node's own handler then removes itself
+ * and sends the signal again, to end by it; but a process 1 without a handler is spared by the kernel, and goes on.
+ */
+function earlySignal(): 'SIGTERM' | 'SIGINT' | null {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const caught = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  const [isTermCaught, isIntCaught] = [15n, 2n].map(signal => ((caught >> (signal - 1n)) & 1n) === 1n);
+  // A Node without such a handler for either has nothing to tell.
+  if (isTermCaught === isIntCaught) return null;
+  return isTermCaught ? 'SIGINT' : 'SIGTERM';
 }
 
 /** SIGUSR1 drains and SIGUSR2 resumes. The last one that comes before there is a listener is kept for it. */

@@ -28,7 +28,7 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
  */
 const table = readTable({
   // The process and its command line.
-  'main.ts': `cli.ts commands clock.ts errors.ts log.ts retry.ts version.ts node:inspector`,
+  'main.ts': `cli.ts commands clock.ts errors.ts log.ts retry.ts version.ts node:fs node:inspector`,
   'cli.ts': `commands config core/settings errors.ts`,
   'version.ts': `../package.json`,
 

@@ -102,7 +102,7 @@ export function logEvent(
       if (event.confirmed) return;
       return log.warn(
         'stopped without an answer from etcd: the key stays until its lease ends, ' +
-          `up to ${config.ttlSeconds} s after etcd answers again`,
+          `up to about ${config.ttlSeconds} s after etcd answers again`,
       );
 
     case 'health-changed':

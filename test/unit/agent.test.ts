@@ -754,7 +754,7 @@ describe('an agent that is stopped', () => {
     assert.equal(await bed.end(), 2.5);
     assert.equal(
       bed.lines.at(-1),
-      'warn msg="stopped without an answer from etcd: the key stays until its lease ends, up to 20 s after etcd answers again"',
+      'warn msg="stopped without an answer from etcd: the key stays until its lease ends, up to about 20 s after etcd answers again"',
     );
   });
 
