@@ -13,13 +13,12 @@ const root = join(import.meta.dirname, '../..');
 
 /**
  * Modules that the program never uses, by the package that imports them. dockerode: everything but inspecting a
- * container. gRPC: the server. etcd3: what is built on top of its leases and watches. prom-client: its default metrics.
+ * container, and docker-modem, as dockreg has a transport of its own (src/docker/transport.ts). gRPC: the server. etcd3: what is built on top of its leases and watches. prom-client: its default metrics.
  */
 const unused: readonly (readonly [importer: RegExp, paths: RegExp])[] = [
-  [/node_modules.docker-modem/, /^(\.\/(ssh|http_duplex))$/],
   [
     /node_modules.dockerode/,
-    /^(\.\/(session|buildkit|image|volume|network|plugin|secret|config|task|node|exec)|@balena\/dockerignore|tar-fs)$/,
+    /^(\.\/(session|buildkit|image|volume|network|plugin|secret|config|task|node|exec)|docker-modem|@balena\/dockerignore|tar-fs)$/,
   ],
   [
     /node_modules.@grpc.grpc-js/,
@@ -110,7 +109,7 @@ const plainBuiltins: Plugin = {
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const result = await build({
   absWorkingDir: root,
-  entryPoints: { dockreg: 'src/main.ts' },
+  entryPoints: { dockreg: 'src/start.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

@@ -68,7 +68,7 @@ install_packages() {
 
 setup_packages() {
   install_packages docker.io docker-compose iptables etcd-server etcd-client supervisor debootstrap \
-    iproute2 openssl util-linux procps haproxy nginx
+    iproute2 openssl util-linux procps haproxy nginx busybox-static
 }
 
 setup_compile() {

@@ -8,6 +8,7 @@ import { readArgv, type Grammar } from './config/sources/argv.ts';
 import { readEnvironment } from './config/sources/environment.ts';
 import type { ListConfig } from './core/settings/process.ts';
 import { SetupError, UsageError, type Problem, type Result } from './errors.ts';
+import { rememberSecret } from './secrets.ts';
 
 export type Command =
   | { readonly kind: 'run'; readonly config: AnyConfig }
@@ -56,6 +57,7 @@ export async function readCommand(
   if (flags.switches.has('help')) return { kind: 'help' };
   if (flags.switches.has('version')) return { kind: 'version' };
   const environment = readEnvironment(env);
+  rememberSecret(environment.password);
   const path = layer({ flags, environment, file: undefined }).defaults.get('config')?.text;
   const file = path === undefined ? undefined : await read(path, env);
   const sources = { flags, environment, file };

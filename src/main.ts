@@ -1,9 +1,10 @@
-#!/usr/bin/env node
 /** The process: arguments, signals, standard output and exit codes. No other file touches them. */
 import { readFileSync } from 'node:fs';
 import { handlesSignals, helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
+import { ownTrouble } from './core/shortage.ts';
+import { containerEnvironment, takeEnvironment } from './environment.ts';
 import {
   ExitCode,
   formatProblem,
@@ -15,6 +16,7 @@ import {
 } from './errors.ts';
 import { createLog } from './log.ts';
 import { unlessAborted } from './retry.ts';
+import { redact } from './secrets.ts';
 import { version } from './version.ts';
 
 /** Returns a signal that aborts at the first SIGTERM or SIGINT. The second one ends the process at once. */
@@ -63,23 +65,33 @@ function adminCommandsOnSignals(): Signals['onAdminCommand'] {
 }
 
 /**
- * Closes the debugger that Node has opened when a SIGUSR1 came before our first line. Returns whether there was one that
- * nobody had asked for.
+ * Closes the debugger that Node has opened, unless the command line asks for it. Returns whether a SIGUSR1 that came
+ * before our first line has opened it. The launcher keeps that from happening on Node 24 and newer. NODE_OPTIONS asks
+ * for the app's debugger.
  */
 function closeDebugger(): boolean {
-  const asked = [...process.execArgv, process.env['NODE_OPTIONS']].some(word => word?.includes('--inspect'));
   // Loaded late: by now most of what it needs is there.
   const inspector = process.getBuiltinModule('node:inspector');
-  if (asked || inspector.url() === undefined) return false;
+  if (asksForDebugger(process.execArgv.join(' ')) || inspector.url() === undefined) return false;
   inspector.close();
-  return true;
+  return !asksForDebugger(containerEnvironment()['NODE_OPTIONS']);
+}
+
+function asksForDebugger(flags = ''): boolean {
+  return flags.includes('--inspect');
 }
 
 const write = (text: string): unknown => process.stdout.write(text);
 
+/** Ends the process at once. What our machine lacks or refuses is no defect, and a restart may find it again. */
 function crash(error: unknown): never {
+  const trouble = ownTrouble(error);
+  if (trouble) {
+    process.stderr.write(`dockreg: ${redact(formatProblem(trouble))}\n`);
+    process.exit(ExitCode.config);
+  }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`dockreg: internal error: ${text}\n`);
+  process.stderr.write(`dockreg: internal error: ${redact(text)}\n`);
   process.exit(ExitCode.internal);
 }
 
@@ -95,13 +107,14 @@ async function main(): Promise<ExitCode> {
   process.noDeprecation = true;
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
+  const env = takeEnvironment();
   const onAdminCommand = adminCommandsOnSignals();
   // When the reader of our output ends, dockreg goes on.
   process.stdout.on('error', () => undefined);
   const argv = process.argv.slice(2);
   const stop = handlesSignals(argv) ? stopOnSignals() : new AbortController().signal;
   try {
-    const command = await unlessAborted(readCommand(argv, process.env), stop);
+    const command = await unlessAborted(readCommand(argv, env), stop);
     if (command === null) return ExitCode.ok;
     switch (command.kind) {
       case 'help':

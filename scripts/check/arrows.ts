@@ -28,8 +28,10 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
  */
 const table = readTable({
   // The process and its command line.
-  'main.ts': `cli.ts commands clock.ts errors.ts log.ts retry.ts version.ts node:fs node:inspector`,
-  'cli.ts': `commands config core/settings errors.ts`,
+  'start.ts': `main.ts`,
+  'main.ts': `core/shortage.ts cli.ts commands clock.ts environment.ts errors.ts log.ts retry.ts secrets.ts version.ts
+    node:fs node:inspector`,
+  'cli.ts': `commands config core/settings errors.ts secrets.ts`,
   'version.ts': `../package.json`,
 
   // The commands that a person or supervisord starts.
@@ -39,7 +41,7 @@ const table = readTable({
   'commands/table.ts': `core`,
 
   // Builds the parts that a command needs.
-  wiring: `${ground} admin agent config probe kernel docker etcd network tls`,
+  wiring: `${ground} environment.ts secrets.ts admin agent config probe kernel docker etcd network tls`,
 
   // A running dockreg: the interfaces that answer questions about it, and one registered service.
   admin: `${ground}
@@ -56,10 +58,10 @@ const table = readTable({
 
   // Edges: each talks to one kind of thing outside the program and imports no other edge.
   probe: `${edge} npm:got npm:protobufjs
-    node:child_process node:events node:http node:http2 node:net node:stream node:tls node:vm`,
+    node:child_process node:events node:http node:http2 node:net node:stream node:tls`,
   kernel: `${edge} node:fs node:net`,
-  docker: `${edge} npm:dockerode node:fs node:fs/promises node:os node:path`,
-  etcd: `${edge} files.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
+  docker: `${edge} npm:dockerode node:fs node:fs/promises node:http node:https node:net node:os node:path node:util`,
+  etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
 
   // Shared by the edges.
   network: `core clock.ts errors.ts node:dns node:fs node:fs/promises node:net node:os node:util`,
@@ -70,16 +72,20 @@ const table = readTable({
   'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
   'files.ts': `node:fs node:fs/promises`,
   'clock.ts': ``,
+  'environment.ts': ``,
+  'secrets.ts': ``,
   'errors.ts': ``,
 
   // The core is pure: it uses no package, no module of Node and no clock.
   'core/registration': `errors.ts core/retry.ts core/address core/lease core/settings core/watch`,
   'core/settings': `errors.ts core/address core/layouts`,
   'core/layouts': `errors.ts core/address core/lease`,
+  'core/pattern': ``,
   'core/watch': `errors.ts core/retry.ts core/address`,
-  'core/address': `errors.ts core/retry.ts core/lease`,
+  'core/address': `errors.ts core/retry.ts core/lease core/text.ts`,
   'core/lease': `errors.ts core/retry.ts`,
   'core/retry.ts': `errors.ts`,
+  'core/shortage.ts': `errors.ts`,
 });
 
 const imports = readSources(['src', 'test', 'demo', 'scripts', 'examples']).flatMap(importsOf);

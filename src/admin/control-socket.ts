@@ -1,29 +1,36 @@
 /**
  * The control socket: a Unix socket for the user that dockreg runs as, for `dockreg drain`, `resume` and `status`.
- * Where it cannot be made, a log line says so and everything else goes on. The code that answers is loaded with the
- * first connection.
+ * Where it cannot be made, a log line says so and everything else goes on.
  */
 import { once } from 'node:events';
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { codeOf, messageOf } from '../errors.ts';
+import { keepAccepting } from './accepting.ts';
 import type { AdminApi } from './api.ts';
+import { serveConnection } from './control-connection.ts';
 
 /** More connections than this at once are turned away. */
 const mostConnections = 8;
 
-/** Resolves with a server that removes the socket when it is closed; null where the socket cannot be made. */
-export async function openControlSocket(path: string, api: AdminApi): Promise<Server | null> {
-  const serve = async (socket: Socket): Promise<void> => {
+/** Resolves with a function that closes and removes the socket; null where the socket cannot be made. */
+export async function openControlSocket(path: string, api: AdminApi): Promise<(() => void) | null> {
+  const serve = (socket: Socket): void => {
     socket.on('error', () => undefined);
-    const { serveConnection } = await import('./control-connection.ts');
-    await serveConnection(socket, api);
+    void serveConnection(socket, api);
   };
   try {
-    return await listen(path, serve).catch(async (error: unknown) => {
+    const server = await open(path, serve).catch(async (error: unknown) => {
       if (codeOf(error) !== 'EADDRINUSE') throw error;
       await removeStale(path);
-      return listen(path, serve);
+      return open(path, serve);
+    });
+    const { clock, log } = api;
+    return keepAccepting(server, {
+      listen: () => listen(server, path),
+      what: `--control ${path}`,
+      clock,
+      log,
     });
   } catch (error) {
     const effect = 'dockreg drain, resume and status cannot reach this one';
@@ -32,9 +39,15 @@ export async function openControlSocket(path: string, api: AdminApi): Promise<Se
   }
 }
 
-async function listen(path: string, serve: (socket: Socket) => Promise<void>): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true }, socket => void serve(socket)).unref();
+async function open(path: string, serve: (socket: Socket) => void): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true }, serve).unref();
   server.maxConnections = mostConnections;
+  listen(server, path);
+  await once(server, 'listening');
+  return server;
+}
+
+function listen(server: Server, path: string): void {
   // The socket is bound within the call of listen, so it never exists with other permissions.
   const before = process.umask(0o177);
   try {
@@ -42,9 +55,6 @@ async function listen(path: string, serve: (socket: Socket) => Promise<void>): P
   } finally {
     process.umask(before);
   }
-  await once(server, 'listening');
-  // A later error ends one connection, not the server.
-  return server.on('error', () => undefined);
 }
 
 /** Removes the socket of a program that was killed. */

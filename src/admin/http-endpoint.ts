@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { formatAddress, type Address } from '../core/address/ip.ts';
 import { outOfReach } from '../core/retry.ts';
 import { retry } from '../retry.ts';
+import { keepAccepting } from './accepting.ts';
 import { processStatus, type AdminApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -31,12 +32,14 @@ export async function serveHttp(
   const where = formatAddress(at);
   const report = (cause: string): void => log.warn(`--listen ${where}: ${cause}; retrying`);
   const options = { clock, random, backoff: outOfReach, isTransient: () => true, report };
-  const server = await retry(() => listen(at, api, metrics), options, stop);
+  const server = await retry(() => openServer(at, api, metrics), options, stop);
   if (server === null) return;
+  const listen = (): unknown => server.listen(at.port, at.ip);
+  const close = keepAccepting(server, { listen, what: `--listen ${where}`, clock, log });
   log.info(`listening on http://${where}`, { paths: Object.keys(routes).join(',') });
   // It may be aborted already: listening took some time.
   if (!stop.aborted) await once(stop, 'abort');
-  server.close();
+  close();
   server.closeAllConnections();
 }
 
@@ -71,7 +74,7 @@ function text(status: number, body: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${body}\n` };
 }
 
-async function listen(at: Address, api: AdminApi, metrics: Metrics): Promise<Server> {
+async function openServer(at: Address, api: AdminApi, metrics: Metrics): Promise<Server> {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { status, type, body } = await routeOf(request)(api, metrics);
     response.writeHead(status, {
@@ -88,8 +91,7 @@ async function listen(at: Address, api: AdminApi, metrics: Metrics): Promise<Ser
   server.maxConnections = mostConnections;
   server.setTimeout(idleMs, socket => socket.destroy()).listen(at.port, at.ip);
   await once(server, 'listening');
-  // A later error ends one connection, not the server.
-  return server.on('error', () => undefined);
+  return server;
 }
 
 function routeOf({ method, url }: IncomingMessage): Route {

@@ -65,6 +65,8 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     switch (action.kind) {
       case 'publish':
         return session.publish(action.records, action.checkedAt);
+      case 'keep':
+        return session.keep(action.triedAt);
       case 'withdraw':
         return session.withdraw(action.reason);
       case 'check-now':

@@ -32,6 +32,8 @@ export function logEvent(
   switch (event.kind) {
     case 'not-checked':
       return log.warn(`app could not be checked: ${event.cause}`);
+    case 'checked-again':
+      return log.info('app can be checked again', { ...fields, for: undefined, after: fields.for });
     case 'app-gone':
       return log.warn(`app down: ${event.reason}`);
     case 'watching':

@@ -65,22 +65,31 @@ function whyLeft({ name, drained, etcdError }: ServiceStatus): Problem {
   };
 }
 
+function whyOf({ why, uncheckedSince, lastCheck }: ServiceStatus, now: number): string {
+  const known = why ?? 'not checked yet';
+  if (uncheckedSince === null) return known;
+  return `${known}; unknown for ${ageOf(uncheckedSince, now)}: ${lastCheck?.detail ?? ''}`;
+}
+
+function ageOf(date: string, now: number): string {
+  return formatAge(Math.max(0, Math.round((now - Date.parse(date)) / 1000)));
+}
+
 function formatStatus(services: readonly ServiceStatus[]): string {
   const now = systemClock.wall();
-  const ageOf = (date: string): string => formatAge(Math.max(0, Math.round((now - Date.parse(date)) / 1000)));
   const lines = services.map(service => [
     service.name,
     service.health,
-    ageOf(service.since),
+    ageOf(service.since, now),
     service.address ?? '',
     service.drained && service.registration === 'absent' ? 'drained' : service.registration,
-    service.why ?? 'not checked yet',
+    whyOf(service, now),
   ]);
   const failing = services.flatMap(({ etcdError, etcdAnsweredAt }) =>
     etcdError === null
       ? []
       : [
-          `etcd: ${etcdError}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt)} old`}\n`,
+          `etcd: ${etcdError}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt, now)} old`}\n`,
         ],
   );
   return (

@@ -8,7 +8,7 @@ import { startAgent, type Agent, type AgentOptions } from '../agent/agent.ts';
 import { systemClock } from '../clock.ts';
 import type { AnyConfig } from '../config/config.ts';
 import { withFields, type Log } from '../log.ts';
-import { useLookups } from '../network/lookup.ts';
+import { useLookups } from '../network/resolve.ts';
 import { unlessAborted } from '../retry.ts';
 import { agentOptions } from '../wiring/agent-options.ts';
 import { createDocker } from '../wiring/docker.ts';

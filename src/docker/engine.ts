@@ -4,12 +4,14 @@
  * gives the same answers.
  */
 import Docker from 'dockerode';
-import { type Clock, withDeadline } from '../clock.ts';
-import type { Binding, ContainerView, IngressPort } from '../core/address/container.ts';
+import { type Clock, within } from '../clock.ts';
+import { readContainer, readIngress, readNodeIp } from '../core/address/answer.ts';
+import type { ContainerView, IngressPort } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/process.ts';
-import { messageOf, UnavailableError, type Problem } from '../errors.ts';
+import { codeOf, messageOf, UnavailableError, type Problem } from '../errors.ts';
 import { tlsHint, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { PemFileError } from '../tls/pem.ts';
+import { createTransport, StatusError, type Bounds, type Target, type Transport } from './transport.ts';
 
 /** Each method rejects with an UnavailableError when there is no usable answer. */
 export interface Engine {
@@ -21,39 +23,53 @@ export interface Engine {
   ingressPorts(serviceId: string): Promise<IngressPort[] | null>;
 }
 
-/** The most that one question may take, in ms. */
-const timeLimitMs = 3000;
+/** What one question may take. An answer has 10 to 100 KiB; its labels, variables and mounts can make it larger. */
+const defaultBounds: Bounds = { timeMs: 3000, bytes: 4 * 2 ** 20 };
 
-export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
-  /** The answer to `question`; null for an error that `isAnswer` accepts. */
+export function connectEngine(endpoint: EngineEndpoint, clock: Clock, bounds = defaultBounds): Engine {
+  const place = `Docker at ${formatEngineEndpoint(endpoint)}`;
+
+  /** The answer to `question`, as `read` reads it; null for an error that `isAnswer` accepts. */
   const ask = async <T>(
-    question: (docker: Requests, options: RequestOptions) => Promise<T>,
+    question: (docker: Docker) => Promise<unknown>,
+    read: (answer: unknown) => T,
     isAnswer: (error: unknown) => boolean,
   ): Promise<T | null> => {
+    let answer: unknown;
     try {
-      const docker = connect(await connectionOf(endpoint));
-      return await withDeadline(clock, timeLimitMs, abortSignal => question(docker, { abortSignal }));
+      const until = clock.now() + bounds.timeMs;
+      const target = await within(clock, bounds.timeMs, 'its certificates', targetOf(endpoint));
+      const left = { ...bounds, timeMs: Math.max(1, Math.round(until - clock.now())) };
+      answer = await question(connect(createTransport(target, left, clock)));
     } catch (error) {
       if (isAnswer(error)) return null;
       if (error instanceof PemFileError) throw new UnavailableError(error.message, { cause: error });
       throw new UnavailableError(explain(endpoint, error), { cause: error });
     }
+    return read(answer);
   };
 
   return {
     async inspect(id) {
-      // The library sends an id as part of a path: the redirect that answers `../x` would end the process.
+      // The library sends an id as a part of the path.
       if (!/^[0-9a-f]{12,64}$/.test(id)) return null;
       return ask(
-        async (docker, options) => viewOf(await docker.getContainer(id).inspect(options)),
+        docker => docker.getContainer(id).inspect(),
+        answer => readContainer(answer, place, id),
         error => statusOf(error) === 404,
       );
     },
-    nodeIp: () => ask(async (docker, options) => nodeIpOf(await docker.info(options)), isWithheld),
+    nodeIp: () =>
+      ask(
+        docker => docker.info(),
+        answer => readNodeIp(answer, place),
+        isWithheld,
+      ),
     async ingressPorts(serviceId) {
       if (!/^[0-9a-z]{12,64}$/.test(serviceId)) return null;
       return ask(
-        async (docker, options) => ingressOf(await docker.getService(serviceId).inspect(options)),
+        docker => docker.getService(serviceId).inspect(),
+        answer => readIngress(answer, place, serviceId),
         error => isWithheld(error) || isOnWorker(error),
       );
     },
@@ -61,109 +77,23 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock): Engine {
 }
 
 /** Reads the certificates for each question, so that renewed ones are used at once. @throws PemFileError */
-async function connectionOf(endpoint: EngineEndpoint): Promise<Docker.DockerOptions> {
+async function targetOf(endpoint: EngineEndpoint): Promise<Target> {
   if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
   const { host, port, certificates } = endpoint;
-  if (certificates === undefined) return { protocol: 'http', host, port };
+  if (certificates === undefined) return { host, port, pem: undefined };
   const { readCertificates } = await import('./tls.ts');
-  return { protocol: 'https', host, port, ...(await readCertificates(certificates)) };
+  return { host, port, pem: await readCertificates(certificates) };
 }
 
-interface RequestOptions {
-  readonly abortSignal: AbortSignal;
+/** With a transport of ours, the library neither makes its own nor reads DOCKER_HOST. Its types lack this option. */
+function connect(modem: Transport): Docker {
+  const options: Docker.DockerOptions & { readonly modem: Transport } = { modem };
+  return new Docker(options);
 }
-
-/** The library's methods that we call. Its own types lack some answers, and the options of `info`. */
-interface Requests {
-  getContainer(id: string): { inspect(options: RequestOptions): Promise<InspectAnswer> };
-  getService(id: string): { inspect(options: RequestOptions): Promise<ServiceAnswer> };
-  info(options: RequestOptions): Promise<InfoAnswer>;
-}
-
-/** Hides DOCKER_HOST from the library, which reads it even when it gets options, and prefers it to them. */
-function connect(options: Docker.DockerOptions): Requests {
-  const variable = process.env['DOCKER_HOST'];
-  delete process.env['DOCKER_HOST'];
-  try {
-    return new Docker(options);
-  } finally {
-    if (variable !== undefined) process.env['DOCKER_HOST'] = variable;
-  }
-}
-
-export type InspectAnswer = Partial<Docker.ContainerInspectInfo>;
-
-/**
- * Reads the answer of Docker or podman to GET /containers/<id>/json.
- * @throws Error when it does not describe a container
- */
-export function viewOf(answer: InspectAnswer): ContainerView {
-  // A body that is not JSON comes as a Buffer.
-  if (typeof answer.Id !== 'string') throw new Error(notDocker);
-  const { Ports, Networks } = answer.NetworkSettings ?? {};
-  return {
-    id: answer.Id,
-    name: (answer.Name ?? '').replace(/^\//, ''),
-    running: answer.State?.Running ?? false,
-    image: answer.Config?.Image ?? '',
-    labels: new Map(Object.entries(answer.Config?.Labels ?? {})),
-    networkMode: answer.HostConfig?.NetworkMode ?? '',
-    ports: new Map(Object.entries(Ports ?? {}).map(([port, bindings]) => [port, bindingsOf(bindings)])),
-    networks: new Map(
-      Object.entries(Networks ?? {}).map(([name, { IPAddress, GlobalIPv6Address }]) => [
-        name,
-        { ipv4: IPAddress, ipv6: GlobalIPv6Address },
-      ]),
-    ),
-    health: healthOf(answer.State?.Health),
-  };
-}
-
-/** Unlike the library's types, Docker answers null for a port that is not published, and podman may leave HostIp out. */
-function bindingsOf(
-  answer: readonly { readonly HostIp?: string; readonly HostPort: string }[] | null,
-): Binding[] {
-  return (answer ?? []).map(({ HostIp = '', HostPort }) => ({ hostIp: HostIp, hostPort: Number(HostPort) }));
-}
-
-/** Without a HEALTHCHECK Docker leaves the answer out or gives `none`, and podman gives an empty status. */
-function healthOf(answer: Docker.ContainerInspectInfo['State']['Health']): ContainerView['health'] {
-  if (!answer?.Status || answer.Status === 'none') return undefined;
-  const last = answer.Log?.at(-1);
-  const line = last?.Output.trim().split('\n').at(-1) ?? '';
-  return { status: answer.Status, output: last ? `exit ${last.ExitCode}${line && `: ${line}`}` : '' };
-}
-
-export interface InfoAnswer {
-  readonly Swarm?: { readonly NodeAddr?: string };
-}
-
-/** Reads the answer to GET /info. */
-export function nodeIpOf(answer: InfoAnswer): string | null {
-  if (Buffer.isBuffer(answer)) throw new Error(notDocker);
-  return answer.Swarm?.NodeAddr || null;
-}
-
-export interface ServiceAnswer {
-  readonly ID?: string;
-  readonly Endpoint?: { readonly Ports?: readonly Docker.PortConfig[] };
-}
-
-/** Reads the answer to GET /services/<id>. */
-export function ingressOf({ ID, Endpoint }: ServiceAnswer): IngressPort[] {
-  if (ID === undefined) throw new Error(notDocker);
-  return (Endpoint?.Ports ?? []).flatMap(({ Protocol, TargetPort, PublishedPort, PublishMode }) =>
-    PublishMode === 'ingress' && PublishedPort !== undefined
-      ? [{ target: `${TargetPort}/${Protocol}`, publishedPort: PublishedPort }]
-      : [],
-  );
-}
-
-const notDocker = 'the answer is not of a Docker API: is this the right socket?';
 
 /** What went wrong, with what to do about it where that is known. */
 function explain(endpoint: EngineEndpoint, error: unknown): Problem {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = codeOf(error);
   if (endpoint.kind === 'unix' && code === 'ENOENT')
     return {
       message: `no Docker socket at ${endpoint.path}`,
@@ -203,6 +133,6 @@ function isOnWorker(error: unknown): boolean {
   return statusOf(error) === 503 && messageOf(error).includes('not a swarm manager');
 }
 
-function statusOf(error: unknown): unknown {
-  return error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
+function statusOf(error: unknown): number | undefined {
+  return error instanceof StatusError ? error.statusCode : undefined;
 }

@@ -12,7 +12,8 @@ import {
 } from '../core/address/advertise.ts';
 import type { ContainerView } from '../core/address/container.ts';
 import { candidates, type Candidate, type IdentitySources } from '../core/address/identity.ts';
-import { UnavailableError, type Result } from '../errors.ts';
+import { isShortage } from '../core/shortage.ts';
+import { codeOf, messageOf, UnavailableError, type Result } from '../errors.ts';
 import type { Engine } from './engine.ts';
 
 /** This container. */
@@ -81,6 +82,10 @@ async function readIdentitySources(container: string | undefined): Promise<Ident
   return { container, mountinfo, cgroup, containerenv, hostname: hostname() };
 }
 
+/** @throws UnavailableError when a resource has run out: the file may name our container */
 function read(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    if (isShortage(codeOf(cause))) throw new UnavailableError(messageOf(cause), { cause });
+    return '';
+  });
 }

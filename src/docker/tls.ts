@@ -1,9 +1,12 @@
 /**
- * Reads the certificates for a remote engine from a folder, under the names that the docker CLI uses.
+ * What only a remote engine with TLS needs: Node's https, and the certificates in a folder, under the names that the
+ * docker CLI uses.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readPem, type Pem } from '../tls/pem.ts';
+
+export { request } from 'node:https';
 
 /**
  * Reads `ca.pem`, which must have issued the engine's certificate, and our `cert.pem` and `key.pem`, which may both be

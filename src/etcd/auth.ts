@@ -12,6 +12,7 @@ import { backoffMs, denied, passwordCheckWaitMs } from '../core/retry.ts';
 import type { User } from '../core/settings/process.ts';
 import { messageOf } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
+import { rememberSecret } from '../secrets.ts';
 import { DeniedError } from './errors.ts';
 
 /** The token of a user, for all connections of a process. */
@@ -72,7 +73,10 @@ export class TokenKeeper {
 
   async #ask(endpoint: string, user: User, authenticate: Authenticate): Promise<string> {
     try {
-      this.#token = await authenticate(user.name, await readPassword(user));
+      const password = await readPassword(user);
+      rememberSecret(password, 'password');
+      this.#token = await authenticate(user.name, password);
+      rememberSecret(this.#token, 'token');
       this.#refusal = null;
       return this.#token;
     } catch (error) {

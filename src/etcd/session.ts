@@ -26,6 +26,8 @@ import type { CallLimit, LeaseStore } from './ports.ts';
 export interface Session {
   /** Keeps these records in etcd; the last check of the app began at `checkedAt` (monotonic ms). Never waits. */
   publish(records: readonly ServiceRecord[], checkedAt: number): void;
+  /** Keeps the lease of what is registered, and writes nothing: an attempt to check that began at `triedAt` failed. */
+  keep(triedAt: number): void;
   /** Removes everything, now. A request that is under way is abandoned. */
   withdraw(reason: string): void;
   snapshot(): SessionView;
@@ -179,6 +181,12 @@ export function openSession(options: SessionOptions): Session {
       if (desired.kind === 'nothing') failover = retryNow(failover);
       desired = { kind: 'records', records, checkedAt };
       wakeup.wake();
+    },
+    keep(triedAt) {
+      if (desired.kind === 'nothing') return;
+      desired = { ...desired, triedAt };
+      // Without a lease there is nothing to keep, and what is next needs a check.
+      if (lease.kind === 'held') wakeup.wake();
     },
     withdraw(reason) {
       if (desired.kind === 'nothing') return;

@@ -1,7 +1,7 @@
 /**
  * The app watch at the kernel: it reads the tables of sockets and the process that owns the app's listening socket.
  * core/watch/watch.ts decides what to read next and what a reading means. It connects to the port only while nothing
- * listens there, or to make sure that nothing does any more.
+ * listens there, or to make sure that nothing does any more. Where it cannot connect, the table must do.
  */
 import { connect } from 'node:net';
 import { TimeLimitError, timerEarlyMs, within, type Clock } from '../clock.ts';
@@ -15,9 +15,11 @@ import {
   readingGapMs,
   startWatch,
   type Observation,
+  type Survey,
   type WatchEvent,
 } from '../core/watch/watch.ts';
-import { codeOf } from '../errors.ts';
+import { isShortage } from '../core/shortage.ts';
+import { codeOf, messageOf } from '../errors.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
 import { readSockets } from './sockets.ts';
 
@@ -44,11 +46,32 @@ export function openAppWatch(host: string, port: number, clock: Clock): AppWatch
   /** Events of a steady tick that the next poll returns. */
   let pending: readonly WatchEvent[] | null = null;
 
+  /** The table is read where a connect fails for lack of something of ours, and only to confirm that the app is gone. */
+  const connectOrRead = async (): Promise<Observation> => {
+    const answer = await tryConnect(clock, host, port);
+    if (answer.kind !== 'inconclusive' || watch.target.kind !== 'maybe-gone') return answer;
+    const { sockets } = readSockets(host, port);
+    if (sockets === null) return answer;
+    return sockets.length > 0 ? { kind: 'accepted' } : { kind: 'table', sockets, tookMs: 0 };
+  };
+
+  const open = (result: Survey): Survey => {
+    if (result.owner === null) return result;
+    const withoutOwner = { ...result, owner: null };
+    try {
+      holder = openHolder(result.owner, result.sockets?.[0]);
+      return holder ? result : { ...withoutOwner, hidden: 'its process is ending' };
+    } catch (error) {
+      const isPassing = isShortage(codeOf(error));
+      return { ...withoutOwner, hidden: messageOf(error), isPassing };
+    }
+  };
+
   const readOnce = async (): Promise<Observation> => {
     const startedAt = clock.now();
     switch (nextReading(watch, startedAt)) {
       case 'connect':
-        return tryConnect(clock, host, port);
+        return connectOrRead();
       case 'owner':
         return holder?.poll() ?? { kind: 'released', how: 'is out of sight' };
       case 'table': {
@@ -57,14 +80,11 @@ export function openAppWatch(host: string, port: number, clock: Clock): AppWatch
       }
       case 'survey': {
         holder?.close();
+        holder = null;
         const table = readSockets(host, port);
         // This read both tables; the readings that follow read one.
         const tookMs = (clock.now() - startedAt) / 2;
-        const result = survey(table);
-        holder = result.owner && openHolder(result.owner, table.sockets?.[0]);
-        if (result.owner === null || holder !== null) return { kind: 'surveyed', survey: result, tookMs };
-        const withoutOwner = { ...result, owner: null, hidden: 'its process is ending' };
-        return { kind: 'surveyed', survey: withoutOwner, tookMs };
+        return { kind: 'surveyed', survey: open(survey(table)), tookMs };
       }
     }
   };

@@ -6,6 +6,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import type { ListeningSocket } from '../core/watch/proc-net.ts';
 import type { Owner, Observation, Survey } from '../core/watch/watch.ts';
+import { isShortage } from '../core/shortage.ts';
 import { codeOf, messageOf } from '../errors.ts';
 import type { SocketTable } from './sockets.ts';
 
@@ -24,10 +25,10 @@ const gone: Observation = { kind: 'released', how: 'is gone' };
 const closed: Observation = { kind: 'released', how: 'has closed its socket' };
 
 /** Finds the owner of the socket that the checks reach, or says why it is not visible. */
-export function survey({ sockets, problem }: SocketTable): Survey {
+export function survey({ sockets, problem, isPassing }: SocketTable): Survey {
   const [socket] = sockets ?? [];
   const ownerless = (hidden: string): Survey => ({ sockets, owner: null, hidden });
-  if (sockets === null) return ownerless(problem);
+  if (sockets === null) return { ...ownerless(problem), isPassing };
   if (socket === undefined) return ownerless('no socket of our network namespace listens there');
   try {
     const { holders, unreadable } = search(socket.inode);
@@ -39,18 +40,22 @@ export function survey({ sockets, problem }: SocketTable): Survey {
       return { sockets, owner: { ...likely, certain: false }, hidden: `its files are those of ${user}` };
     return ownerless(`no process that we may look into holds the socket of ${user}`);
   } catch (error) {
-    return ownerless(messageOf(error));
+    return { ...ownerless(messageOf(error)), isPassing: isShortage(codeOf(error)) };
   }
 }
 
-/** Opens the files of /proc for the owner of the socket; null when it is gone already. */
+/**
+ * Opens the files of /proc for the owner of the socket; null when it is gone already.
+ * @throws when a resource has run out
+ */
 export function openHolder({ pid, certain }: Owner, socket: ListeningSocket | undefined): Holder | null {
   let stat: number | null = null;
   try {
     stat = openSync(`/proc/${pid}/stat`, 'r');
     return holderOf(stat, certain && socket ? openDescriptor(pid, socket.inode) : null);
-  } catch {
+  } catch (error) {
     if (stat !== null) closeSync(stat);
+    throwShortage(error);
     return null;
   }
 }
@@ -134,7 +139,7 @@ interface Process {
 
 /**
  * Which processes hold the socket, and which we may not read.
- * @throws when the processes cannot be listed
+ * @throws when the processes cannot be listed, or a resource has run out
  */
 function search(inode: string): { holders: number[]; unreadable: number[] } {
   const holders: number[] = [];
@@ -151,6 +156,7 @@ function search(inode: string): { holders: number[]; unreadable: number[] } {
         break;
       }
     } catch (error) {
+      throwShortage(error);
       if (isDenied(error)) unreadable.push(pid);
     }
   }
@@ -173,7 +179,10 @@ function onlyProcessOf(uid: number, pids: readonly number[]): Process | undefine
   return roots.length === 1 ? (roots[0] ?? undefined) : undefined;
 }
 
-/** From /proc/<pid>/status, which every user may read; null when the process is gone. */
+/**
+ * From /proc/<pid>/status, which every user may read; null when the process is gone.
+ * @throws when a resource has run out
+ */
 function describe(pid: number): Process | null {
   try {
     const text = readFileSync(`/proc/${pid}/status`, 'latin1');
@@ -181,7 +190,8 @@ function describe(pid: number): Process | null {
     // Real, effective, saved and file system user: a socket belongs to the last.
     const uid = Number(field('Uid').split(/\s+/)[3]);
     return { pid, name: field('Name'), parent: Number(field('PPid')), uid };
-  } catch {
+  } catch (error) {
+    throwShortage(error);
     return null;
   }
 }
@@ -201,4 +211,9 @@ function isSocket(path: string, inode: string): boolean {
 
 function isDenied(error: unknown): boolean {
   return ['EACCES', 'EPERM'].includes(codeOf(error));
+}
+
+/** What could not be read for lack of a resource is not gone. */
+function throwShortage(error: unknown): void {
+  if (isShortage(codeOf(error))) throw error;
 }

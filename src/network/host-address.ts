@@ -1,20 +1,22 @@
 /**
  * Finds the host's address that the user means by `--ip`.
  */
-import { networkInterfaces } from 'node:os';
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
+import type { Clock } from '../clock.ts';
 import type { HostName } from '../core/settings/service.ts';
 import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
 import type { HostIp } from '../core/address/advertise.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
-import { lookupName } from './lookup.ts';
+import { lookup, type Resolver } from './lookup.ts';
 
 /**
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
  * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address.
- * @throws UnavailableError when the name does not resolve
+ * @param resolver looks up a name; default: /etc/hosts and DNS
+ * @throws UnavailableError when the name does not resolve within 3 s
  */
-export async function resolveHostIp(host: HostName): Promise<HostIp> {
-  const interfaces = networkInterfaces();
+export async function resolveHostIp(host: HostName, clock: Clock, resolver?: Resolver): Promise<HostIp> {
+  const interfaces = ownInterfaces();
   const isOurs = (ip: string): boolean =>
     Object.values(interfaces).some(list => list?.some(({ address }) => canonicalIp(address) === ip));
   if (host.kind === 'ip')
@@ -27,13 +29,25 @@ export async function resolveHostIp(host: HostName): Promise<HostIp> {
     if (ip === undefined) throw new UnavailableError(`--ip ${name} is an interface without an address`);
     return { ip, source: `interface ${name}`, fromInterface: name, ours: true };
   }
-  const resolved = await lookupName(name, 0).catch((cause: unknown) => {
-    const message = `--ip ${name} is not an interface and does not resolve: ${messageOf(cause)}`;
+  const resolved = await lookup(name, clock, resolver).catch((cause: unknown) => {
+    const interfacesText = interfaces === unreadable ? 'is not known as an interface' : 'is not an interface';
+    const message = `--ip ${name} ${interfacesText} and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });
   const ip = best(resolved);
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
   return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip) };
+}
+
+const unreadable: NodeJS.Dict<NetworkInterfaceInfo[]> = {};
+
+/** Our interfaces. Where the kernel does not show them, an address still stands for itself and a name may be in DNS. */
+function ownInterfaces(): NodeJS.Dict<NetworkInterfaceInfo[]> {
+  try {
+    return networkInterfaces();
+  } catch {
+    return unreadable;
+  }
 }
 
 function best(addresses: readonly { readonly address: string }[]): string | undefined {

@@ -1,107 +1,63 @@
 /**
- * Looks names up without a thread. Node's own look-up calls getaddrinfo on one of its few threads. While DNS is silent,
- * such a call takes up to half a minute and cannot be ended: look-ups of other names wait behind it, and so does the end
- * of the process. So a name is looked up in /etc/hosts and by Node's DNS client. getaddrinfo, which knows more ways, such
- * as search domains, is called only for a name of which DNS has just said that it does not exist: then DNS answers.
+ * Looks up names in /etc/hosts and DNS. A look-up can take long while DNS is silent. So one name is looked up once at a
+ * time, and two names at most; who waits longer than it may is told so and does not start another.
  */
-import dns, { type LookupAddress, type LookupOptions } from 'node:dns';
-import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
-import { codeOf } from '../errors.ts';
+import { within, type Clock } from '../clock.ts';
+import { isIp } from '../core/address/ip.ts';
+import { resolveName } from './resolve.ts';
 
-/** How long a name server has for its first answer, in ms, and how often it is asked. */
-const patience = { timeout: 2500, tries: 2 } as const;
-/** What a name server answers when the name has no such address. */
-const noAddress = new Set(['ENOTFOUND', 'ENODATA']);
+export interface NameAddress {
+  readonly address: string;
+  readonly family: number;
+}
 
-type Family = 0 | 4 | 6;
-const systemLookup = dns.promises.lookup;
+export type Resolver = (name: string) => Promise<readonly NameAddress[]>;
 
-/**
- * Resolves with all addresses of the name, those of IPv4 first. Family 0 means both.
- * @throws Error with the message and the code that getaddrinfo would give
- */
-export async function lookupName(name: string, family: Family): Promise<readonly LookupAddress[]> {
-  const ipFamily = isIP(name);
-  if (ipFamily !== 0) return [{ address: name, family: ipFamily }];
-  const families = ([4, 6] as const).filter(each => family === 0 || each === family);
-  const listed = (await readHosts(name)).filter(each => families.some(one => one === each.family));
-  if (listed.length > 0) return listed;
-  const resolver = new dns.promises.Resolver(patience);
-  const answers = await Promise.allSettled(
-    families.map(each => (each === 4 ? resolver.resolve4(name) : resolver.resolve6(name))),
-  );
-  const found = answers.flatMap((answer, index) =>
-    answer.status === 'fulfilled'
-      ? answer.value.map(address => ({ address, family: families[index] ?? 4 }))
-      : [],
-  );
-  if (found.length > 0) return found;
-  const exists = answers.some(({ status }) => status === 'fulfilled');
-  const isAnswered = answers.every(
-    answer => answer.status === 'fulfilled' || noAddress.has(codeOf(answer.reason)),
-  );
-  if (isAnswered && !exists) return systemLookup(name, { all: true, family });
-  const code = 'EAI_AGAIN';
-  throw Object.assign(new Error(`getaddrinfo ${code} ${name}`), {
-    code,
-    syscall: 'getaddrinfo',
-    hostname: name,
+/** How many names are looked up at a time. */
+const atOnce = 2;
+
+/** Returns a resolver that shares what is under way and bounds it. */
+export function sharedResolver(resolve: Resolver): Resolver {
+  const pending = new Map<string, Promise<readonly NameAddress[]>>();
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  const run = async (name: string): Promise<readonly NameAddress[]> => {
+    if (running >= atOnce) await new Promise<void>(start => waiting.push(start));
+    else running++;
+    try {
+      return (await resolve(name)).filter(({ address }) => isIp(address));
+    } finally {
+      pending.delete(name);
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
+  };
+  return name => {
+    const shared = pending.get(name) ?? run(name);
+    pending.set(name, shared);
+    return shared;
+  };
+}
+
+const resolver = sharedResolver(name => resolveName(name, 0));
+
+/** The most that a caller waits for a name, in ms. */
+const timeLimitMs = 3000;
+
+/** The addresses of a name. Rejects with a TimeLimitError after 3 s. */
+export function lookup(name: string, clock: Clock, resolve = resolver): Promise<readonly NameAddress[]> {
+  return within(clock, timeLimitMs, `the look-up of ${name}`, resolve(name));
+}
+
+/** For a connection, whose own deadline bounds it. */
+export const lookupForConnect: LookupFunction = (name, options, callback) => {
+  callbackify(resolver)(name, (error, found) => {
+    const [first] = found ?? [];
+    if (error || first === undefined) return callback(error ?? new Error(`${name} has no address`), '');
+    if (options.all) callback(null, [...found]);
+    else callback(null, first.address, first.family);
   });
-}
-
-/** The addresses of a name in the text of a hosts file. */
-export function addressesIn(hosts: string, name: string): readonly LookupAddress[] {
-  return hosts.split('\n').flatMap(line => {
-    const [address = '', ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
-    const family = isIP(address);
-    const isListed = names.some(each => each.toLowerCase() === name.toLowerCase());
-    return family !== 0 && isListed ? [{ address, family }] : [];
-  });
-}
-
-async function readHosts(name: string): Promise<readonly LookupAddress[]> {
-  const found = addressesIn(await readFile('/etc/hosts', 'utf8').catch(() => ''), name);
-  return found.toSorted((a, b) => a.family - b.family);
-}
-
-/** Makes everything in this process look names up with `lookupName`, also the libraries that call Node's function. */
-export function useLookups(): void {
-  Object.assign(dns, { lookup });
-  Object.assign(dns.promises, { lookup: promisedLookup });
-}
-
-type Options = LookupOptions | Family | undefined;
-type Callback = (
-  error: NodeJS.ErrnoException | null,
-  answer?: string | readonly LookupAddress[],
-  family?: number,
-) => void;
-
-/** As `dns.promises.lookup`: one address, or with the option `all` each of them. */
-async function promisedLookup(name: string, options: Options): Promise<unknown> {
-  const { family, all } = optionsOf(options);
-  const addresses = await lookupName(name, familyOf(family));
-  return all ? addresses : addresses[0];
-}
-
-/** As `dns.lookup`. */
-function lookup(name: string, ...rest: readonly [Callback] | readonly [Options, Callback]): void {
-  const [options, callback] = rest.length === 1 ? [undefined, rest[0]] : rest;
-  const { family, all } = optionsOf(options);
-  callbackify(lookupName)(name, familyOf(family), (error, addresses) => {
-    // After an error there are no addresses, whatever the type says.
-    if (error !== null || all) callback(error, addresses);
-    else callback(null, addresses[0]?.address, addresses[0]?.family);
-  });
-}
-
-function optionsOf(options: Options): LookupOptions {
-  return typeof options === 'object' ? options : { family: options };
-}
-
-function familyOf(family: LookupOptions['family']): Family {
-  if (family === 4 || family === 'IPv4') return 4;
-  return family === 6 || family === 'IPv6' ? 6 : 0;
-}
+};

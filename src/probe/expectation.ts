@@ -1,29 +1,51 @@
-/**
- * Matches an answer against what a check expects. A regular expression can take exponential time on a crafted answer, so
- * its time is limited.
- */
-import { createContext, Script } from 'node:vm';
+/** Searches an answer, while it arrives, for what a check expects. */
+import { compilePattern, type Search } from '../core/pattern/pattern.ts';
 import type { Expectation } from '../core/settings/check.ts';
-import { ProblemError } from '../errors.ts';
 
-/** The most time for one match, in ms. Nothing else of the program runs meanwhile. */
-const mostMs = 100;
+/** How many steps of a search are made before other work of the program has its turn: about a millisecond. */
+const stepsAtOnce = 20_000;
 
-/** Returns a function that says whether an answer matches. It throws a ProblemError when a match takes too long. */
-export function matcher({ text, wanted }: Expectation): (answer: Buffer) => boolean {
-  if (!(wanted instanceof RegExp)) {
-    const bytes = Buffer.from(wanted);
-    return answer => answer.includes(bytes);
+/** The search through one answer. */
+export interface Match {
+  /** Reads the next part. Whether all that came matches; also undecided, so false, when the signal aborts. */
+  add(part: Buffer, signal: AbortSignal): Promise<boolean>;
+}
+
+/** Returns a function that begins a search. */
+export function matcher({ wanted }: Expectation): () => Match {
+  if (wanted instanceof RegExp) {
+    const begin = compilePattern(wanted);
+    return () => searchPattern(begin());
   }
-  const script = new Script('pattern.test(text)');
-  const context = createContext({ pattern: wanted, text: '' });
-  return answer => {
-    context['text'] = answer.toString();
-    try {
-      return script.runInContext(context, { timeout: mostMs }) === true;
-    } catch (cause) {
-      const message = `${text} took more than ${mostMs} ms on an answer of ${answer.length} bytes`;
-      throw new ProblemError({ message, hint: 'write a simpler one' }, { cause });
-    }
+  const bytes = Buffer.from(wanted);
+  return () => searchBytes(bytes);
+}
+
+function searchPattern(search: Search): Match {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  return {
+    async add(part, signal) {
+      const text = decoder.decode(part, { stream: true });
+      for (let at = 0; ;) {
+        at = search.read(text, at, stepsAtOnce);
+        if (at >= text.length || search.isMatch()) return search.isMatch();
+        await new Promise(resolve => setImmediate(resolve));
+        if (signal.aborted) return false;
+      }
+    },
+  };
+}
+
+function searchBytes(bytes: Buffer): Match {
+  let isFound = false;
+  /** The end of what came, in which the bytes may begin. */
+  let end = Buffer.alloc(0);
+  return {
+    add(part) {
+      const text = Buffer.concat([end, part]);
+      isFound ||= text.includes(bytes);
+      end = text.subarray(Math.max(0, text.length - bytes.length + 1));
+      return Promise.resolve(isFound);
+    },
   };
 }

@@ -9,54 +9,79 @@ import { createConnection } from 'node:net';
 import protobuf from 'protobufjs/minimal.js';
 import type { Verdict } from '../core/registration/health.ts';
 import type { GrpcCheck } from '../core/settings/check.ts';
-import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
+import { clean } from '../core/text.ts';
+import { codeOf, messageOf } from '../errors.ts';
+import {
+  closedEarly,
+  closedHandshake,
+  closedSilently,
+  invalid,
+  isEnding,
+  observe,
+  type Received,
+} from './answer.ts';
+import { keepUntilStreamIsGone } from './http2-handles.ts';
+import { attempt, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 /** An answer has one field of two bytes. */
 const mostAnswerBytes = 1024;
+/** How much of a name from outside is shown, in characters. */
+const mostName = 100;
 /** The lowest limit that Node accepts. */
 const mostSessionMiB = 1;
 
 export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: ProbeOptions): Probe {
   const target = targetOf(socketPath, options);
   const { address, authority, text } = target;
-  const subject = service === '' ? 'the server' : `service ${service}`;
-  return attempt(options, `${subject} at ${text}`, async signal => {
+  const subject = service === '' ? 'the server' : `service ${clean(service, mostName)}`;
+  return attempt(options, `${subject} at ${text}`, async (signal, progress) => {
     const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(address);
+    const call: Call = { received: observe(socket), hasSettings: false, fields: {}, body: Buffer.alloc(0) };
+    progress.came = () => cameOf(call);
     const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authority}`, {
       createConnection: () => socket,
       maxSessionMemory: mostSessionMiB,
       settings: { enablePush: false },
     });
+    session.once('remoteSettings', () => (call.hasSettings = true));
+    session.once('goaway', (code: number) => (call.goaway = code));
     const close = (): void => {
       session.destroy();
       socket.destroy();
     };
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    return call(session, service, options.userAgent)
-      .then(reply => judge(subject, reply))
-      .catch(explainTls(text));
+    try {
+      await make(call, session, service, options.userAgent);
+      // The session takes the bytes from the socket, so only their number is known.
+      call.received.bytes = socket.bytesRead;
+      return judge(subject, text, call);
+    } catch (error) {
+      call.received.bytes = socket.bytesRead;
+      return brokenGrpc(text, call, error) ?? explainTls(text)(error);
+    }
   });
 }
 
-interface Reply {
+interface Call {
+  readonly received: Received;
+  /** Whether the app has agreed to HTTP/2. */
+  hasSettings: boolean;
+  /** The code with which the app ended the session. */
+  goaway?: number;
+  /** Whether the app ended the call and kept the session. */
+  isReset?: boolean;
   /** Header and trailers together; an answer without a message has both in one block. */
   readonly fields: IncomingHttpHeaders;
-  readonly body: Buffer;
+  body: Buffer;
 }
 
 /** Rejects with the error of the socket, the session or the stream. */
-function call(session: ClientHttp2Session, service: string, userAgent: string): Promise<Reply> {
+function make(call: Call, session: ClientHttp2Session, service: string, userAgent: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    let fields: IncomingHttpHeaders = {};
-    let body = Buffer.alloc(0);
-    const add = (more: IncomingHttpHeaders): void => {
-      fields = { ...fields, ...more };
-    };
-    const done = (): void => resolve({ fields, body });
     session.on('error', reject);
-    session.once('close', done);
+    session.once('close', resolve);
     const stream = session.request({
       ':method': 'POST',
       ':path': '/grpc.health.v1.Health/Check',
@@ -64,17 +89,69 @@ function call(session: ClientHttp2Session, service: string, userAgent: string): 
       te: 'trailers',
       'user-agent': userAgent,
     });
+    keepUntilStreamIsGone(session, stream);
     // The error of a stream that waits for its connection wraps the error of the connection.
     stream.on('error', error => reject(error.cause instanceof Error ? error.cause : error));
-    stream.on('response', add);
-    stream.on('trailers', add);
+    stream.on('response', more => Object.assign(call.fields, more));
+    stream.on('trailers', more => Object.assign(call.fields, more));
     stream.on('data', (part: Buffer) => {
-      body = Buffer.concat([body, part]);
-      if (body.length > mostAnswerBytes) done();
+      call.body = Buffer.concat([call.body, part]);
+      if (call.body.length > mostAnswerBytes) resolve();
     });
-    stream.once('close', done);
+    stream.once('close', () => {
+      call.isReset = !session.closed && !session.destroyed;
+      resolve();
+    });
     stream.end(encodeRequest(service));
   });
+}
+
+/** For a check whose time is up; undefined if nothing came. */
+function cameOf({ received, hasSettings, fields, body }: Call): string | undefined {
+  if (received.isConnected && !received.isSecure) return 'the TLS handshake is not complete';
+  if (fields[':status'] !== undefined)
+    return `HTTP ${String(fields[':status'])} and ${body.length} bytes came, without a grpc-status`;
+  return hasSettings ? 'the app agreed to HTTP/2, and did not answer the call' : undefined;
+}
+
+/** The verdict on a call that the app broke off; undefined for an error of another kind. */
+function brokenGrpc(place: string, call: Call, error: unknown): Verdict | undefined {
+  const { received, hasSettings, goaway } = call;
+  const code = codeOf(error);
+  if (!isEnding(error, received) && !code.startsWith('ERR_HTTP2_')) return undefined;
+  if (!received.isSecure) return closedHandshake(place, received);
+  const reset = /NGHTTP2_([A-Z0-9_]+)/.exec(messageOf(error))?.[1];
+  if (hasSettings && goaway === undefined && code === 'ERR_HTTP2_STREAM_ERROR' && reset !== undefined)
+    return invalid(place, `the call was reset (RST_STREAM, ${reset})`);
+  if (hasSettings && goaway === undefined && !isEnding(error, received))
+    return invalid(place, `the app broke a rule of HTTP/2 after ${received.bytes} bytes`);
+  return unanswered(place, call);
+}
+
+/** The verdict on a call without an answer, whose connection or stream has ended. */
+function unanswered(place: string, { received, hasSettings, goaway, isReset }: Call): Verdict {
+  if (received.bytes === 0) return closedSilently(place, received);
+  if (!hasSettings) {
+    const what = `${received.bytes} bytes that are not HTTP/2; it may speak HTTP/1 or TLS there`;
+    return invalid(place, `the app answered with ${what}`);
+  }
+  if (goaway !== undefined)
+    return invalid(
+      place,
+      `the app ended the session (GOAWAY, ${nameOf(goaway)}) and did not answer the call`,
+    );
+  if (isReset) return invalid(place, 'the app ended the call (RST_STREAM, NO_ERROR) without an answer');
+  return closedEarly(place, received, 'and did not answer the call');
+}
+
+/** Names of codes in HTTP/2, by number. */
+const http2Codes = (
+  'NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR ' +
+  'REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM INADEQUATE_SECURITY HTTP_1_1_REQUIRED'
+).split(' ');
+
+function nameOf(code: number): string {
+  return http2Codes[code] ?? `code ${code}`;
 }
 
 /** By number. */
@@ -85,21 +162,35 @@ const codes = (
 ).split(' ');
 const servingStatuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 
-function judge(subject: string, { fields, body }: Reply): Verdict {
+function judge(subject: string, place: string, call: Call): Verdict {
+  const { fields, body } = call;
   if (body.length > mostAnswerBytes)
-    return fail(`${subject} answers with more than ${mostAnswerBytes} bytes`);
+    return invalid(place, `${subject} answers with more than ${mostAnswerBytes} bytes`);
   const { ':status': httpStatus, 'grpc-status': grpcStatus, 'grpc-message': message = '' } = fields;
-  if (grpcStatus === undefined && httpStatus === undefined)
-    return fail(`${subject} closed the connection without an answer`);
-  if (grpcStatus === undefined) return fail(`HTTP ${String(httpStatus)} and no answer of gRPC`);
-  const code = codes[Number(grpcStatus)] ?? `status ${String(grpcStatus)}`;
-  if (code === 'NOT_FOUND') return fail(`${subject} is not known to the health service`);
-  if (code === 'UNIMPLEMENTED') return fail('the server has no health service (grpc.health.v1)');
-  if (code !== 'OK') return fail(`${code}: ${decodeMessage(String(message))}`);
+  if (grpcStatus === undefined && httpStatus === undefined) return unanswered(place, call);
+  const type = fields['content-type'];
+  if (type === undefined || !/^application\/grpc(?:[+;]|$)/i.test(type)) {
+    const what = type === undefined ? 'no content type' : `the content type "${clean(type, mostName)}"`;
+    return invalid(
+      place,
+      `the app answered HTTP ${String(httpStatus)} with ${what} instead of application/grpc`,
+    );
+  }
+  if (grpcStatus === undefined)
+    return invalid(
+      place,
+      `the answer ended after HTTP ${String(httpStatus)} and ${body.length} bytes, without a grpc-status`,
+    );
+  const code = codes[Number(grpcStatus)] ?? `status ${clean(String(grpcStatus), mostName)}`;
+  if (code === 'NOT_FOUND') return invalid(place, `${subject} is not known to the health service`);
+  if (code === 'UNIMPLEMENTED') return invalid(place, 'the server has no health service (grpc.health.v1)');
+  if (code !== 'OK')
+    return invalid(place, message === '' ? code : `${code}: ${clean(decodeMessage(String(message)))}`);
   const status = decodeResponse(body);
-  if (status === null) return fail(`${subject} answers with what is no HealthCheckResponse`);
+  if (status === null)
+    return invalid(place, `${subject} answers with ${body.length} bytes that are no HealthCheckResponse`);
   const name = servingStatuses[status] ?? `status ${status}`;
-  return name === 'SERVING' ? pass(`${subject} is SERVING`) : fail(`${subject} is ${name}`);
+  return name === 'SERVING' ? pass(`${subject} is SERVING`) : invalid(place, `${subject} is ${name}`);
 }
 
 /** Percent-encoded; an invalid text is returned as it is. */

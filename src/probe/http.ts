@@ -3,35 +3,88 @@
  * connection. got, which makes the request in https.ts, would cost memory and CPU here (docs/why.md). A redirect is an
  * answer and is not followed, as in the kubelet's HTTP probe.
  */
+import type { EventEmitter } from 'node:events';
 import { request as ask, type IncomingMessage } from 'node:http';
-import { createConnection } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import type { Verdict } from '../core/registration/health.ts';
 import type { HttpCheck } from '../core/settings/check.ts';
+import { clean } from '../core/text.ts';
+import {
+  brokenHttp,
+  cameOfHttp,
+  count,
+  excerpt,
+  mostInterim,
+  observe,
+  switchedProtocols,
+  tooManyInterim,
+  type HttpProgress,
+} from './answer.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions, type ProbeTarget } from './probe.ts';
 
 /** Only this much of a body is read, in bytes. */
 const mostBytes = 64 * 1024;
+/** How much of the start of a body is kept for messages, in bytes. */
+const mostStart = 100;
+/** How much of the path messages show, in characters. */
+const mostPath = 100;
 
 export async function httpProbe(check: HttpCheck, options: ProbeOptions): Promise<Probe> {
   const { target, subject, headers, judge } = await httpQuestion(check, options);
-  return attempt(options, subject, async signal => {
+  return attempt(options, subject, async (signal, progress) => {
+    const socket = createConnection(target.address);
+    const answer = startAnswer(socket);
+    progress.came = () => cameOfHttp(answer);
     const request = ask({
       method: check.method,
       path: check.path,
       headers,
-      createConnection: () => createConnection(target.address),
+      createConnection: () => socket,
     });
     signal.addEventListener('abort', () => request.destroy(), { once: true });
-    const response = await new Promise<IncomingMessage | null>((resolve, reject) => {
-      request.once('response', resolve);
-      request.on('error', reject);
-      // A 101 that nobody asked for closes the request without a response.
-      request.once('close', () => resolve(null));
+    request.on('error', error => (answer.error ??= error));
+    return judge(answer, signal, () => {
+      const response = responseOf(request, message => message);
       request.end();
+      return response;
     });
-    return response === null
-      ? fail(`${subject} closed the connection without an answer`)
-      : judge(response.statusCode ?? 0, response);
+  });
+}
+
+/** Begins to count what comes over the connection. */
+export function startAnswer(socket: Socket): HttpProgress {
+  const received = observe(socket);
+  const answer: HttpProgress = { received, head: undefined, bodyBytes: 0 };
+  socket.on('data', (part: Buffer) => count(received, part));
+  return answer;
+}
+
+/** An answer whose head is complete, or why there is none. */
+export type HttpResponse =
+  | { readonly kind: 'answer'; readonly response: IncomingMessage; readonly body: AsyncIterable<Buffer> }
+  | { readonly kind: 'switched' | 'interim' | 'closed' };
+
+/** Waits for the head of the answer. Rejects with the error of the request, which may emit more of them. */
+export function responseOf(
+  request: EventEmitter & { destroy: () => unknown },
+  bodyOf: (response: IncomingMessage) => AsyncIterable<Buffer>,
+): Promise<HttpResponse> {
+  return new Promise((resolve, reject) => {
+    let interim = 0;
+    request.once('response', (response: IncomingMessage) =>
+      resolve({ kind: 'answer', response, body: bodyOf(response) }),
+    );
+    request.on('information', () => {
+      if (++interim <= mostInterim) return;
+      resolve({ kind: 'interim' });
+      request.destroy();
+    });
+    request.once('upgrade', (_: unknown, socket: Socket) => {
+      resolve({ kind: 'switched' });
+      socket.destroy();
+    });
+    request.on('error', reject);
+    request.once('close', () => resolve({ kind: 'closed' }));
   });
 }
 
@@ -41,8 +94,11 @@ export interface HttpQuestion {
   /** For messages: `http://127.0.0.1:8000/healthz`, `http:/healthz at /run/app.sock`. */
   readonly subject: string;
   readonly headers: Readonly<Record<string, string | string[]>>;
-  /** Reads the body even if only the status counts: an app that is cut off while it writes may log an error. */
-  judge(status: number, body: AsyncIterable<Buffer>): Promise<Verdict>;
+  /**
+   * Waits for the answer. Reads the body even if only the status counts: an app that is cut off while it writes may log
+   * an error, and a body that is cut short is no good answer. Rejects with an error that is not about the answer.
+   */
+  judge(progress: HttpProgress, signal: AbortSignal, ask: () => Promise<HttpResponse>): Promise<Verdict>;
 }
 
 export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Promise<HttpQuestion> {
@@ -50,7 +106,9 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
   const { text, authority } = target;
   const scheme = check.tls ? 'https' : 'http';
   const isUrl = check.socketPath === undefined;
-  const subject = isUrl ? `${scheme}://${text}${check.path}` : `${scheme}:${check.path} at ${text}`;
+  const path = clean(check.path, mostPath);
+  const subject = isUrl ? `${scheme}://${text}${path}` : `${scheme}:${path} at ${text}`;
+  const place = `${check.method} ${subject}`;
   const headers: Record<string, string | string[]> = {
     host: authority,
     'user-agent': options.userAgent,
@@ -62,26 +120,74 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
     const others = check.headers.filter(([other]) => other.toLowerCase() === name.toLowerCase());
     headers[name.toLowerCase()] = others.length > 1 ? others.map(([, each]) => each) : value;
   }
-  const matches = check.body && (await import('./expectation.ts')).matcher(check.body);
+  const begin = check.body && (await import('./expectation.ts')).matcher(check.body);
+
+  const read = async (
+    progress: HttpProgress,
+    signal: AbortSignal,
+    response: IncomingMessage,
+    body: AsyncIterable<Buffer>,
+  ): Promise<Verdict> => {
+    const { statusCode: status = 0, headers: fields } = response;
+    const length = check.method === 'HEAD' ? undefined : fields['content-length'];
+    progress.head = {
+      length: length === undefined ? undefined : Number(length),
+      isChunked: fields['transfer-encoding'] !== undefined,
+    };
+    const isWanted = check.statuses.some(({ from, to }) => status >= from && status <= to);
+    const bad = fail(`HTTP ${status} from ${subject}`);
+    const match = begin?.();
+    // An empty body may be what is expected.
+    let isMatch = (await match?.add(Buffer.alloc(0), signal)) ?? true;
+    let start = Buffer.alloc(0);
+    try {
+      for await (const part of body) {
+        const left = mostBytes - progress.bodyBytes;
+        progress.bodyBytes += part.length;
+        if (start.length < mostStart) start = Buffer.concat([start, part.subarray(0, mostStart)]);
+        if (match) isMatch = await match.add(part.subarray(0, left), signal);
+        if (progress.bodyBytes >= mostBytes) break;
+      }
+    } catch (error) {
+      if (isWanted) throw error;
+      return bad;
+    }
+    if (!isWanted) return bad;
+    if (isMatch) return pass(`HTTP ${status}`);
+    const isCut = progress.bodyBytes >= mostBytes;
+    const searched = isCut ? `the first ${mostBytes / 1024} KiB of its body` : 'its body';
+    const encoding = fields['content-encoding'];
+    const what =
+      progress.bodyBytes === 0
+        ? 'it is empty'
+        : encoding !== undefined
+          ? `it is encoded (${clean(encoding, mostPath)}), and dockreg does not unpack it`
+          : `it ${isCut ? 'begins' : 'is'} ${excerpt(start, progress.bodyBytes)}`;
+    return fail(`HTTP ${status} from ${subject}, but ${searched} has no ${check.body?.text}: ${what}`);
+  };
+
   return {
     target,
     subject,
     headers,
-    async judge(status, body) {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      for await (const part of body) {
-        bytes += part.length;
-        if (matches) chunks.push(part);
-        if (bytes >= mostBytes) break;
+    async judge(progress, signal, request) {
+      try {
+        const result = await request();
+        switch (result.kind) {
+          case 'answer':
+            return await read(progress, signal, result.response, result.body);
+          case 'switched':
+            return switchedProtocols(place);
+          case 'interim':
+            return tooManyInterim(place);
+          case 'closed':
+            throw Object.assign(new Error('closed'), { code: 'ECONNRESET' });
+        }
+      } catch (error) {
+        const verdict = brokenHttp(place, progress, error);
+        if (verdict) return verdict;
+        throw error;
       }
-      if (!check.statuses.some(({ from, to }) => status >= from && status <= to))
-        return fail(`HTTP ${status} from ${subject}`);
-      if (matches?.(Buffer.concat(chunks).subarray(0, mostBytes)) === false) {
-        const searched = bytes >= mostBytes ? `the first ${mostBytes / 1024} KiB of its body` : 'its body';
-        return fail(`HTTP ${status} from ${subject}, but ${searched} has no ${check.body?.text}`);
-      }
-      return pass(`HTTP ${status}`);
     },
   };
 }

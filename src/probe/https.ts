@@ -1,16 +1,24 @@
 /**
  * The check over HTTPS: one request of got on its own TLS connection.
  */
+import type { ClientRequest } from 'node:http';
 import got from 'got';
 import type { CheckTls, HttpCheck } from '../core/settings/check.ts';
-import { httpQuestion } from './http.ts';
+import { cameOfHttp } from './answer.ts';
+import { httpQuestion, responseOf, startAnswer } from './http.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: ProbeOptions): Promise<Probe> {
   const { target, subject, headers, judge } = await httpQuestion(check, options);
-  return attempt(options, subject, async signal => {
+  return attempt(options, subject, async (signal, progress) => {
     const authority = await readAuthority(tls);
+    const socket = dialTls(target, tls, authority, 'http/1.1');
+    // got does not close the socket after a 101 that nobody asked for, and not while it does not have it yet.
+    signal.addEventListener('abort', () => socket.destroy(), { once: true });
+    if (signal.aborted) socket.destroy();
+    const answer = startAnswer(socket);
+    progress.came = () => cameOfHttp(answer);
     const request = got.stream(`https://${target.authority}${check.path}`, {
       method: check.method as 'GET',
       retry: { limit: 0 },
@@ -19,19 +27,15 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
       decompress: false,
       headers: { 'accept-encoding': undefined, ...headers },
       signal,
-      createConnection: () => {
-        const socket = dialTls(target, tls, authority, 'http/1.1');
-        // got does not close the socket after a 101 that nobody asked for.
-        signal.addEventListener('abort', () => socket.destroy(), { once: true });
-        return socket;
-      },
+      createConnection: () => socket,
     });
     signal.addEventListener('abort', () => request.destroy(), { once: true });
-    const answer = new Promise<number>((resolve, reject) => {
-      request.once('response', ({ statusCode }: { statusCode: number }) => resolve(statusCode));
-      request.once('error', reject);
+    // got listens for only one error, and reports the next one for some.
+    request.once('request', (each: ClientRequest) => each.on('error', error => (answer.error ??= error)));
+    return judge(answer, signal, () => {
+      const response = responseOf(request, () => request);
       if (check.method !== 'GET' && check.method !== 'HEAD') request.end();
-    });
-    return answer.then(status => judge(status, request)).catch(explainTls(subject));
+      return response;
+    }).catch(explainTls(subject));
   });
 }

@@ -5,7 +5,9 @@
 import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
-import { messageOf } from '../errors.ts';
+import { ownTrouble } from '../core/shortage.ts';
+import { clean } from '../core/text.ts';
+import { codeOf, formatProblem, messageOf } from '../errors.ts';
 
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
@@ -52,40 +54,81 @@ export function unknown(reason: string): Verdict {
   return { kind: 'unknown', reason };
 }
 
+/** The check could not be made for a reason that is dockreg's own or Docker's: a registered key stays. */
+export function unchecked(reason: string): Verdict {
+  return { kind: 'unknown', reason, isOurs: true };
+}
+
 /** The verdict when the caller aborts a check. */
 export const abandoned = unknown('the check was abandoned');
 
+/** What a check can report when its time is up. */
+export interface Progress {
+  /** What came of the answer so far, on one line; undefined for nothing. */
+  came: () => string | undefined;
+}
+
 /**
  * Makes a probe that calls `ask` once per check. The signal of `ask` aborts when time is up, when the caller aborts, and
- * when there is a verdict; `ask` must then close what it opened. An error of `ask` becomes a verdict.
+ * when there is a verdict; `ask` must then close what it opened. An error of `ask` becomes a verdict. What a verdict says
+ * is on one line and not longer than is printed.
  * @param subject what is asked, for messages: `http://127.0.0.1:8000/`
  */
 export function attempt(
   { clock, timeoutMs }: ProbeOptions,
   subject: string,
-  ask: (signal: AbortSignal) => Promise<Verdict>,
+  ask: (signal: AbortSignal, progress: Progress) => Promise<Verdict>,
 ): Probe {
   return async stop => {
     const over = new AbortController();
+    const progress: Progress = { came: () => undefined };
     try {
-      return await within(clock, timeoutMs, subject, ask(over.signal), stop);
+      const verdict = await within(clock, timeoutMs, subject, ask(over.signal, progress), stop);
+      return printable(unlessClockIsOff(verdict, clock.wall()));
     } catch (error) {
       if (stop.aborted) return abandoned;
-      if (error instanceof TimeLimitError)
-        return fail(`no answer from ${subject} within ${timeoutMs} ms`, 'timeout');
-      return verdictOf(error);
+      if (!(error instanceof TimeLimitError)) return printable(verdictOf(error));
+      const came = progress.came();
+      const what = came === undefined ? 'no answer' : 'no complete answer';
+      const rest = came === undefined ? '' : `: ${came}`;
+      return printable(fail(`${what} from ${subject} within ${timeoutMs} ms${rest}`, 'timeout'));
     } finally {
       over.abort();
     }
   };
 }
 
-/** Errors of our own machine, which say nothing about the app. */
-const ownCodes = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EACCES', 'EPERM']);
+function printable(verdict: Verdict): Verdict {
+  switch (verdict.kind) {
+    case 'pass':
+      return { ...verdict, detail: clean(verdict.detail) };
+    case 'fail':
+    case 'unknown':
+      return { ...verdict, reason: clean(verdict.reason) };
+    case 'impossible':
+      return verdict;
+  }
+}
 
-/** An error with a code is that of a connection to the app; one without a code is our own. */
-function verdictOf(error: unknown): Verdict {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (typeof code !== 'string' || ownCodes.has(code)) return unknown(messageOf(error));
+/** No dockreg is older, so a clock that says less, in ms since 1970, was never set. */
+const firstRelease = Date.UTC(2025, 0, 1);
+
+/** A certificate that begins in the future says nothing about the app where our own clock is wrong. */
+function unlessClockIsOff(verdict: Verdict, wall: number): Verdict {
+  if (wall >= firstRelease || verdict.kind !== 'fail' || !verdict.reason.includes('not yet valid'))
+    return verdict;
+  return unchecked(
+    `${verdict.reason}, but the clock says ${new Date(wall).toISOString()}; set the host's clock`,
+  );
+}
+
+/** An error with a code is that of a connection to the app, unless our own machine is to blame. */
+export function verdictOf(error: unknown): Verdict {
+  const own = ownTrouble(error);
+  if (own) return unchecked(formatProblem(own));
+  // A file of ours that cannot be read. The name, because loading its class would load node:tls.
+  if (error instanceof Error && error.name === 'PemFileError') return unchecked(messageOf(error));
+  const code = codeOf(error);
+  if (code === '') return unknown(messageOf(error));
   return fail(messageOf(error), code === 'ECONNREFUSED' || code === 'ENOENT' ? 'refused' : 'connection');
 }

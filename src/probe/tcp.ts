@@ -5,29 +5,40 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import type { TcpCheck } from '../core/settings/check.ts';
+import { closedEarly, closedSilently, count, excerpt, isEnding, observe } from './answer.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 
-/** Only this much of an answer is searched, in bytes; the search starts again with each part that arrives. */
+/** Only this much of an answer is searched, in bytes. */
 const mostBytes = 16 * 1024;
 
 export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<Probe> {
-  const matches = check.expect && (await import('./expectation.ts')).matcher(check.expect);
+  const begin = check.expect && (await import('./expectation.ts')).matcher(check.expect);
   const { address, text: where } = targetOf(check.socketPath, options);
-  return attempt(options, where, async signal => {
+  const wanted = check.expect?.text ?? '';
+  return attempt(options, where, async (signal, progress) => {
     const socket = createConnection(address);
+    const received = observe(socket);
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
     await once(socket, 'connect');
-    if (matches === undefined) return pass(`${where} takes connections`);
+    if (begin === undefined) return pass(`${where} takes connections`);
+    const shown = (): string => excerpt(received.start, received.bytes);
+    progress.came = () => (received.bytes === 0 ? undefined : `${shown()} came, which has no ${wanted}`);
     if (check.send) socket.write(check.send);
-    let answer = Buffer.alloc(0);
-    for await (const part of socket as AsyncIterable<Buffer>) {
-      answer = Buffer.concat([answer, part]);
-      if (matches(answer.subarray(0, mostBytes))) return pass(`${where} answers ${check.expect?.text}`);
-      if (answer.length >= mostBytes)
-        return fail(`the first ${mostBytes / 1024} KiB from ${where} have no ${check.expect?.text}`);
+    const match = begin();
+    try {
+      for await (const part of socket as AsyncIterable<Buffer>) {
+        const left = mostBytes - received.bytes;
+        count(received, part);
+        if (await match.add(part.subarray(0, left), signal)) return pass(`${where} answers ${wanted}`);
+        if (received.bytes >= mostBytes)
+          return fail(
+            `the first ${mostBytes / 1024} KiB from ${where} have no ${wanted}: they begin ${shown()}`,
+          );
+      }
+    } catch (error) {
+      if (!isEnding(error, received)) throw error;
     }
-    const text = JSON.stringify(answer.toString('latin1', 0, 80));
-    const what = answer.length === 0 ? 'an empty answer' : `its answer ${text}`;
-    return fail(`${where} closed the connection, and ${what} has no ${check.expect?.text}`);
+    if (received.bytes === 0) return closedSilently(where, received);
+    return closedEarly(where, received, `and its answer ${shown()} has no ${wanted}`);
   });
 }

@@ -4,7 +4,7 @@
 import { connect, type TLSSocket } from 'node:tls';
 import type { Verdict } from '../core/registration/health.ts';
 import type { CheckTls } from '../core/settings/check.ts';
-import { formatProblem } from '../errors.ts';
+import { codeOf, formatProblem } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem } from '../tls/pem.ts';
 import { fail, type ProbeTarget } from './probe.ts';
@@ -39,14 +39,18 @@ const hints: TlsHints = {
   'not-tls': 'write the check without the s: http: or grpc',
 };
 
-/** Returns a function that makes a verdict with a hint of an error of TLS, and throws any other error again. */
+/** Returns a function that makes a verdict of an error of TLS, with a hint if there is one, and throws any other again. */
 export function explainTls(subject: string): (error: unknown) => Verdict {
   return error => {
     const fault = tlsFault(error);
-    if (fault === null) throw error;
-    const hint = hints[fault];
-    if (hint === undefined) return fail(tlsMessage(error), 'tls');
-    const message = fault === 'not-tls' ? 'it does not speak TLS there' : tlsMessage(error);
-    return fail(formatProblem({ message: `${subject}: ${message}`, hint }), 'tls');
+    if (fault === null && !/^(?:ERR_(?:SSL|TLS|OSSL)_|EPROTO$)/.test(codeOf(error))) throw error;
+    const hint = fault === null ? undefined : hints[fault];
+    // What is no fault of the certificate is an alert of the app, or a rule of TLS that it broke.
+    const isAlert = fault === null || fault === 'certificate-refused';
+    const message =
+      fault === 'not-tls'
+        ? 'it does not speak TLS there'
+        : `${isAlert ? 'the TLS handshake failed: ' : ''}${tlsMessage(error).replace(/^(?:read|write) EPROTO /, '')}`;
+    return fail(formatProblem({ message: `${subject}: ${message}`, ...(hint && { hint }) }), 'tls');
   };
 }

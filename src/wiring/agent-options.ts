@@ -68,7 +68,7 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   };
 }
 
-function createAddressSource(service: ServiceConfig, { docker, onLabels }: Shared): AddressSource {
+function createAddressSource(service: ServiceConfig, { docker, onLabels, log }: Shared): AddressSource {
   const { advertise } = service;
   const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
     const container = self ? factsOf(self.container, self.network) : undefined;
@@ -88,6 +88,12 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels }: Share
       const { address, by } = answer.value;
       return resultOf(address, self, `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`);
     },
-    networkChanged: networkChangeDetector(),
+    networkChanged: networkChangeDetector(problem =>
+      problem === null
+        ? log.info('own network can be read again')
+        : log.warn(
+            `own network cannot be read: ${problem}; a changed address is noticed at the next regular question`,
+          ),
+    ),
   };
 }

@@ -39,7 +39,7 @@ export function createDocker({ engine: endpoint, container }: SharedConfig): Doc
     },
     async resolveAddress({ network }, service, advertise) {
       const { resolveAddress } = await import('../docker/self.ts');
-      const hostIp = service.ip && (await resolveHostIp(service.ip));
+      const hostIp = service.ip && (await resolveHostIp(service.ip, systemClock));
       return resolveAddress(await engine(), network, { ...service, advertise, hostIp });
     },
   };

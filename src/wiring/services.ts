@@ -39,7 +39,8 @@ export async function readServices(
   await checkFiles(given, config);
   if ('services' in config) return given;
   const labels = await retry(
-    async () => (await docker.findSelf()).container.labels,
+    // The copy reads every label now, where an odd one can be asked for again.
+    async () => new Map((await docker.findSelf()).container.labels),
     {
       clock: systemClock,
       random: Math.random,

@@ -292,6 +292,29 @@ describe('the layer', () => {
     assert.match(await get(`http://${put.key.slice('/service/'.length)}/`), /Directory listing/);
   });
 
+  it("registers in an environment that is only good for the app's Node", async () => {
+    await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
+    const proxy = 'http://127.0.0.1:1';
+    await start('poisoned', {
+      image: 'e2e:python',
+      env: {
+        NODE_OPTIONS: '--require /app/trace.js --inspect=0.0.0.0:9229',
+        LD_PRELOAD: '/app/libtrace.so',
+        OPENSSL_CONF: '/app/openssl.cnf',
+        http_proxy: proxy,
+        grpc_proxy: proxy,
+        DOCKREG_CHECK: `exec:test "$NODE_OPTIONS" = "--require /app/trace.js --inspect=0.0.0.0:9229"`,
+      },
+      command: ['sh', '-c', script],
+    });
+    await watcher.next(({ type }) => type === 'put', 20_000);
+    const logs = await logsOf(host, 'poisoned');
+    assert.doesNotMatch(logs, /Debugger|trace\.js/);
+    // Node's threads do not wait for SIGUSR1 either.
+    await host.docker(['exec', 'poisoned', 'sh', '-c', 'kill -USR1 1']);
+    await watcher.next(({ type }) => type === 'delete', 20_000);
+  });
+
   it('registers the services of the labels, and withdraws each by itself', async () => {
     await host.docker(['build', '--quiet', '--tag', 'e2e:python', '-'], { input: dockerfile });
     const apps = 'python3 -m http.server 8000 & python3 -m http.server 9000 & echo $! >/tmp/admin';

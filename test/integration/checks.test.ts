@@ -166,7 +166,7 @@ const late =
       socket.end(answer);
     });
 
-const tooLate = new RegExp(`^fail: no answer from .* within ${timeoutMs} ms$`);
+const tooLate = new RegExp(`^fail: no (complete )?answer from .* within ${timeoutMs} ms(: .*)?$`);
 const needle = ['--check-body', 'needle'];
 const explosive = `${'a'.repeat(40)}b`;
 
@@ -259,53 +259,63 @@ const httpRows: readonly Row[] = [
     'bad: the body lacks the text',
     say(ok('hay')),
     needle,
-    /^fail: HTTP 200 from .*, but its body has no needle$/,
+    /^fail: HTTP 200 from .*, but its body has no needle: it is "hay"$/,
   ],
-  ['bad: an empty body', say(ok('')), ['--check-body', '/./'], /but its body has no \/\.\/$/],
+  ['bad: an empty body', say(ok('')), ['--check-body', '/./'], /but its body has no \/\.\/: it is empty$/],
   [
     'bad: the text comes after 64 KiB',
     say(ok(`${'x'.repeat(65_531)}needle`)),
     needle,
-    /but the first 64 KiB of its body has no needle$/,
+    /but the first 64 KiB of its body has no needle: it begins "x{80}" \(80 of 6553[67] bytes\)$/,
   ],
   [
     'bad: closed without an answer',
     socket => void socket.once('data', () => socket.end()),
     [],
-    /^fail: socket hang up$/,
+    /: the app closed the connection before it answered$/,
   ],
-  ['bad: closed before the request', close, [], /^fail: (socket hang up|read ECONNRESET|write EPIPE)$/],
+  [
+    'bad: closed before the request',
+    close,
+    [],
+    /: the app (closed|reset) the connection before it answered$/,
+  ],
   [
     'bad: reset',
     socket => void socket.once('data', () => reset(socket)),
     [],
-    /^fail: (socket hang up|read ECONNRESET)$/,
+    /: the app (closed|reset) the connection before it answered$/,
   ],
   [
     'bad: closed in the middle of the head',
     say('HTTP/1.1 200 OK\r\nconte'),
     [],
-    /^fail: (socket hang up|Parse Error.*)$/,
+    /: the app closed the connection after 22 bytes, in the middle of the head of its answer$/,
   ],
   [
     'bad: closed in the middle of the body',
     say(head('200 OK', 'content-length: 100\r\n') + 'half'),
     [],
-    /^fail: .*aborted/,
+    /: the answer ended after 4 of 100 bytes of its body$/,
   ],
   [
     'bad: closed in the middle of a chunk',
     say(`${head('200 OK', 'transfer-encoding: chunked\r\n')}ff\r\nhalf`),
     [],
-    /^fail: .*aborted/,
+    /: the answer ended after 4 bytes of its body, without its last chunk$/,
   ],
   [
     'bad: a chunk that is none',
     say(`${head('200 OK', 'transfer-encoding: chunked\r\n')}zz\r\n`),
     [],
-    /^fail: .*(Parse Error|aborted)/,
+    /: the body of the answer is not valid HTTP: a chunk has no valid size$/,
   ],
-  ['bad: another protocol', say('SSH-2.0-OpenSSH_9.2\r\n'), [], /^fail: .*Parse Error/],
+  [
+    'bad: another protocol',
+    say('SSH-2.0-OpenSSH_9.2\r\n'),
+    [],
+    /: the app answered "SSH-2\.0-OpenSSH_9\.2\\r\\n" instead of HTTP$/,
+  ],
   [
     'bad: switches protocols unasked',
     sayAndHold(head('101 Switching Protocols', 'connection: upgrade\r\nupgrade: x\r\n')),
@@ -317,18 +327,23 @@ const httpRows: readonly Row[] = [
   ['hanging: half a body', sayAndHold(head('200 OK', 'content-length: 9\r\n') + 'half'), [], tooLate],
   ['hostile: the head drips', drip('HTTP/1.1 200 OK\r\nx-filler: '), [], tooLate],
   ['hostile: the body drips', drip(head('200 OK', 'content-length: 1000\r\n')), [], tooLate],
-  ['hostile: 1xx without an end', flood('', head('100 Continue').repeat(100)), [], tooLate],
+  [
+    'hostile: 1xx without an end',
+    flood('', head('100 Continue').repeat(100)),
+    [],
+    /more than 20 interim answers/,
+  ],
   [
     'hostile: a huge header',
     flood('HTTP/1.1 200 OK\r\nx: ', 'x'.repeat(16_384)),
     [],
-    /^fail: .*Parse Error: Header overflow$/,
+    /: the head of the answer is longer than 16 KiB$/,
   ],
   [
     'hostile: headers without an end',
     flood('HTTP/1.1 200 OK\r\n', 'x: y\r\n'.repeat(100)),
     [],
-    /^fail: .*Parse Error: Header overflow$/,
+    /: the head of the answer is longer than 16 KiB$/,
   ],
   [
     'hostile: an endless body, the status is what counts',
@@ -349,10 +364,10 @@ const httpRows: readonly Row[] = [
     /first 64 KiB|no answer/,
   ],
   [
-    'hostile: a body on which the pattern explodes',
+    'hostile: a body on which the pattern would explode',
     say(ok(explosive)),
     ['--check-body', '/^(a+)+$/'],
-    /^unknown: \/\^\(a\+\)\+\$\/ took more than 100 ms on an answer of 41 bytes/,
+    /^fail: HTTP 200 from .*, but its body has no \/\^\(a\+\)\+\$\/: it is "a{40}b"$/,
   ],
 ];
 
@@ -419,7 +434,7 @@ describe('https', () => {
     assert.equal(await answer(['--check-insecure'], { certificate: expired }), 'pass: HTTP 200');
     assert.match(
       await answer(['--check-ca', authority.ca], { certificate: expired }),
-      /^fail: certificate has expired$/,
+      /^fail: https:.*: certificate has expired$/,
     );
   });
 
@@ -429,7 +444,7 @@ describe('https', () => {
     const probe = await open(['--check', 'https:/', '--check-ca', authority.ca], server.port);
     const ask = async (): Promise<string> => show(await probe(new AbortController().signal));
     assert.equal(await ask(), 'pass: HTTP 200');
-    await eventually('it has expired', async () => (await ask()) === 'fail: certificate has expired');
+    await eventually('it has expired', async () => (await ask()).endsWith(': certificate has expired'));
     server.close();
   });
 
@@ -530,19 +545,19 @@ const tcpRows: readonly Row[] = [
     'bad: another answer',
     say('-LOADING\r\n'),
     redis,
-    /^fail: .* closed the connection, and its answer "-LOADING\\r\\n" has no \+PONG$/,
+    /: the app closed the connection after 10 bytes, and its answer "-LOADING\\r\\n" has no \+PONG$/,
   ],
   [
     'bad: no answer',
     socket => void socket.once('data', () => socket.end()),
     redis,
-    /^fail: .* and an empty answer has no \+PONG$/,
+    /: the app closed the connection before it answered$/,
   ],
   [
     'bad: reset',
     socket => void socket.once('data', () => reset(socket)),
     redis,
-    /^fail: (read ECONNRESET|.* an empty answer has no \+PONG)$/,
+    /: the app (reset|closed) the connection before it answered$/,
   ],
   ['hanging: another answer and no end', sayAndHold('-LOADING\r\n'), redis, tooLate],
   ['hanging: never answers', hold, redis, tooLate],
@@ -550,14 +565,14 @@ const tcpRows: readonly Row[] = [
     'hostile: an answer without an end',
     flood('', Buffer.alloc(65_536, 'x')),
     redis,
-    /^fail: the first 16 KiB from .* have no \+PONG$/,
+    /^fail: the first 16 KiB from .* have no \+PONG: they begin "x{80}" \(80 of \d+ bytes\)$/,
   ],
   ['hostile: the answer drips', drip(''), redis, tooLate],
   [
-    'hostile: an answer on which the pattern explodes',
+    'hostile: an answer on which the pattern would explode',
     greet(explosive),
     ['--check-expect', '/^(a+)+$/'],
-    /^unknown: .* took more than 100 ms/,
+    tooLate,
   ],
 ];
 
@@ -785,53 +800,63 @@ describe('grpc', () => {
     ['good: an answer with fields of a later time', '', later, /^pass/],
     ['slow: in time', '', 150, /^pass/],
     ['slow: too late', '', 2000, tooLate],
-    ['bad: NOT_SERVING', '', answerOf(2), /^fail: the server is NOT_SERVING$/],
-    ['bad: UNKNOWN', '', answerOf(0), /^fail: the server is UNKNOWN$/],
-    ['bad: SERVICE_UNKNOWN', 'my.Service', answerOf(3), /^fail: service my\.Service is SERVICE_UNKNOWN$/],
-    ['bad: an unknown status', '', answerOf(77), /^fail: the server is status 77$/],
+    ['bad: NOT_SERVING', '', answerOf(2), /^fail: 127\.0\.0\.1:\d+: the server is NOT_SERVING$/],
+    ['bad: UNKNOWN', '', answerOf(0), /^fail: 127\.0\.0\.1:\d+: the server is UNKNOWN$/],
+    [
+      'bad: SERVICE_UNKNOWN',
+      'my.Service',
+      answerOf(3),
+      /^fail: 127\.0\.0\.1:\d+: service my\.Service is SERVICE_UNKNOWN$/,
+    ],
+    ['bad: an unknown status', '', answerOf(77), /^fail: 127\.0\.0\.1:\d+: the server is status 77$/],
     [
       'bad: a service that is not known',
       'other.Service',
       { code: status.NOT_FOUND },
-      /^fail: service other\.Service is not known to the health service$/,
+      /^fail: 127\.0\.0\.1:\d+: service other\.Service is not known to the health service$/,
     ],
     [
       'bad: denied',
       '',
       { code: status.PERMISSION_DENIED, details: 'no token' },
-      /^fail: PERMISSION_DENIED: no token$/,
+      /^fail: 127\.0\.0\.1:\d+: PERMISSION_DENIED: no token$/,
     ],
     [
       'bad: UNAVAILABLE',
       '',
       { code: status.UNAVAILABLE, details: 'shutting down' },
-      /^fail: UNAVAILABLE: shutting down$/,
+      /^fail: 127\.0\.0\.1:\d+: UNAVAILABLE: shutting down$/,
     ],
     ['hanging', '', 'hang', tooLate],
     [
       'hostile: an answer that is cut',
       '',
       Buffer.from([0x08]),
-      /^fail: the server answers with what is no HealthCheckResponse$/,
+      /^fail: 127\.0\.0\.1:\d+: the server answers with \d+ bytes that are no HealthCheckResponse$/,
     ],
     [
       'hostile: an answer that is none',
       '',
       Buffer.from([0x0f, 0xff]),
-      /^fail: the server answers with what is no HealthCheckResponse$/,
+      /^fail: 127\.0\.0\.1:\d+: the server answers with \d+ bytes that are no HealthCheckResponse$/,
     ],
     [
       'hostile: a number without an end',
       '',
       Buffer.alloc(500, 0xff),
-      /^fail: the server answers with what is no HealthCheckResponse$/,
+      /^fail: 127\.0\.0\.1:\d+: the server answers with \d+ bytes that are no HealthCheckResponse$/,
     ],
-    ['hostile: a huge answer', '', Buffer.alloc(1e6), /^fail: the server answers with more than 1024 bytes$/],
+    [
+      'hostile: a huge answer',
+      '',
+      Buffer.alloc(1e6),
+      /^fail: 127\.0\.0\.1:\d+: the server answers with more than 1024 bytes$/,
+    ],
     [
       'hostile: a length beyond the end',
       '',
       Buffer.from([0x08, 0x01, 0x12, 0x7f]),
-      /^fail: the server answers with what is no HealthCheckResponse$/,
+      /^fail: 127\.0\.0\.1:\d+: the server answers with \d+ bytes that are no HealthCheckResponse$/,
     ],
   ];
   for (const [name, service, answer, verdict] of rows) {
@@ -851,7 +876,7 @@ describe('grpc', () => {
     );
     assert.equal(
       await check(['--check', 'grpc'], port),
-      'fail: the server has no health service (grpc.health.v1)',
+      `fail: 127.0.0.1:${port}: the server has no health service (grpc.health.v1)`,
     );
   });
 

@@ -21,6 +21,8 @@ let web: App;
 let docker: DockerSocket;
 let folder: string;
 let programs: Program[] = [];
+/** What a test expects on standard error. */
+let allowed: RegExp | undefined;
 
 before(async () => {
   web = await startApp();
@@ -33,7 +35,8 @@ after(async () => {
 afterEach(async () => {
   const ended = programs.splice(0);
   await Promise.all(ended.map(program => program.stop()));
-  for (const program of ended) program.assertClean();
+  for (const program of ended) program.assertClean(allowed);
+  allowed = undefined;
   await docker.stop();
 });
 
@@ -79,6 +82,17 @@ describe('DOCKER_HOST', () => {
     assert.equal((await program.exitWithin(10_000)).code, 64);
     assert.match(program.stderr, /^dockreg: DOCKER_HOST "ssh:\/\/host": must be a socket such as/);
     programs = [];
+  });
+});
+
+describe('DEBUG=*', () => {
+  it('prints nothing of what Docker answers', async () => {
+    const answer = inspectAnswer({ id, ports: published(web.port, 49155), labels: { token: 'hunter2' } });
+    await startDocker({ containers: { [id]: answer } });
+    const program = await dockreg({ DEBUG: '*', DOCKREG_DOCKER: docker.socketPath });
+    await program.waitForLine('address 10.1.0.101:49155');
+    assert.equal(program.stderr, '');
+    assert.ok(!program.lines.some(({ raw }) => raw.includes('hunter2')));
   });
 });
 
@@ -138,6 +152,17 @@ describe('TLS to the engine', () => {
     assert.deepEqual(docker.requests, []);
     await useCertificates(tls);
     await program.waitForLine('address 10.1.0.101:49155');
+  });
+
+  it('is verified also when the app switches verification off: NODE_TLS_REJECT_UNAUTHORIZED=0', async () => {
+    allowed = /NODE_TLS_REJECT_UNAUTHORIZED|--trace-warnings/;
+    const other = await makeTls();
+    await useCertificates({ ca: other.ca, client: tls.client });
+    await other.authority.remove();
+    const program = await dockreg({ ...variables(), NODE_TLS_REJECT_UNAUTHORIZED: '0' });
+    const line = await program.waitForLine('waiting for the address');
+    assert.match(line.raw, /its certificate is not of the authority in .*\/ca\.pem/);
+    assert.deepEqual(docker.requests, []);
   });
 
   it('to a port of plain HTTP says so', async () => {

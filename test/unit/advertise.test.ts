@@ -17,12 +17,14 @@ type Ports = Record<string, Binding[]>;
 function container(ports: Ports, networkMode = 'default', more: Partial<ContainerView> = {}): ContainerView {
   return {
     id: 'ab'.repeat(32),
+    title: 'web',
     name: 'web',
     running: true,
     image: 'app:latest',
     labels: new Map(),
     networkMode,
     ports: new Map(Object.entries(ports)),
+    publishedPorts: Object.keys(ports).filter(port => ports[port]?.length),
     networks: new Map([['bridge', { ipv4: '172.17.0.2', ipv6: '' }]]),
     health: undefined,
     ...more,

@@ -161,6 +161,7 @@ class Bed {
 
   #session(confirmed: boolean): Session {
     return {
+      keep: () => this.#did('keep'),
       publish: records => this.#did(`publish ${records.map(record => record.key).join()}`),
       withdraw: reason => this.#did(`withdraw: ${reason}`),
       snapshot: () => this.view,

@@ -131,7 +131,7 @@ describe('a check', () => {
       [['--check', 'tcp', '--check-socket', '/run/app.sock'], 'reason', 'none'],
       [['--check', 'http', '--check-socket', '/run/app.sock'], 'reason', 'none'],
       [['--check', 'exec:true'], 'reason', 'none'],
-      [['--check', 'docker'], 'none'],
+      [['--check', 'docker'], 'reason', 'none'],
     ];
   for (const [argv, role, onUdp = role] of roles) {
     it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, async () => {
@@ -168,6 +168,12 @@ describe('a check', () => {
     [['--check-status', '100'], /from 200 to 599/],
     [['--check-status', '299-200'], /from 200 to 599/],
     [['--check-status', '200,'], /from 200 to 599/],
+    [
+      ['--check-body', '/(?=a)b/'],
+      /must not look around .* so that no answer can make it slow; write a simpler one, or a plain text/,
+    ],
+    [['--check', 'tcp', '--check-expect', '/(a)\\1/'], /must not refer to a group, as \\1 does/],
+    [['--check', 'tcp', '--check-expect', '/(a{100}){100}/'], /must repeat and choose less/],
     [['--check-body', '/(/'], /is not a valid JavaScript regular expression \(.*\); write a plain text/],
     [['--check-body', 'a\\q'], /has the unknown escape "\\q"; the escapes are/],
     [['--check-body', 'a\\'], /has the unknown escape "\\"; the escapes are/],

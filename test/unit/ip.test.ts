@@ -1,7 +1,15 @@
 /** IP addresses: the one form of each, and which of them may be registered. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { canonicalIp, formatAddress, reservedRange, type ReservedRange } from '../../src/core/address/ip.ts';
+import { isIP } from 'node:net';
+import {
+  canonicalIp,
+  formatAddress,
+  isIp,
+  reservedRange,
+  type ReservedRange,
+} from '../../src/core/address/ip.ts';
+import { Random, seedOfRun } from '../support/random.ts';
 
 describe('an address', () => {
   it('is written with brackets when it is IPv6', () => {
@@ -46,4 +54,40 @@ describe('an address', () => {
     it(`${ip || 'the empty string'}: ${range ?? 'may be registered'}`, () =>
       assert.equal(reservedRange(ip), range));
   }
+
+  it('is recognized as by Node, whatever the text', () => {
+    const seed = seedOfRun();
+    const random = new Random(seed);
+    const pieces = [
+      '0',
+      '1',
+      '10',
+      '01',
+      '255',
+      '256',
+      '.',
+      '.',
+      '.',
+      ':',
+      ':',
+      '::',
+      'a',
+      'ffff',
+      'g',
+      ' ',
+      '\n',
+      '/',
+      '10.1.0.101',
+      '::1',
+      '2001:db8::',
+    ];
+    let addresses = 0;
+    for (let count = 0; count < 20_000; count++) {
+      const text = random.list(1 + random.below(8), () => random.pick(pieces)).join('');
+      assert.equal(isIp(text), isIP(text) !== 0, `${JSON.stringify(text)}, DOCKREG_SEED=${seed}`);
+      if (isIp(text)) addresses++;
+    }
+    assert.ok(addresses > 100, `${addresses} addresses`);
+    for (const text of ['fe80::1%eth0', '::ffff:10.1.0.101']) assert.ok(isIp(text), text);
+  });
 });

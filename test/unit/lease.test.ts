@@ -17,6 +17,12 @@ const rules = { renewGapMs: 4000, freshForMs: 10_000 };
 const key = '/service/10.1.0.101:49155';
 const records = [{ key, value: 'running' }];
 const wanted = (checkedAt: number): DesiredState => ({ kind: 'records', records, checkedAt });
+const tried = (checkedAt: number, triedAt: number): DesiredState => ({
+  kind: 'records',
+  records,
+  checkedAt,
+  triedAt,
+});
 const nothing: DesiredState = { kind: 'nothing', reason: 'app down' };
 const stored = (lease: string, value = 'running'): Stored => ({ value, lease, modRevision: '7' });
 const holding = (entry?: Stored): Observed => new Map(entry ? [[key, entry]] : []);
@@ -57,6 +63,30 @@ describe('the next step', () => {
     ['held', held(), wanted(100_000), 100_001, 'idle'],
     ['held, a new check, too soon', held(), wanted(101_000), 101_001, 'idle'],
     ['held, a new check, in time', held(), wanted(105_000), 105_001, 'renew'],
+    ['held, a new attempt that could not be made, in time', held(), tried(99_000, 105_000), 105_001, 'renew'],
+    ['held, a new attempt, and the last check is old', held(), tried(80_000, 105_000), 105_001, 'renew'],
+    [
+      'held, a new attempt, and a key is missing',
+      held({ observed: holding() }),
+      tried(80_000, 105_000),
+      105_001,
+      'renew',
+    ],
+    ['held, the last attempt is old too', held(), tried(80_000, 90_000), 105_001, 'check'],
+    [
+      'lost, and no check can be made',
+      { kind: 'none', notBefore: 100_000 },
+      tried(99_000, 105_000),
+      105_001,
+      'check',
+    ],
+    [
+      'a grant without an answer, and no check can be made',
+      granting,
+      tried(80_000, 105_000),
+      105_001,
+      'check',
+    ],
     ['held, time is up but no new check', held(), wanted(99_000), 105_000, 'idle'],
     ['held, deleted by others', held({ observed: holding() }), wanted(105_000), 105_001, 'write'],
     [

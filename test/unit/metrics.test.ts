@@ -19,6 +19,7 @@ const status: ServiceStatus = {
   etcdError: null,
   etcdErrors: 0,
   isLate: false,
+  uncheckedSince: null,
   lastCheck: null,
 };
 const web = (changed: Partial<ServiceStatus> = {}): AdminService => ({

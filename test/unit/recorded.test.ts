@@ -4,21 +4,28 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { formatAddress, type Protocol } from '../../src/core/address/ip.ts';
 import { addressOf, type Advertise, type SwarmFacts } from '../../src/core/address/advertise.ts';
-import {
-  ingressOf,
-  nodeIpOf,
-  viewOf,
-  type InfoAnswer,
-  type InspectAnswer,
-  type ServiceAnswer,
-} from '../../src/docker/engine.ts';
+import { readContainer, readIngress, readNodeIp } from '../../src/core/address/answer.ts';
+import type { ContainerView } from '../../src/core/address/container.ts';
 import { formatProblem } from '../../src/errors.ts';
+
+/** What is read here without the program's code. */
+interface InspectAnswer {
+  readonly Id: string;
+  readonly NetworkSettings?: {
+    readonly Ports: Readonly<Record<string, readonly { HostIp?: string; HostPort: string }[] | null>>;
+    readonly Networks?: Readonly<Record<string, { readonly IPAddress: string }>>;
+  };
+}
 
 interface Recorded {
   readonly container: InspectAnswer;
-  readonly service?: ServiceAnswer;
-  readonly info?: InfoAnswer;
+  readonly service?: { readonly ID: string };
+  readonly info?: object;
 }
+
+const place = 'Docker at unix:///var/run/docker.sock';
+
+const viewOf = (answer: InspectAnswer): ContainerView => readContainer(answer, place, answer.Id);
 
 interface Case {
   readonly ip?: string;
@@ -160,7 +167,7 @@ const others: Readonly<Record<string, (recorded: Recorded) => void>> = {
   stopped: ({ container }) => assert.equal(viewOf(container).running, false),
   'network-container-member': namesOwner,
   'pod-member': namesOwner,
-  'info-without-swarm': ({ info }) => assert.equal(info && nodeIpOf(info), null),
+  'info-without-swarm': ({ info }) => assert.equal(info && readNodeIp(info, place), null),
 };
 
 const folder = 'test/fixtures/inspect';
@@ -213,8 +220,8 @@ function check({ container, service, info }: Recorded, asked: Case): void {
       ? undefined
       : { ip: asked.ip, source: `--ip ${asked.ip}`, fromInterface: undefined, ours: false };
   const facts: SwarmFacts = {
-    nodeIp: info === undefined ? null : nodeIpOf(info),
-    ingress: service === undefined ? null : ingressOf(service),
+    nodeIp: info === undefined ? null : readNodeIp(info, place),
+    ingress: service === undefined ? null : readIngress(service, place, service.ID),
   };
   const answer = addressOf(
     viewOf(container),

@@ -42,6 +42,11 @@ const unknown = (startedAt: number, reason = 'EMFILE'): ServiceInput => ({
   verdict: { kind: 'unknown', reason },
   startedAt,
 });
+const lacking = (startedAt: number): ServiceInput => ({
+  kind: 'check-ended',
+  verdict: { kind: 'unknown', reason: 'EMFILE', isOurs: true },
+  startedAt,
+});
 const problem = { message: 'no HEALTHCHECK', hint: 'add one' };
 const impossible = (startedAt: number): ServiceInput => ({
   kind: 'check-ended',
@@ -101,6 +106,11 @@ function play(...inputs: ServiceInput[]): string[] {
   );
 }
 
+/** The action of each input that keeps the lease, or null. */
+function kept(...inputs: ServiceInput[]): unknown[] {
+  return transitions(inputs).map(({ actions }) => actions.find(({ kind }) => kind === 'keep') ?? null);
+}
+
 const one = '/service/10.1.0.101:49155';
 const two = '/service/10.1.0.101:49156';
 
@@ -127,6 +137,45 @@ describe('registration', () => {
   it('does nothing on a check that could not be made', () => {
     for (const unmade of [unknown, impossible])
       assert.deepEqual(play(at(49155), unmade(1), pass(2), unmade(3)), ['', '', `publish ${one} @2`, '']);
+  });
+
+  it('keeps what is registered while a check cannot be made for a reason of our own, and nothing else', () => {
+    assert.deepEqual(kept(at(49155), pass(1), lacking(2)), [null, null, { kind: 'keep', triedAt: 2 }]);
+    assert.deepEqual(kept(at(49155), pass(1), unknown(2)), [null, null, null]);
+    assert.deepEqual(kept(at(49155), lacking(1)), [null, null]);
+    assert.deepEqual(kept(at(49155), fail(1), lacking(2)), [null, null, null]);
+  });
+
+  for (const [name, sharesPort] of [
+    ['a check of the port', true],
+    ['a check of something else', false],
+  ] as const)
+    it(`withdraws when nothing listens and no check can be made: ${name}`, () => {
+      const inputs = [at(49155), pass(1), gone, lacking(5)];
+      const each = transitions(inputs, { sharesPort }).map(({ actions }) =>
+        actions.some(({ kind }) => kind === 'withdraw'),
+      );
+      assert.deepEqual(each, sharesPort ? [false, false, true, false] : [false, false, false, true]);
+    });
+
+  it('leaves it to the check whether nothing listens matters, and forgets it when something does', () => {
+    const listening: ServiceInput = { kind: 'listening' };
+    for (const inputs of [
+      [at(49155), pass(1), gone, pass(5)],
+      [at(49155), pass(1), gone, listening, lacking(5)],
+    ])
+      for (const { actions } of transitions(inputs, { sharesPort: false }))
+        assert.ok(!actions.some(({ kind }) => kind === 'withdraw'));
+  });
+
+  it('reports once that checks cannot be made, and once that they can be again', () => {
+    const each = transitions([pass(1), lacking(2), lacking(1002), pass(2002), pass(3002)]);
+    const kinds = each.map(({ actions }) =>
+      eventsOf(actions).flatMap(({ kind }) =>
+        kind.includes('checked-') || kind === 'not-checked' ? kind : [],
+      ),
+    );
+    assert.deepEqual(kinds, [[], ['not-checked'], [], ['checked-again'], []]);
   });
 
   it('follows a changed address, and changed records', () => {

@@ -92,6 +92,39 @@ const treat = (mode: Mode, ...only: RequestKind[]): void => {
   etcd.mode = ({ kind }) => (only.length === 0 || only.includes(kind) ? mode : 'up');
 };
 
+/** Checks cannot be made, at each interval. */
+async function tryFor(ms: number): Promise<void> {
+  for (const until = clock.now() + ms; clock.now() < until; await clock.advance(intervalMs)) {
+    session.keep(clock.now());
+    await settle();
+  }
+}
+
+describe('while no check can be made', () => {
+  it('the lease is kept for as long as that lasts, and nothing is written', async () => {
+    await register();
+    await clock.advance(intervalMs);
+    await tryFor(600_000);
+    assert.match(etcd.takeCalls(), /^renew( renew){100,}$/);
+    assert.deepEqual([events, checksRequested], [[], 0]);
+  });
+
+  it('a lost lease is not replaced before a check passes', async () => {
+    await register();
+    etcd.drop(leaseId());
+    await tryFor(60_000);
+    assert.match(etcd.takeCalls(), /^renew$/);
+    await pass();
+    assert.equal(etcd.takeCalls(), 'grant write');
+  });
+
+  it('nothing is kept that is not registered', async () => {
+    session.keep(clock.now());
+    await settle();
+    assert.equal(etcd.takeCalls(), '');
+  });
+});
+
 describe('while all is well', () => {
   it('a session does nothing before an app passed', async () => {
     await clock.advance(60_000);

@@ -58,6 +58,7 @@ describe('the status of a service', () => {
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
+      uncheckedSince: null,
       lastCheck: { at: 'T97000', seconds: 0.012, verdict: 'pass', detail: 'HTTP 200' },
     });
   });
@@ -79,6 +80,7 @@ describe('the status of a service', () => {
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
+      uncheckedSince: null,
       lastCheck: null,
     });
   });

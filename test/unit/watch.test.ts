@@ -116,6 +116,11 @@ const unreadable: Observation = {
   survey: { sockets: null, owner: null, hidden: 'EACCES' },
   tookMs: 0,
 };
+const lacking = {
+  kind: 'surveyed',
+  survey: { sockets: null, owner: null, hidden: 'EMFILE', isPassing: true },
+  tookMs: 0,
+} as const;
 const read = (...sockets: ListeningSocket[]): Observation => ({ kind: 'table', sockets, tookMs: 2 });
 const refused: Observation = { kind: 'refused' };
 const accepted: Observation = { kind: 'accepted' };
@@ -165,6 +170,26 @@ describe('the app watch', () => {
       'does not, while connects are inconclusive',
       [...up, gone, inconclusive, inconclusive],
       ['', 'watching', '', '', ''],
+    ],
+    [
+      'reports the app gone when no connect is possible and the table shows it no more',
+      [...up, gone, read()],
+      ['', 'watching', '', appGone],
+    ],
+    [
+      'does not, where the table never showed the app',
+      [passed, unreadable, failed, read(), read()],
+      ['', 'watching', '', '', ''],
+    ],
+    [
+      'sees the owner later when a resource ran out in between, which is no restart',
+      [passed, lacking, found(node(17), 'a')],
+      ['', 'watching', 'watching'],
+    ],
+    [
+      'notices another socket in the meantime',
+      [passed, { ...lacking, survey: { ...lacking.survey, sockets: [socket('a')] } }, found(node(18), 'b')],
+      ['', 'watching', 'restart ?→18,watching'],
     ],
     [
       'notices a restart between two readings',
@@ -280,6 +305,14 @@ describe('the app watch', () => {
     const { watch } = play(passed, found(null, 'a'));
     assert.equal(readingGapMs(watch, 100), 4000);
     assert.equal(nextReading(watch, 4100), 'table');
+    assert.equal(readingGapMs(play(passed, unreadable).watch, 100), Infinity);
+  });
+
+  it('searches again, once in a while, where a resource had run out', () => {
+    const { watch } = play(passed, lacking);
+    assert.equal(nextReading(watch, 5099), 'table');
+    assert.equal(nextReading(watch, 5100), 'survey');
+    assert.equal(readingGapMs(watch, 100), 5000);
     assert.equal(readingGapMs(play(passed, unreadable).watch, 100), Infinity);
   });
 

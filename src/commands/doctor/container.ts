@@ -66,7 +66,15 @@ export function* examineServices(
     yield skipped('services', `no --port, --service or --config is given, and ${reason}`);
     return [];
   }
-  const configured = config.withLabels(own.self.container.labels);
+  let labels: ReadonlyMap<string, string>;
+  try {
+    // Docker may give an odd value for a label of ours.
+    labels = new Map(own.self.container.labels);
+  } catch (error) {
+    yield unavailable('services', error);
+    return [];
+  }
+  const configured = config.withLabels(labels);
   if (!configured.ok) {
     for (const problem of configured.problems) yield fault('services', problem);
     return [];
@@ -108,8 +116,8 @@ export async function examinePort(
   }
 }
 
-function describeContainer({ id, name }: ContainerView): string {
-  return `${id.slice(0, 12)} (${name})`;
+function describeContainer({ id, title }: ContainerView): string {
+  return `${id.slice(0, 12)} (${title})`;
 }
 
 function unavailable(step: FindingStep, error: unknown, fallbackHint?: string): Finding {

@@ -9,7 +9,7 @@ import type { SharedConfig } from '../../core/settings/process.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { EtcdError } from '../../etcd/errors.ts';
 import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
-import { problemOf, type Result } from '../../errors.ts';
+import { failure, problemOf, UnavailableError, type Result } from '../../errors.ts';
 import { tlsHint, type TlsHints } from '../../tls/hints.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
@@ -52,11 +52,17 @@ export function examineRecords(location: ServiceLocation, reports: readonly Repo
 }
 
 function recordsAt({ service, address, self }: ServiceLocation): Result<readonly ServiceRecord[]> {
-  return recordsOf({
-    ...service,
-    address: address ?? { ip: exampleIp, port: service.localPort },
-    container: self ? factsOf(self.container, self.network) : undefined,
-  });
+  try {
+    return recordsOf({
+      ...service,
+      address: address ?? { ip: exampleIp, port: service.localPort },
+      container: self ? factsOf(self.container, self.network) : undefined,
+    });
+  } catch (error) {
+    // Docker gave an odd value for something that they contain.
+    if (error instanceof UnavailableError) return failure(...error.problems);
+    throw error;
+  }
 }
 
 /** What an endpoint answers. */

@@ -1,4 +1,5 @@
 /** The check and its details. */
+import { compilePattern, PatternError } from '../../core/pattern/pattern.ts';
 import type { Expectation, StatusRange } from '../../core/settings/check.ts';
 import { messageOf } from '../../errors.ts';
 import { parseChoice, ValueError } from './value.ts';
@@ -103,8 +104,16 @@ export function parseExpectation(text: string): Expectation {
   const [, source, flags = ''] = /^\/(.+)\/([imsu]*)$/s.exec(text) ?? [];
   if (source === undefined) return { text, wanted: parseBytes(text) };
   try {
-    return { text, wanted: new RegExp(source, flags) };
+    const wanted = new RegExp(source, flags);
+    compilePattern(wanted);
+    return { text, wanted };
   } catch (cause) {
+    if (cause instanceof PatternError)
+      throw new ValueError(
+        `${cause.message}, so that no answer can make it slow`,
+        'write a simpler one, or a plain text without the slashes',
+        { cause },
+      );
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new ValueError(
       `is not a valid JavaScript regular expression (${messageOf(cause)})`,

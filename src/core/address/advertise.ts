@@ -56,7 +56,10 @@ export interface AdvertisedAddress {
 /** A result, or the fact without which there is none yet. */
 export type AddressAnswer = Result<AdvertisedAddress> | { readonly needs: keyof SwarmFacts };
 
-/** @param view the container that owns our network */
+/**
+ * @param view the container that owns our network
+ * @throws UnavailableError when the engine gave an odd value for something that decides
+ */
 export function addressOf(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const answer = find(view, question, facts);
   if ('needs' in answer || !answer.ok) return answer;
@@ -102,7 +105,7 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
   if (onHost) return onHostNetwork(view, question, facts);
   if (advertise.kind === 'published') return published(view, question, facts);
   return problem(
-    `container ${nameOf(view)} is not on the host's network (its mode is ${view.networkMode}), so --advertise host would register a port that is not its own`,
+    `container ${view.title} is not on the host's network (its mode is ${view.networkMode}), so --advertise host would register a port that is not its own`,
     'start it with --network host, or leave --advertise out',
   );
 }
@@ -110,7 +113,7 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
 function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const { localPort } = question;
   const unknown = problem(
-    `container ${nameOf(view)} uses the host's network, so port ${localPort} is the host's own`,
+    `container ${view.title} uses the host's network, so port ${localPort} is the host's own`,
     "give the host's address with --ip",
   );
   return withHostIp(question, facts, unknown, ({ ip, source }) =>
@@ -128,7 +131,7 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   // Podman still lists the published ports of a container that is on no network.
   if (view.networks.size === 0 && view.networkMode !== 'none')
     return problem(
-      `container ${nameOf(view)} is on no network, so nobody can reach port ${port}`,
+      `container ${view.title} is on no network, so nobody can reach port ${port}`,
       'connect it to one',
     );
   const bindings = view.ports.get(port) ?? [];
@@ -137,7 +140,7 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   const best = choose(bindings, hostIp?.ip);
   const range = reservedRange(best.hostIp);
   if (hostIp === undefined && range !== 'unspecified') return found(best.hostIp, best.hostPort, 'published');
-  const title = `port ${port} of container ${nameOf(view)} is published`;
+  const title = `port ${port} of container ${view.title} is published`;
   if (hostIp !== undefined && range === 'loopback' && best.hostIp !== hostIp.ip)
     return problem(
       `${title} on ${best.hostIp} only, so nobody reaches it at ${hostIp.ip} (${hostIp.source})`,
@@ -164,21 +167,22 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
 }
 
 function onContainerNetwork(view: ContainerView, localPort: number, wanted?: string): AddressAnswer {
-  const title = `container ${nameOf(view)}`;
+  const title = `container ${view.title}`;
   if (view.networkMode === 'host')
     return problem(`${title} uses the host's network and has no address of its own`, 'leave --advertise out');
   const networks = [...view.networks].filter(([name]) => wanted !== undefined || name !== 'ingress');
   const names = networks.map(([name]) => name).join(', ') || 'none';
   const usable = networks
-    .map(([name, { ipv4, ipv6 }]) => ({ network: name, ip: ipv4 || ipv6 }))
-    .filter(each => (wanted ?? each.network) === each.network && each.ip !== '');
+    .filter(([name]) => (wanted ?? name) === name)
+    .map(([name, its]) => ({ network: name, ip: its.ipv4 || its.ipv6 }))
+    .filter(({ ip }) => ip !== '');
   const [first] = usable;
   if (first === undefined)
     return problem(
       `${title} has no address on ${wanted === undefined ? 'a network' : `network ${wanted}`} (networks: ${names})`,
       wanted === undefined
         ? 'connect it to one, or give the address with --advertise IP:PORT'
-        : `connect it: docker network connect ${wanted} ${nameOf(view)}`,
+        : `connect it: docker network connect ${wanted} ${view.title}`,
     );
   const { network, ip } = first;
   if (usable.length === 1) return found(ip, localPort, `network ${network}`);
@@ -189,7 +193,7 @@ function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFact
   const { localPort, protocol } = question;
   if (!view.labels.has(serviceIdLabel))
     return problem(
-      `container ${nameOf(view)} is not a task of a swarm service (it has no label ${serviceIdLabel})`,
+      `container ${view.title} is not a task of a swarm service (it has no label ${serviceIdLabel})`,
       'leave --advertise out',
     );
   const port = `${localPort}/${protocol}`;
@@ -197,14 +201,14 @@ function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFact
   if (facts.ingress === undefined) return { needs: 'ingress' };
   if (facts.ingress === null)
     return problem(
-      `the port that the service of ${nameOf(view)} publishes cannot be read here: only a manager tells it`,
+      `the port that the service of ${view.title} publishes cannot be read here: only a manager tells it`,
       `publish it on each task's node (--publish mode=host,target=${localPort}), or give the address with --advertise IP:PORT or container:<overlay network>`,
     );
   const ingress = facts.ingress.find(({ target }) => target === port);
   if (!ingress) {
     const others = facts.ingress.map(({ target }) => target).join(', ') || 'none';
     return problem(
-      `the service of ${nameOf(view)} publishes no port for ${port} (it publishes: ${others})`,
+      `the service of ${view.title} publishes no port for ${port} (it publishes: ${others})`,
       `start it with --publish target=${localPort}`,
     );
   }
@@ -245,33 +249,29 @@ function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
 }
 
 function unpublished(view: ContainerView, port: string): AddressAnswer {
-  const title = `port ${port} of container ${nameOf(view)}`;
+  const title = `port ${port} of container ${view.title}`;
   const remedy = `with -p ${port.replace(/\/tcp$/, '')}, or give the address with --advertise IP:PORT`;
   const hint = `start it ${remedy}`;
   if (view.networkMode === 'none')
     return problem(
-      `container ${nameOf(view)} has no network (--network none), so nobody can reach port ${port}`,
+      `container ${view.title} has no network (--network none), so nobody can reach port ${port}`,
       `start it on a network and ${remedy}`,
     );
   if (view.labels.has(serviceIdLabel))
     return problem(
-      `port ${port} of task ${nameOf(view)} is not published on its node`,
+      `port ${port} of task ${view.title} is not published on its node`,
       `if its service publishes it on all nodes (ingress), use --advertise swarm; else publish it with --publish mode=host,target=${Number.parseInt(port, 10)}`,
     );
-  if (view.ports.has(port)) return problem(`${title} is exposed but not published`, hint);
-  const others = [...view.ports].filter(([, list]) => list.length > 0).map(([other]) => other);
+  if (view.ports.get(port)) return problem(`${title} is exposed but not published`, hint);
+  const others = view.publishedPorts;
   return others.length > 0
     ? problem(`${title} is not published, only ${others.join(', ')}`, `check --port, or ${hint}`)
-    : problem(`container ${nameOf(view)} publishes no port`, hint);
+    : problem(`container ${view.title} publishes no port`, hint);
 }
 
 /** Podman's wildcard passes on only the families that the container itself has; Docker's proxy translates. */
 function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
-  return [...networks.values()].some(({ ipv4, ipv6 }) => (isIPv6(ip) ? ipv6 : ipv4) !== '');
-}
-
-function nameOf(view: ContainerView): string {
-  return view.name || view.id.slice(0, 12);
+  return [...networks.values()].some(its => (isIPv6(ip) ? its.ipv6 : its.ipv4) !== '');
 }
 
 function found(ip: string, port: number, by: string): AddressAnswer {

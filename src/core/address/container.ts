@@ -2,9 +2,15 @@
  * What the Docker engine reports about a container.
  */
 
+/**
+ * `id`, `title` and `running` are known. Every other property, down to each port and each address, is checked when it is
+ * read, because an odd value matters only to who needs it. It then throws an UnavailableError that names field and value.
+ */
 export interface ContainerView {
   /** 64 hexadecimal digits. */
   readonly id: string;
+  /** How messages name it: its name, or the first 12 digits of its id. */
+  readonly title: string;
   readonly name: string;
   readonly running: boolean;
   /** The image as it was named at the start: `registry:5000/app:1.2`. */
@@ -13,7 +19,9 @@ export interface ContainerView {
   /** As in HostConfig.NetworkMode: `default`, `bridge`, `host`, `none`, `container:<id>`, or a network's name. */
   readonly networkMode: string;
   /** NetworkSettings.Ports: `8000/tcp` → its bindings; the list is empty for a port that is exposed but not published. */
-  readonly ports: ReadonlyMap<string, readonly Binding[]>;
+  readonly ports: Pick<ReadonlyMap<string, readonly Binding[]>, 'get'>;
+  /** The ports with at least one binding: `8000/tcp`. */
+  readonly publishedPorts: readonly string[];
   /** NetworkSettings.Networks: the networks that the container is on, by name. */
   readonly networks: ReadonlyMap<string, NetworkView>;
   /**
@@ -25,8 +33,9 @@ export interface ContainerView {
 
 /** A port of the host that the engine maps to a port of the container. */
 export interface Binding {
-  /** `0.0.0.0`, `::`, the empty string (podman's wildcard), or a specific address of the host. */
+  /** `0.0.0.0`, `::`, the empty string (podman's wildcard), or a specific address of the host, in its canonical form. */
   readonly hostIp: string;
+  /** 1 to 65535. */
   readonly hostPort: number;
 }
 
@@ -36,9 +45,10 @@ export interface NetworkView {
   readonly ipv6: string;
 }
 
-/** A port that a swarm service publishes on every node. */
+/** A port that a swarm service publishes on every node. Its parts are checked when they are read, as a container's are. */
 export interface IngressPort {
   /** `8000/tcp` */
   readonly target: string;
+  /** 1 to 65535. */
   readonly publishedPort: number;
 }

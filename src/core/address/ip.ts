@@ -20,6 +20,15 @@ export function isIPv6(ip: string): boolean {
   return ip.includes(':');
 }
 
+const ipv4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
+/** Whether the text is an IPv4 or IPv6 address, as `isIP` of node:net decides; an IPv6 address may have a zone. */
+export function isIp(text: string): boolean {
+  if (!isIPv6(text)) return ipv4.test(text);
+  const address = text.replace(/%[\w.-]{1,15}$/, '');
+  return /^[\da-f:.]{2,45}$/i.test(address) && URL.canParse(`http://[${address}]`);
+}
+
 /** The shortest form of an IP address (RFC 5952), without a zone, so that one address never becomes two keys. */
 export function canonicalIp(ip: string): string {
   if (!isIPv6(ip)) return ip;

@@ -79,9 +79,20 @@ export function isName(text: string): boolean {
 }
 
 /** @param network the container that owns our network, in most cases the same one */
-export function factsOf({ id, name, image, labels }: ContainerView, network: ContainerView): ContainerFacts {
-  const published = [...network.ports.values()].filter(bindings => bindings.length > 0);
-  return { id, name, image, labels, publishedPorts: published.length };
+export function factsOf(container: ContainerView, network: ContainerView): ContainerFacts {
+  const { id, labels } = container;
+  // An odd name or image matters only where it is needed.
+  return {
+    id,
+    labels,
+    get name() {
+      return container.name;
+    },
+    get image() {
+      return container.image;
+    },
+    publishedPorts: network.publishedPorts.length,
+  };
 }
 
 /** @throws LayoutProblem when the metadata needs what is not known */

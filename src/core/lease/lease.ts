@@ -34,8 +34,16 @@ export interface HeldLease {
 export type DesiredState =
   /** No records, and why. */
   | { readonly kind: 'nothing'; readonly reason: string }
-  /** These records; the last check of the app began at `checkedAt` (monotonic ms). */
-  | { readonly kind: 'records'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number };
+  /**
+   * These records; the last check of the app began at `checkedAt` (monotonic ms). If no check could be made since, for
+   * a reason that is not the app's, the last attempt began at `triedAt`: the lease is kept, and nothing is written.
+   */
+  | {
+      readonly kind: 'records';
+      readonly records: readonly ServiceRecord[];
+      readonly checkedAt: number;
+      readonly triedAt?: number;
+    };
 
 export interface LeaseRules {
   /** The shortest time between two renewals, in ms. */
@@ -97,13 +105,15 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
       : { kind: 'revoke', id: lease.id, reason: desired.reason };
 
   const notBefore = Math.max(now - rules.freshForMs, lease.kind === 'none' ? lease.notBefore : -Infinity);
-  if (desired.checkedAt <= notBefore) return { kind: 'check' };
+  const isChecked = desired.checkedAt > notBefore;
+  const triedAt = Math.max(desired.checkedAt, desired.triedAt ?? -Infinity);
+  if (!isChecked && (lease.kind !== 'held' || triedAt <= notBefore)) return { kind: 'check' };
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 
   const yields = lease.ownership === 'holding' && now < lease.contest.yieldUntil;
   const ownership = yields ? 'yielding' : lease.ownership;
-  const write = planWrite(desired.records, lease.observed, lease.id, ownership);
-  const sinceRenewal = desired.checkedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
+  const write = isChecked ? planWrite(desired.records, lease.observed, lease.id, ownership) : null;
+  const sinceRenewal = triedAt > lease.acknowledgedAt ? now - lease.acknowledgedAt : 0;
   // A write that keeps failing must not cost the lease.
   if (write && sinceRenewal < 2 * rules.renewGapMs) return { kind: 'write', id: lease.id, write };
   if (sinceRenewal < rules.renewGapMs) return { kind: 'idle' };

@@ -29,6 +29,8 @@ type OwnEvent =
   | CheckedEvent
   /** A check could not be made: the first of a row, each new cause, and then less and less often. */
   | { readonly kind: 'not-checked'; readonly cause: string }
+  /** A check could be made again, after a row of checks that could not. */
+  | { readonly kind: 'checked-again'; readonly forMs: number }
   /** The status of the health changed, for whatever reason. */
   | { readonly kind: 'health-changed'; readonly health: Health['status'] }
   /** The service was drained or resumed, or dockreg stops. */

@@ -8,8 +8,11 @@ import { formatProblem, type Problem } from '../../errors.ts';
 export type Verdict =
   | { readonly kind: 'pass'; readonly detail: string }
   | { readonly kind: 'fail'; readonly reason: string; readonly trouble: Trouble }
-  /** The check could not be made this time. It says nothing about the app. */
-  | { readonly kind: 'unknown'; readonly reason: string }
+  /**
+   * The check could not be made this time. It says nothing about the app. With `isOurs`, dockreg lacks something or
+   * Docker does not answer, so a registered key stays; without it, the key goes with its lease.
+   */
+  | { readonly kind: 'unknown'; readonly reason: string; readonly isOurs?: true }
   /** The check can never be made here, until a person changes something. */
   | { readonly kind: 'impossible'; readonly problem: Problem };
 

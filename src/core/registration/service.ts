@@ -32,6 +32,8 @@ export interface ServiceState {
   readonly schedule: Schedule;
   /** The row of checks that could not be made; null after one that could. */
   readonly checkOutage: Outage | null;
+  /** Why the app watch says that nothing listens on the port; null while something does, or it is not known. */
+  readonly gone: string | null;
   readonly registeredSince: number | null;
   /** Since when nothing is left in etcd; -Infinity if there never was anything. */
   readonly goneAt: number;
@@ -50,11 +52,13 @@ export type ServiceInput =
   | { readonly kind: 'check-ended'; readonly verdict: Verdict; readonly startedAt: number }
   /** The session needs a check before it may write. */
   | { readonly kind: 'check-requested' }
-  | Exclude<ServiceEvent, { kind: 'checked' | 'not-checked' | 'health-changed' }>;
+  | Exclude<ServiceEvent, { kind: 'checked' | 'not-checked' | 'checked-again' | 'health-changed' }>;
 
 export type ServiceAction =
   /** Keep these records in etcd for an app whose last check began at `checkedAt`, in monotonic ms. */
   | { readonly kind: 'publish'; readonly records: readonly ServiceRecord[]; readonly checkedAt: number }
+  /** Keep what is registered: an attempt to check that began at `triedAt` (monotonic ms) says nothing about the app. */
+  | { readonly kind: 'keep'; readonly triedAt: number }
   /** Remove them, now. */
   | { readonly kind: 'withdraw'; readonly reason: string }
   /** Check the app now, whatever the schedule says. */
@@ -91,6 +95,7 @@ export function initialState(now: number): ServiceState {
     lastCheck: null,
     schedule: startSchedule(now),
     checkOutage: null,
+    gone: null,
     registeredSince: null,
     goneAt: -Infinity,
   };
@@ -160,10 +165,11 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
     case 'listening':
     case 'replaced':
     case 'stopped': {
-      const quick = { ...before, schedule: speedUp(before.schedule, now) };
-      if (input.kind !== 'app-gone') return reporting(input, quick, checkNow);
+      const reason = input.kind === 'app-gone' ? input.reason : null;
+      const gone = input.kind === 'stopped' ? before.gone : reason;
+      const quick = { ...before, gone, schedule: speedUp(before.schedule, now) };
+      if (input.kind !== 'app-gone' || reason === null) return reporting(input, quick, checkNow);
       if (!rules.sharesPort) return { state: quick, actions: [checkNow] };
-      const { reason } = input;
       if (quick.health.status !== 'up') return { state: { ...quick, why: reason }, actions: [] };
       // It goes down without counting fails: a refused connect is certain, and every client meets it.
       return reporting(input, { ...quick, why: reason, health: { status: 'down', passes: 0, reason } });
@@ -208,15 +214,27 @@ function afterCheck(
   const detail = detailOf(verdict);
   if (isConclusive(verdict)) {
     const inform: ServiceAction = { kind: 'inform-watch', passed: verdict.kind === 'pass' };
+    const row = before.checkOutage;
+    const again = row ? [emit({ kind: 'checked-again', forMs: now - row.since })] : [];
     return {
       state: { ...state, why: detail, checkedAt: startedAt, checkOutage: null },
-      actions: rules.sharesPort ? [checked, inform] : [checked],
+      actions: rules.sharesPort ? [...again, checked, inform] : [...again, checked],
     };
   }
   const { outage, report } = noteFailure(before.checkOutage, detail, now);
+  const unchecked = { ...state, checkOutage: outage };
+  const notChecked = report ? [checked, emit({ kind: 'not-checked', cause: detail })] : [checked];
+  const isOurs = verdict.kind === 'unknown' && verdict.isOurs === true;
+  if (!isOurs || health.status !== 'up') return { state: unchecked, actions: notChecked };
+  const { gone } = before;
+  if (gone === null) {
+    const keep: ServiceAction = { kind: 'keep', triedAt: startedAt };
+    return { state: unchecked, actions: [...notChecked, keep] };
+  }
+  // No check can say more than the app watch, which says that no client can connect.
   return {
-    state: { ...state, checkOutage: outage },
-    actions: report ? [checked, emit({ kind: 'not-checked', cause: detail })] : [checked],
+    state: { ...unchecked, why: gone, health: { status: 'down', passes: 0, reason: gone } },
+    actions: [emit({ kind: 'app-gone', reason: gone }), ...notChecked],
   };
 }
 

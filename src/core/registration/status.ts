@@ -49,6 +49,8 @@ export interface ServiceStatus {
   readonly etcdErrors: number;
   /** Whether the last check is longer ago than it can be while dockreg works. */
   readonly isLate: boolean;
+  /** Since when no check could be made, for a reason that is not the app's; null while checks are made. */
+  readonly uncheckedSince: string | null;
   readonly lastCheck: {
     readonly at: string;
     readonly seconds: number;
@@ -107,6 +109,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
     etcdErrors: failures,
     // A check is due within an interval and takes its timeout at most. Before the first, healthSince is the start.
     isLate: now - (lastCheck?.startedAt ?? state.healthSince) > 2 * (config.intervalMs + config.timeoutMs),
+    uncheckedSince: state.checkOutage && date(state.checkOutage.since),
     lastCheck: lastCheck && {
       at: date(lastCheck.startedAt),
       seconds: lastCheck.tookMs / 1000,

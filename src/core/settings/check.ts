@@ -86,7 +86,7 @@ export function formatCheck(check: Check): string {
  * What an event at the app's TCP port, which the app watch observes, means for a check.
  * - `verdict`: the check uses the port, so it can only fail when nothing listens any more.
  * - `reason`: the check uses something else, so the event is only a reason to check now.
- * - `none`: the app uses UDP, where no socket listens; or Docker checks on its own schedule.
+ * - `none`: the app uses UDP, where no socket listens.
  */
 export function watchRole(check: Check, protocol: Protocol): 'verdict' | 'reason' | 'none' {
   const elsewhere = protocol === 'tcp' ? 'reason' : 'none';
@@ -96,8 +96,7 @@ export function watchRole(check: Check, protocol: Protocol): 'verdict' | 'reason
     case 'grpc':
       return check.socketPath === undefined ? 'verdict' : elsewhere;
     case 'exec':
-      return elsewhere;
     case 'docker':
-      return 'none';
+      return elsewhere;
   }
 }

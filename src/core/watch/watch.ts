@@ -25,6 +25,8 @@ export interface Survey {
   readonly owner: Owner | null;
   /** Why the survey is not complete, or the empty string. */
   readonly hidden: string;
+  /** Whether it may be complete later: a resource had run out. */
+  readonly isPassing?: boolean;
 }
 
 export interface Watched extends Survey {
@@ -33,6 +35,8 @@ export interface Watched extends Survey {
   readonly stopped: boolean;
   /** When the table of sockets may be read again, in monotonic ms. */
   readonly tableAt: number;
+  /** When a survey that lacked a resource is repeated, in monotonic ms; Infinity for another one. */
+  readonly surveyAt: number;
 }
 
 /**
@@ -113,6 +117,8 @@ const tableShare = { beside: 0.0002, only: 0.001 } as const;
 const tableMs = 1000;
 /** How often a survey that found less than expected is repeated. */
 const mostTries = 2;
+/** The time until a reading that lacked a resource is repeated, in ms. */
+const lackMs = 5000;
 
 export function startWatch(now: number): Watch {
   return { target: { kind: 'absent', since: now }, reported: { visibility: '', loopback: false } };
@@ -127,6 +133,7 @@ export function nextReading({ target }: Watch, now: number): Reading {
     case 'unidentified':
       return 'survey';
     case 'watched':
+      if (now >= target.surveyAt) return 'survey';
       return target.owner !== null && now < target.tableAt ? 'owner' : 'table';
   }
 }
@@ -140,7 +147,8 @@ export function readingGapMs({ target }: Watch, now: number): number {
     case 'unidentified':
       return target.tries > 0 ? absentMs.least : pollMs;
     case 'watched':
-      return target.owner === null ? Math.max(pollMs, target.tableAt - now) : pollMs;
+      if (target.owner !== null) return pollMs;
+      return Math.max(pollMs, Math.min(target.tableAt, target.surveyAt) - now);
   }
 }
 
@@ -174,6 +182,15 @@ export function observe(watch: Watch, observation: Observation, now: number): Wa
         const reason = `nothing listens any more${target.gone ? `: ${target.gone}` : ''}`;
         return advance(watch, { kind: 'absent', since: now }, { kind: 'app-gone', reason });
       }
+      // A connect was not possible. Only a table that showed the app before shows that it is gone.
+      if (
+        observation.kind === 'table' &&
+        observation.sockets?.length === 0 &&
+        target.before?.sockets?.length
+      ) {
+        const reason = `nothing listens any more: ${target.gone ?? socketGone}`;
+        return advance(watch, { kind: 'absent', since: now }, { kind: 'app-gone', reason });
+      }
       if (observation.kind !== 'accepted') return advance(watch, target);
       if (target.gone === null && target.before) return advance(watch, target.before);
       return advance(watch, { ...target, kind: 'unidentified' });
@@ -183,7 +200,7 @@ export function observe(watch: Watch, observation: Observation, now: number): Wa
       const { survey, tookMs } = observation;
       const { before, tries } = target;
       if (tries >= mostTries || !isIncomplete(survey, before))
-        return startWatching(watch, before, survey, now + tableGapMs(survey, tookMs));
+        return startWatching(watch, before, survey, now, tookMs);
       const ownerGone = `${describeOwner(before?.owner ?? null)} is gone`;
       const gone = survey.sockets?.length ? ownerGone : (target.gone ?? socketGone);
       return advance(watch, { kind: 'maybe-gone', before, gone, tries: tries + 1 });
@@ -227,7 +244,7 @@ function observeWatched(
       return advance(watch, changed('maybe-gone', target, `${describeOwner(owner)} ${observation.how}`));
     case 'table': {
       const { sockets, tookMs } = observation;
-      if (sockets === null) return advance(watch, { ...target, tableAt: Infinity });
+      if (sockets === null) return advance(watch, { ...target, tableAt: now + lackMs });
       if (sockets.length === 0) return advance(watch, changed('maybe-gone', target, socketGone));
       const same = sockets.find(({ inode }) => inode === target.sockets?.[0]?.inode);
       if (same === undefined) return advance(watch, changed('unidentified', target));
@@ -238,12 +255,28 @@ function observeWatched(
       // Without a visible owner, a failed check raises the question whether anything listens.
       if (observation.passed || owner !== null) return advance(watch, target);
       return advance(watch, changed('maybe-gone', target));
+    case 'surveyed':
+      return surveyedAgain(watch, target, observation, now);
     case 'refused':
     case 'accepted':
     case 'inconclusive':
-    case 'surveyed':
       return advance(watch, target);
   }
+}
+
+/** A survey that had lacked a resource was repeated. What it shows now is no change of the app, unless it is gone. */
+function surveyedAgain(
+  watch: Watch,
+  target: Watched,
+  { survey, tookMs }: Extract<Observation, { kind: 'surveyed' }>,
+  now: number,
+): WatchTransition {
+  if (survey.sockets?.length === 0 && target.sockets?.length)
+    return advance(watch, changed('maybe-gone', target, socketGone));
+  const [before] = target.sockets ?? [];
+  const isOther =
+    before !== undefined && survey.sockets?.some(({ inode }) => inode === before.inode) === false;
+  return startWatching(watch, isOther ? target : null, survey, now, tookMs);
 }
 
 /** Starts to watch what the survey found, and reports how it differs from before. */
@@ -251,7 +284,8 @@ function startWatching(
   watch: Watch,
   before: Watched | null,
   survey: Survey,
-  tableAt: number,
+  now: number,
+  tookMs: number,
 ): WatchTransition {
   const { reported } = watch;
   const events: WatchEvent[] = [];
@@ -267,7 +301,13 @@ function startWatching(
   if (loopback && !reported.loopback) events.push({ kind: 'loopback', socket: first });
   return {
     watch: {
-      target: { kind: 'watched', ...survey, stopped: false, tableAt },
+      target: {
+        kind: 'watched',
+        ...survey,
+        stopped: false,
+        tableAt: now + tableGapMs(survey, tookMs),
+        surveyAt: survey.isPassing ? now + lackMs : Infinity,
+      },
       reported: { visibility, loopback: loopback || reported.loopback },
     },
     events,

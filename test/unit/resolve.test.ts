@@ -1,7 +1,7 @@
 /** How names are looked up without DNS. What DNS answers is in test/integration/stop.test.ts. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { addressesIn, lookupName } from '../../src/network/lookup.ts';
+import { addressesIn, resolveName } from '../../src/network/resolve.ts';
 
 const hosts = `
 127.0.0.1\tlocalhost loopback # the usual one
@@ -38,7 +38,7 @@ describe('a file of hosts', () => {
 
 describe('an address', () => {
   it('needs no look-up', async () => {
-    assert.deepEqual(await lookupName('10.1.0.101', 0), [{ address: '10.1.0.101', family: 4 }]);
-    assert.deepEqual(await lookupName('::1', 0), [{ address: '::1', family: 6 }]);
+    assert.deepEqual(await resolveName('10.1.0.101', 0), [{ address: '10.1.0.101', family: 4 }]);
+    assert.deepEqual(await resolveName('::1', 0), [{ address: '::1', family: 6 }]);
   });
 });

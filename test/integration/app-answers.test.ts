@@ -1,0 +1,82 @@
+/** Each row of "The app's answers" in docs/faults.md: what a check that fails says is what the page says. */
+import assert from 'node:assert/strict';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { badAnswers, fields, frame, grpcHead, settings, type BadAnswer } from '../support/answers.ts';
+import { openCheck } from '../support/probes.ts';
+import { startRawServer } from '../support/raw-server.ts';
+import { Authority, type CertificateFiles } from '../support/tls.ts';
+import { eventually, stopwatch } from '../support/wait.ts';
+import { detailOf } from '../../src/core/registration/health.ts';
+
+const timeoutMs = 400;
+/** What a busy machine may add, in ms. */
+const slackMs = 2000;
+
+/** The rows of the page: what happens, and the reason as it is printed. */
+const page = readFileSync(join(import.meta.dirname, '../../../docs/faults.md'), 'utf8');
+const [section = ''] = /### The app's answers\n[^]*?(?=\n### )/.exec(page) ?? [];
+const rows = new Map(
+  [...section.matchAll(/^\| ([^|]+) \| `(.+)` \|/gm)].map(([, name = '', reason = '']) => [name, reason]),
+);
+
+let authority: Authority;
+let certificate: CertificateFiles;
+before(async () => {
+  authority = await Authority.make();
+  certificate = await authority.issue('app');
+});
+after(() => authority.remove());
+
+/** What the check says, with the port and the time of the page instead of those of the test. */
+async function reasonOf({ check, serve, tls }: BadAnswer): Promise<string> {
+  const server = serve && (await startRawServer(serve, tls ? { certificate } : {}));
+  try {
+    const probe = await openCheck(check, { port: server?.port ?? 1, timeoutMs });
+    const elapsed = stopwatch();
+    const verdict = await probe(new AbortController().signal);
+    assert.ok(elapsed() < timeoutMs + slackMs, `it took ${elapsed()} ms`);
+    assert.equal(verdict.kind, 'fail');
+    await eventually('no connection is left', () => !server?.openConnections, { timeoutMs: 2000 });
+    return detailOf(verdict)
+      .replaceAll(`127.0.0.1:${server?.port}`, '127.0.0.1:8000')
+      .replaceAll(`within ${timeoutMs} ms`, 'within 3000 ms')
+      .replaceAll(/\(80 of \d+ bytes\)/g, '(80 of 65536 bytes)');
+  } finally {
+    server?.close();
+  }
+}
+
+describe("the app's answers", () => {
+  for (const answer of badAnswers)
+    it(answer.name, async () => {
+      assert.equal(await reasonOf(answer), rows.get(answer.name));
+    });
+
+  it('are those of the page', () => {
+    assert.deepEqual([...rows.keys()].toSorted(), badAnswers.map(({ name }) => name).toSorted());
+  });
+});
+
+describe('a gRPC app whose block of headers is not valid', () => {
+  it('does not end the process when its memory is collected', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    // The first fields are kept by node:http2, and the upper case of the last one makes the block invalid.
+    const block = fields({ ...grpcHead, 'x-of-some-length': 'x'.repeat(300), 'UPPER-CASE': 'x' });
+    const bytes = Buffer.concat([settings, frame(1, 4, 1, block)]);
+    const server = await startRawServer(socket => void socket.once('data', () => socket.write(bytes)));
+    const probe = await openCheck(['--check', 'grpc'], { port: server.port, timeoutMs });
+    for (let round = 0; round < 10; round++) {
+      assert.match(
+        detailOf(await probe(new AbortController().signal)),
+        /: the call was reset \(RST_STREAM, PROTOCOL_ERROR\)$/,
+      );
+      collect();
+    }
+    server.close();
+  });
+});
