@@ -42,6 +42,11 @@ const commands: ReadonlyMap<string, CommandGrammar> = new Map([
   ['status', { ...control, switches: ['json'] }],
 ]);
 
+/** Whether the command ends by itself at SIGTERM and SIGINT. At the others these end the process at once. */
+export function handlesSignals([word = '']: readonly string[]): boolean {
+  return word === 'ls' || !commands.has(word);
+}
+
 /** Reads the file of --config. Its libraries are loaded only then. */
 async function readFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
   return (await import('./config/sources/file.ts')).readConfigFile(path, env);

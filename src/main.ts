@@ -1,5 +1,6 @@
 /** The process: arguments, signals, standard output and exit codes. No other file touches them. */
-import { helpText, readCommand } from './cli.ts';
+import { readFileSync } from 'node:fs';
+import { handlesSignals, helpText, readCommand } from './cli.ts';
 import { systemClock } from './clock.ts';
 import { run, type Signals } from './commands/run.ts';
 import { ownTrouble } from './core/shortage.ts';
@@ -17,6 +18,7 @@ import {
 import type { LogFormat } from './core/settings/process.ts';
 import { clean, firstLines } from './core/text.ts';
 import { createLog } from './log.ts';
+import { unlessAborted } from './retry.ts';
 import { redact } from './secrets.ts';
 import { version } from './version.ts';
 
@@ -24,6 +26,8 @@ import { version } from './version.ts';
 function stopOnSignals(): AbortSignal {
   const stop = new AbortController();
   const codesAtOnce = { SIGTERM: ExitCode.terminated, SIGINT: ExitCode.interrupted };
+  const early = process.pid === 1 ? earlySignal() : null;
+  if (early !== null) stop.abort(new Error(early));
   for (const [name, codeAtOnce] of Object.entries(codesAtOnce))
     process.on(name, () => {
       if (stop.signal.aborted) process.exit(codeAtOnce);
@@ -32,6 +36,19 @@ function stopOnSignals(): AbortSignal {
   // The app goes on when the terminal is closed, and so does dockreg.
   process.on('SIGHUP', () => undefined);
   return stop.signal;
+}
+
+/**
+ * Returns the signal that process 1 of a container received before our first line. Node's own handler then removes itself
+ * and sends the signal again, to end by it; but a process 1 without a handler is spared by the kernel, and goes on.
+ */
+function earlySignal(): 'SIGTERM' | 'SIGINT' | null {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const caught = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  const [isTermCaught, isIntCaught] = [15n, 2n].map(signal => ((caught >> (signal - 1n)) & 1n) === 1n);
+  // A Node without such a handler for either has nothing to tell.
+  if (isTermCaught === isIntCaught) return null;
+  return isTermCaught ? 'SIGINT' : 'SIGTERM';
 }
 
 /** SIGUSR1 drains and SIGUSR2 resumes. The last one that comes before there is a listener is kept for it. */
@@ -114,10 +131,14 @@ async function main(): Promise<ExitCode> {
   const onAdminCommand = adminCommandsOnSignals();
   // When the reader of our output ends, dockreg goes on.
   process.stdout.on('error', () => undefined);
+  const argv = process.argv.slice(2);
+  const stop = handlesSignals(argv) ? stopOnSignals() : new AbortController().signal;
   try {
-    const command = await readCommand(process.argv.slice(2), env, undefined, format => {
+    const reading = readCommand(argv, env, undefined, format => {
       logFormat = format;
     });
+    const command = await unlessAborted(reading, stop);
+    if (command === null) return ExitCode.ok;
     switch (command.kind) {
       case 'help':
         write(helpText(version));
@@ -131,7 +152,7 @@ async function main(): Promise<ExitCode> {
       }
       case 'ls': {
         const { list } = await import('./commands/ls/ls.ts');
-        await list({ ...command, output: process.stdout, errors: process.stderr }, stopOnSignals());
+        await list({ ...command, output: process.stdout, errors: process.stderr }, stop);
         return ExitCode.ok;
       }
       case 'control': {
@@ -141,7 +162,6 @@ async function main(): Promise<ExitCode> {
       case 'run': {
         const log = createLog(command.config.logFormat, systemClock, write);
         for (const warning of command.warnings) log.warn(warning);
-        const stop = stopOnSignals();
         await run(command.config, version, log, { stop, onAdminCommand });
         log.info('stopped', { by: messageOf(stop.reason) });
         return ExitCode.ok;

@@ -40,6 +40,19 @@ export class Wakeup {
   }
 }
 
+/**
+ * Settles as `work` does, or resolves with null when the signal aborts before. The work itself continues; its late
+ * rejection is ignored.
+ */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const abandon = (): void => resolve(null);
+    signal.addEventListener('abort', abandon, { once: true });
+    if (signal.aborted) abandon();
+    work.finally(() => signal.removeEventListener('abort', abandon)).then(resolve, reject);
+  });
+}
+
 export interface RetryOptions {
   readonly clock: Clock;
   /** Returns a number in [0, 1). */

@@ -30,12 +30,12 @@ const table = readTable({
   // The process and its command line.
   'start.ts': `main.ts`,
   'main.ts': `cli.ts commands core/settings core/shortage.ts core/text.ts clock.ts environment.ts errors.ts log.ts
-    secrets.ts version.ts node:inspector`,
+    retry.ts secrets.ts version.ts node:fs node:inspector`,
   'cli.ts': `commands config core/settings core/text.ts errors.ts secrets.ts`,
   'version.ts': `../package.json`,
 
   // The commands that a person or supervisord starts.
-  commands: `${ground} wiring admin agent config commands/table.ts`,
+  commands: `${ground} wiring admin agent config network commands/table.ts`,
   'commands/doctor': `${ground} wiring admin config docker etcd kernel tls node:events node:net`,
   'commands/ls': `${ground} wiring etcd commands/table.ts`,
   'commands/table.ts': `core`,
@@ -50,8 +50,8 @@ const table = readTable({
 
   // Turns flags, variables, labels and files into settings.
   config: `core errors.ts config/sources config/raw.ts config/options.ts config/parse`,
-  'config/sources': `core errors.ts config/raw.ts config/options.ts config/parse
-    npm:fastest-levenshtein npm:js-yaml npm:minimist node:fs node:fs/promises`,
+  'config/sources': `core errors.ts files.ts config/raw.ts config/options.ts config/parse
+    npm:fastest-levenshtein npm:js-yaml npm:minimist`,
   'config/raw.ts': `errors.ts config/options.ts config/parse`,
   'config/options.ts': `core config/parse`,
   'config/parse': `core errors.ts node:net`,
@@ -61,15 +61,16 @@ const table = readTable({
     node:child_process node:events node:http node:http2 node:net node:stream node:tls`,
   kernel: `${edge} node:fs node:net`,
   docker: `${edge} npm:dockerode node:fs node:fs/promises node:http node:https node:net node:os node:path node:util`,
-  etcd: `${edge} secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:fs/promises`,
+  etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
 
   // Shared by the edges.
-  network: `core clock.ts errors.ts node:dns/promises node:fs node:net node:os node:util`,
-  tls: `core errors.ts node:crypto node:fs/promises node:tls`,
+  network: `core clock.ts errors.ts node:dns node:fs node:fs/promises node:net node:os node:util`,
+  tls: `core errors.ts files.ts node:crypto node:tls`,
 
   // The ground.
   'log.ts': `clock.ts core/settings core/text.ts`,
   'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
+  'files.ts': `node:fs node:fs/promises`,
   'clock.ts': ``,
   'environment.ts': ``,
   'secrets.ts': ``,

@@ -44,7 +44,18 @@ const readings: Record<string, readonly [help: string, read: (status: ServiceSta
   up: ['Whether the health is up.', status => Number(status.health === 'up')],
   health_since_timestamp_seconds: ['When the health changed last.', status => unixSeconds(status.since)],
   drained: ['Whether the service is drained.', status => Number(status.drained)],
-  registered: ['Whether the records stand in etcd.', status => Number(status.registration === 'registered')],
+  registered: [
+    'Whether the records stand in etcd, as of its last answer; 0 also when that is older than a TTL.',
+    ({ registration }) => Number(registration === 'registered' || registration === 'unconfirmed'),
+  ],
+  unconfirmed: [
+    'Whether the records stood in etcd when it last answered, and requests fail since.',
+    ({ registration }) => Number(registration === 'unconfirmed' || registration === 'uncertain'),
+  ],
+  etcd_answered_timestamp_seconds: [
+    'When a request to etcd last succeeded.',
+    status => unixSeconds(status.etcdAnsweredAt),
+  ],
   registered_since_timestamp_seconds: [
     'When it was registered.',
     status => unixSeconds(status.registeredSince),

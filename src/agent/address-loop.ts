@@ -11,7 +11,7 @@ import {
   type OnUnresolvable,
 } from '../core/address/location.ts';
 import { UnavailableError } from '../errors.ts';
-import type { Wakeup } from '../retry.ts';
+import { unlessAborted, type Wakeup } from '../retry.ts';
 
 export interface AddressSource {
   /**
@@ -33,7 +33,7 @@ export interface AddressLoopOptions {
   readonly wakeup: Wakeup;
 }
 
-/** Runs until `ending` aborts, or until a fixed address is resolved. */
+/** Runs until `ending` aborts, which also abandons an answer that is awaited, or until a fixed address is resolved. */
 export async function keepAddress(
   { resolve, networkChanged }: AddressSource,
   { clock, random, onUnresolvable, emit, wakeup }: AddressLoopOptions,
@@ -42,10 +42,12 @@ export async function keepAddress(
   let location = unknownLocation;
   ending.addEventListener('abort', () => wakeup.wake(), { once: true });
   while (!ending.aborted) {
-    const answer = await resolve().catch((error: unknown) => {
+    const answering = resolve().catch((error: unknown) => {
       if (error instanceof UnavailableError) return error;
       throw error;
     });
+    const answer = await unlessAborted(answering, ending);
+    if (answer === null || ending.aborted) return;
     const step = noteAnswer(location, answer, onUnresolvable, clock.now(), random());
     ({ location } = step);
     step.events.forEach(emit);

@@ -18,7 +18,7 @@ import { SetupError } from '../errors.ts';
 import type { Session, SessionOptions } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
 import type { Probe } from '../probe/probe.ts';
-import { Wakeup } from '../retry.ts';
+import { unlessAborted, Wakeup } from '../retry.ts';
 import { keepAddress, type AddressLoopOptions, type AddressSource } from './address-loop.ts';
 
 export interface AgentOptions extends Pick<AddressLoopOptions, 'clock' | 'random' | 'onUnresolvable'> {
@@ -104,7 +104,9 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     if (watch === null) return clock.sleep(Math.max(0, dueAt - clock.now()), wakeup.signal);
     await watch.wait(dueAt, wakeup.signal);
     if (ending.aborted) return;
-    for (const event of await watch.poll()) dispatch(event);
+    const events = await watch.poll();
+    if (ending.aborted) return;
+    for (const event of events) dispatch(event);
   };
 
   /** One thing at a time, so that two checks never run at once. */
@@ -116,11 +118,18 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     }
   };
 
+  const work = async (): Promise<void> => {
+    const opened = await options.openWatch();
+    if (ending.aborted) return opened?.close();
+    watch = opened;
+    const addressOptions = { ...options, emit: dispatch, wakeup: addressWakeup };
+    await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
+  };
+
   const run = async (): Promise<number> => {
     try {
-      watch = await options.openWatch();
-      const addressOptions = { ...options, emit: dispatch, wakeup: addressWakeup };
-      await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
+      // A stop waits for none of it: the app, Docker or DNS may be silent, and the key must go now.
+      await unlessAborted(work(), ending);
       failed.signal.throwIfAborted();
     } catch (error) {
       failed.abort();

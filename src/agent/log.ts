@@ -107,7 +107,8 @@ export function logEvent(
     case 'closed':
       if (event.confirmed) return;
       return log.warn(
-        `stopped without an answer from etcd: the key goes with its lease, within ${config.ttlSeconds} s`,
+        'stopped without an answer from etcd: the key stays until its lease ends, ' +
+          `up to about ${config.ttlSeconds} s after etcd answers again`,
       );
 
     case 'health-changed':

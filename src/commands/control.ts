@@ -61,7 +61,7 @@ function whyLeft({ name, drained, etcdError }: ServiceStatus): Problem {
   if (!drained) return { message: `${name} was resumed by another command` };
   return {
     message: `${name} is drained, but etcd has not confirmed that its key is gone: ${etcdError ?? 'no answer yet'}`,
-    hint: 'dockreg keeps trying, and the key goes with its lease at the latest',
+    hint: 'dockreg keeps trying, and the key goes with its lease at the latest: within a TTL after etcd answers again',
   };
 }
 
@@ -85,9 +85,15 @@ function formatStatus(services: readonly ServiceStatus[]): string {
     service.drained && service.registration === 'absent' ? 'drained' : service.registration,
     whyOf(service, now),
   ]);
-  const errors = new Set(services.map(({ etcdError }) => etcdError).filter(error => error !== null));
+  const failing = services.flatMap(({ etcdError, etcdAnsweredAt }) =>
+    etcdError === null
+      ? []
+      : [
+          `etcd: ${clean(etcdError)}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt, now)} old`}\n`,
+        ],
+  );
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...errors].map(error => `etcd: ${clean(error)}\n`).join('')
+    [...new Set(failing)].join('')
   );
 }

@@ -2,15 +2,21 @@
  * `dockreg` itself, from start to stop: finds out which services to register, runs an agent for each, opens the admin API,
  * and at a stop lingers for `--drain` after the keys are gone. What is heavy is loaded while the first check runs.
  */
+import type { Metrics } from '../admin/metrics.ts';
 import { startAdmin } from '../admin/start.ts';
-import { startAgent, type Agent } from '../agent/agent.ts';
+import { startAgent, type Agent, type AgentOptions } from '../agent/agent.ts';
 import { systemClock } from '../clock.ts';
 import type { AnyConfig } from '../config/config.ts';
 import { withFields, type Log } from '../log.ts';
+import { useLookups } from '../network/resolve.ts';
+import { unlessAborted } from '../retry.ts';
 import { agentOptions } from '../wiring/agent-options.ts';
 import { createDocker } from '../wiring/docker.ts';
 import { sharedConnections } from '../wiring/etcd.ts';
 import { readServices, warnOfUnreadLabels } from '../wiring/services.ts';
+
+/** The most that closing the admin API may take, in ms. It may wait for another program, at a socket that it found. */
+const closeAdminMs = 100;
 
 /** What the signals of the process ask for. */
 export interface Signals {
@@ -34,6 +40,35 @@ export async function run(
   { stop, onAdminCommand }: Signals,
 ): Promise<void> {
   const startedAt = systemClock.wall();
+  useLookups();
+  // Nothing is registered yet, so a stop need not wait for what the start still waits for.
+  const prepared = await unlessAborted(prepare(config, version, log, startedAt, stop), stop);
+  if (prepared === null) return;
+  const { options, metrics } = prepared;
+  const failed = new AbortController();
+  const ending = AbortSignal.any([stop, failed.signal]);
+  const agents = options.map(each => startAgent(each, ending));
+  onAdminCommand(command => {
+    for (const agent of agents) agent[command]();
+  });
+  const api = { version, startedAt, services: agents, clock: systemClock, random: Math.random, log };
+  const closeAdmin = startAdmin(api, config, metrics);
+  try {
+    const goneAt = await allEnded(agents, failed);
+    await linger(log, goneAt + config.drainMs);
+  } finally {
+    await Promise.race([closeAdmin(), systemClock.sleep(closeAdminMs)]);
+  }
+}
+
+/** Finds out which services to register, and resolves with what the agent of each needs. */
+async function prepare(
+  config: AnyConfig,
+  version: string,
+  log: Log,
+  startedAt: number,
+  stop: AbortSignal,
+): Promise<{ readonly options: readonly AgentOptions[]; readonly metrics: Metrics | undefined }> {
   const docker = createDocker(config);
   const services = await readServices(config, { version, docker, log }, stop);
   const metrics = config.listen && (await import('../admin/metrics.ts')).createMetrics(version, startedAt);
@@ -52,20 +87,7 @@ export async function run(
       agentOptions(service, { ...shared, log: isOnly ? log : withFields(log, { service: service.label }) }),
     ),
   );
-  const failed = new AbortController();
-  const ending = AbortSignal.any([stop, failed.signal]);
-  const agents = options.map(each => startAgent(each, ending));
-  onAdminCommand(command => {
-    for (const agent of agents) agent[command]();
-  });
-  const api = { version, startedAt, services: agents, clock: systemClock, random: Math.random, log };
-  const closeAdmin = startAdmin(api, config, metrics);
-  try {
-    const goneAt = await allEnded(agents, failed);
-    await linger(log, goneAt + config.drainMs);
-  } finally {
-    await closeAdmin();
-  }
+  return { options, metrics };
 }
 
 /**

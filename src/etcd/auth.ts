@@ -6,12 +6,12 @@
  * etcd3's own authenticator is not used: it keeps a token that was refused, asks without a deadline, and repeats a
  * refused call without end.
  */
-import { readFile } from 'node:fs/promises';
 import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import type { Clock } from '../clock.ts';
 import { backoffMs, denied, passwordCheckWaitMs } from '../core/retry.ts';
 import type { User } from '../core/settings/process.ts';
 import { messageOf } from '../errors.ts';
+import { readRegularFile } from '../files.ts';
 import { rememberSecret } from '../secrets.ts';
 import { DeniedError } from './errors.ts';
 
@@ -117,7 +117,7 @@ type Authenticate = (name: string, password: string) => Promise<string>;
 async function readPassword({ password }: User): Promise<string> {
   if ('text' in password) return password.text;
   try {
-    return (await readFile(password.file, 'utf8')).replace(/\r?\n$/, '');
+    return (await readRegularFile(password.file)).toString().replace(/\r?\n$/, '');
   } catch (cause) {
     const message = `--etcd-password-file ${password.file} cannot be read: ${messageOf(cause)}`;
     throw new DeniedError(message, { cause });

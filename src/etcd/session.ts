@@ -4,7 +4,7 @@
  * revokes the lease instead of deleting keys: a put that is still under way then fails by itself.
  */
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../clock.ts';
+import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { LeaseEvent, SessionEvent } from '../core/lease/events.ts';
 import {
   afterFailure,
@@ -20,7 +20,14 @@ import type { DesiredState, Lease, LeaseAnswer, LeaseRequest, LeaseRules } from 
 import type { LeaseId, ServiceRecord } from '../core/lease/writes.ts';
 import { messageOf } from '../errors.ts';
 import { Wakeup } from '../retry.ts';
-import { DeniedError, EtcdError, LeaseExistsError, LeaseGoneError, SlowError } from './errors.ts';
+import {
+  DeniedError,
+  EtcdError,
+  LeaseExistsError,
+  LeaseGoneError,
+  RequestError,
+  SlowError,
+} from './errors.ts';
 import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
@@ -35,7 +42,9 @@ export interface Session {
   close(withinMs: number): Promise<boolean>;
 }
 
-export type SessionView = Pick<Failover, 'outage' | 'failures'> & { readonly lease: Lease };
+export type SessionView = Pick<Failover, 'outage' | 'failures' | 'answeredAt' | 'isUnconfirmed'> & {
+  readonly lease: Lease;
+};
 
 export interface SessionOptions {
   readonly endpoints: readonly string[];
@@ -70,6 +79,18 @@ export function openSession(options: SessionOptions): Session {
     store = null;
   };
 
+  /** Connects to the endpoint in use. A connection that comes too late is closed. */
+  const connect = async ({ ms, signal }: CallLimit): Promise<LeaseStore> => {
+    const opening = options.connect(endpointOf(failover));
+    try {
+      return await within(clock, ms, 'connect', opening, signal);
+    } catch (error) {
+      void opening.then(late => late.close()).catch(() => undefined);
+      if (error instanceof TimeLimitError) throw new RequestError(error.message, { cause: error });
+      throw error;
+    }
+  };
+
   const apply = (answer: LeaseAnswer): readonly LeaseEvent[] => {
     const advanced = advance(lease, answer, desired, rules);
     lease = advanced.lease;
@@ -77,7 +98,7 @@ export function openSession(options: SessionOptions): Session {
   };
 
   const send = async (step: LeaseRequest, limit: CallLimit): Promise<LeaseAnswer> => {
-    store ??= await options.connect(endpointOf(failover));
+    store ??= await connect(limit);
     const at = clock.now();
     switch (step.kind) {
       case 'grant': {
@@ -186,8 +207,8 @@ export function openSession(options: SessionOptions): Session {
       wakeup.wake();
     },
     snapshot() {
-      const { outage, setbacks, failures } = failover;
-      return { lease, outage: outage ?? setbacks.outage, failures };
+      const { outage, setbacks, failures, answeredAt, isUnconfirmed } = failover;
+      return { lease, outage: outage ?? setbacks.outage, failures, answeredAt, isUnconfirmed };
     },
     async close(withinMs) {
       session.withdraw('stopping');
@@ -201,7 +222,7 @@ export function openSession(options: SessionOptions): Session {
       closed.abort();
       request.abort(new Error('closed'));
       wakeup.wake();
-      await running;
+      disconnect();
       return isGone;
     },
   };

@@ -1,13 +1,12 @@
 /**
- * Looks up names in /etc/hosts and DNS. A look-up cannot be cancelled: while DNS is silent it takes one of Node's threads
- * until the resolver gives up, 10 s by default, and others wait behind it. So a name is looked up once at a time, for all
- * who ask, and nobody waits longer than 3 s. getaddrinfo is kept because only it reads /etc/hosts as everything else does.
+ * Looks up names in /etc/hosts and DNS. While DNS is silent that takes long. So a name is looked up once at a time, for
+ * all who ask, and nobody waits longer than 3 s.
  */
-import { lookup as systemLookup } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
 import { within, type Clock } from '../clock.ts';
 import { isIp } from '../core/address/ip.ts';
+import { resolveName } from './resolve.ts';
 
 export interface NameAddress {
   readonly address: string;
@@ -33,7 +32,7 @@ export function sharedResolver(resolve: Resolver): Resolver {
   };
 }
 
-const resolver = sharedResolver(name => systemLookup(name, { all: true }));
+const resolver = sharedResolver(name => resolveName(name, 0));
 
 /** The most that a caller waits for a name, in ms. */
 const timeLimitMs = 3000;

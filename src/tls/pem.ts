@@ -3,9 +3,9 @@
  * file silently, and fail later with an unclear message.
  */
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { messageOf } from '../errors.ts';
+import { readRegularFile } from '../files.ts';
 
 /** The authority that we trust, our certificate, and its key; undefined for a file that is not named. */
 export type PemPaths = { readonly [File in 'ca' | 'cert' | 'key']?: string | undefined };
@@ -32,7 +32,7 @@ export async function readPem(paths: PemPaths, settingOf: (file: keyof PemPaths)
     const path = paths[file];
     return path === undefined
       ? undefined
-      : readFile(path).catch(cause => refuse(file, 'cannot be read', cause));
+      : readRegularFile(path).catch(cause => refuse(file, 'cannot be read', cause));
   };
   const check = (file: keyof PemPaths, parse: () => unknown): void => {
     try {

@@ -36,6 +36,7 @@ const status = (name: string): ServiceStatus => ({
   lease: { id: 'ff', remainingSeconds: 18.5 },
   etcdError: null,
   etcdErrors: 0,
+  etcdAnsweredAt: '2026-01-01T00:00:02.000Z',
   isLate: false,
   uncheckedSince: null,
   lastCheck: { at: '2026-01-01T00:00:02.000Z', seconds: 0.01, verdict: 'pass', detail: 'HTTP 200' },

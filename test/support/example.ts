@@ -55,7 +55,10 @@ export async function startExample(
 }
 
 /** The options that every start of the example needs: the engine's socket and the variables. */
-export function exampleOptions(host: Host, variables: Readonly<Record<string, string>>): string[] {
+export function exampleOptions(
+  host: Pick<Host, 'dockerSocket'>,
+  variables: Readonly<Record<string, string>>,
+): string[] {
   return [
     ...['--mount', `type=bind,source=${host.dockerSocket},target=/var/run/docker.sock`],
     ...Object.entries(variables).flatMap(([key, value]) => ['--env', `${key}=${value}`]),

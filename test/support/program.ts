@@ -1,7 +1,7 @@
 /**
  * Runs the program as users get it, as a process in a clean environment, and reads its log line by line.
  */
-import { chmodSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -21,6 +21,8 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** The user to run as. Needs root. */
   readonly uid?: number;
+  /** Its /etc/resolv.conf, in place of this machine's. Needs root. */
+  readonly resolver?: string;
 }
 
 export interface Line {
@@ -170,9 +172,11 @@ export class Program {
 
 /** Starts the program. Resolves when its process exists, before it is ready. */
 export async function startProgram(options: ProgramOptions = {}): Promise<Program> {
-  const { args = [], env = {}, nodeFlags = [], cwd, uid } = options;
+  const { args = [], env = {}, nodeFlags = [], cwd, uid, resolver } = options;
   const { entry = uid === undefined ? defaultEntry : readableEntry() } = options;
-  const child = await Child.spawn(process.execPath, [...nodeFlags, entry, ...args], {
+  const words = [process.execPath, ...nodeFlags, entry, ...args];
+  const [command = '', ...rest] = resolver === undefined ? words : withResolver(resolver, words);
+  const child = await Child.spawn(command, rest, {
     // Several programs run at once in one file system.
     env: { ...cleanEnvironment(), DOCKREG_CONTROL: 'off', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -180,6 +184,16 @@ export async function startProgram(options: ProgramOptions = {}): Promise<Progra
     ...(uid !== undefined && { uid }),
   });
   return new Program(child);
+}
+
+/** Runs the words with their own /etc/resolv.conf, in the same process. */
+function withResolver(text: string, words: readonly string[]): readonly string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'dockreg-resolver-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'resolv.conf');
+  writeFileSync(file, text);
+  const script = `mount --bind ${file} /etc/resolv.conf && exec "$@"`;
+  return ['unshare', '--mount', 'sh', '-c', script, 'sh', ...words];
 }
 
 function readLines(stream: Readable | null, onLine: (line: string) => void): void {

@@ -1,5 +1,6 @@
 /** How an address is kept: resolved again, moved, missed, and found again. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { keepAddress } from '../../src/agent/address-loop.ts';
 import { logEvent } from '../../src/agent/log.ts';
@@ -59,7 +60,6 @@ async function addressLoop(
       const answer = answers[attempts];
       if (attempts === changedAt) wakeup.wake();
       attempts += 1;
-      if (attempts === answers.length) ending.abort();
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer ?? none);
     },
     networkChanged: () => true,
@@ -70,12 +70,13 @@ async function addressLoop(
   };
   const options = { clock, random: () => 0.5, onUnresolvable, emit, wakeup };
   const running = keepAddress(source, options, ending.signal);
-  for (await settle(); !ending.signal.aborted; await settle()) {
+  for (await settle(); attempts < answers.length; await settle()) {
     const [waitMs] = clock.due;
     assert.ok(waitMs !== undefined, 'it waits');
     waits.push(waitMs);
     await clock.advance(waitMs);
   }
+  ending.abort();
   await running;
   const reported = events.flatMap(event => {
     if ('resolved' in event) return [event.resolved.records.map(({ key }) => key).join(' ')];
@@ -156,6 +157,30 @@ describe('the address loop', () => {
     assert.deepEqual([reported, waits], [['10.1.0.101:1'], [30_000, 30_000, 30_000]]);
     assert.match(log[0] ?? '', /level=warn msg="waiting for the address: not published; publish it"/);
     assert.equal(log.length, 2);
+  });
+
+  it('ends while an answer is awaited, and ignores it when it comes later', async () => {
+    for (const late of [at(1), new TypeError('a bug')]) {
+      const events: AddressEvent[] = [];
+      const ending = new AbortController();
+      const spoken = new AbortController();
+      const answer = once(spoken.signal, 'abort').then(() => {
+        if (late instanceof Error) throw late;
+        return late;
+      });
+      const source = { resolve: () => answer, networkChanged: () => false };
+      const running = keepAddress(
+        source,
+        { ...options, onUnresolvable: 'end', emit: event => events.push(event) },
+        ending.signal,
+      );
+      await settle();
+      ending.abort();
+      await running;
+      spoken.abort();
+      await settle();
+      assert.deepEqual(events, []);
+    }
   });
 
   const options = { clock: new FakeClock(), random: () => 0.5, wakeup: new Wakeup() };

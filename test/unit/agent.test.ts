@@ -39,6 +39,8 @@ const at = (port: number): AddressResult =>
 const none = failure({ message: 'not published', hint: 'publish it' });
 const away = new UnavailableError('no Docker socket');
 
+type Silent = 'the address' | 'the check' | 'the opening of the watch' | 'the poll of the watch';
+
 interface Options {
   readonly argv?: readonly string[];
   readonly watched?: boolean;
@@ -46,6 +48,8 @@ interface Options {
   readonly address?: AddressResult | UnavailableError;
   readonly fixed?: boolean;
   readonly verdict?: Verdict;
+  /** Silent from the start. */
+  readonly silent?: Silent | null;
   /** Whether etcd confirms at a stop that nothing is left. */
   readonly confirmed?: boolean;
 }
@@ -70,9 +74,14 @@ class Bed {
   address: AddressResult | UnavailableError;
   networkChanged = false;
   attempts = 0;
-  view: SessionView = { lease: noLease, outage: null, failures: 0 };
+  view: SessionView = { lease: noLease, outage: null, failures: 0, answeredAt: null, isUnconfirmed: false };
   polls = 0;
   hooks: Parameters<AgentOptions['openSession']>[0] | undefined;
+
+  /** This one does not answer, and ignores every signal. */
+  silent: Silent | null;
+  /** Makes it answer, or fail. */
+  speak: ((error?: Error) => void) | undefined;
 
   readonly #wakeWatch = new Wakeup();
   #news: WatchEvent[] = [];
@@ -90,9 +99,11 @@ class Bed {
       address = at(49155),
       fixed = false,
       verdict = passed,
+      silent = null,
       confirmed = true,
     }: Omit<Options, 'argv'>,
   ) {
+    this.silent = silent;
     this.verdict = verdict;
     this.address = address;
     const log = createLog('logfmt', this.clock, line =>
@@ -103,7 +114,7 @@ class Bed {
       resolve: () => {
         this.attempts += 1;
         const { address: answer } = this;
-        return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+        return answer instanceof Error ? Promise.reject(answer) : this.#answer('the address', answer);
       },
       networkChanged: fixed ? null : () => this.networkChanged,
     };
@@ -116,10 +127,11 @@ class Bed {
         source,
         probe: async signal => {
           this.checks.push(this.clock.now() - this.startedAt);
+          if (this.silent === 'the check') return this.#answer('the check', this.verdict);
           if (this.checkMs > 0) await this.clock.sleep(this.checkMs, signal);
           return signal.aborted ? { kind: 'unknown', reason: 'the check was abandoned' } : this.verdict;
         },
-        openWatch: () => Promise.resolve(watched ? this.#watch : null),
+        openWatch: () => this.#answer('the opening of the watch', watched ? this.#watch : null),
         openSession: hooks => {
           this.hooks = hooks;
           return this.#session(confirmed);
@@ -133,6 +145,14 @@ class Bed {
       this.stop.signal,
     );
     this.agent.ended.catch(() => undefined);
+  }
+
+  /** Resolves with the answer. The one that is silent waits for `speak`. */
+  #answer<T>(who: Silent, answer: T): Promise<T> {
+    if (this.silent !== who) return Promise.resolve(answer);
+    return new Promise((resolve, reject) => {
+      this.speak = error => (error === undefined ? resolve(answer) : reject(error));
+    });
   }
 
   #did(deed: string): void {
@@ -162,7 +182,7 @@ class Bed {
       this.polls += 1;
       const news = this.#news;
       this.#news = [];
-      return Promise.resolve(news);
+      return this.#answer('the poll of the watch', news);
     },
     checked: isPass => this.#did(`inform the watch: ${isPass ? 'pass' : 'fail'}`),
     close: () => this.#did('close watch'),
@@ -416,21 +436,25 @@ describe('an agent whose session', () => {
   it('loses etcd and finds it again, logs and counts that and shows it', async () => {
     const bed = await started();
     bed.hooks?.emit({ kind: 'registered', keys: [key], lease: '255', endpoint: 'http://h1:2379' });
-    bed.view = { lease: held, outage: null, failures: 0 };
+    const answeredAt = bed.clock.now();
+    bed.view = { lease: held, outage: null, failures: 0, answeredAt, isUnconfirmed: false };
     assert.equal(bed.agent.status().registration, 'registered');
     await bed.pass(1);
     const outage = { since: 0, attempts: 2, causes: ['ETIMEDOUT', 'ECONNREFUSED'], reportedAt: 0 };
-    bed.view = { lease: held, outage, failures: 2 };
+    bed.view = { lease: held, outage, failures: 2, answeredAt, isUnconfirmed: true };
     const facts = { endpoint: 'http://h1:2379', tries: 1, forMs: 0 };
     bed.hooks?.emit({ kind: 'failing', cause: 'ECONNREFUSED', ...facts });
-    const { etcdError, etcdErrors, registeredSince } = bed.agent.status();
-    assert.deepEqual([etcdError, etcdErrors], ['ECONNREFUSED', 2]);
+    const { registration, etcdAnsweredAt, etcdError, etcdErrors, registeredSince } = bed.agent.status();
+    assert.deepEqual([registration, etcdError, etcdErrors], ['unconfirmed', 'ECONNREFUSED', 2]);
+    assert.equal(etcdAnsweredAt, new Date(answeredAt).toISOString());
     assert.equal(registeredSince, new Date(bed.startedAt).toISOString());
     await bed.pass(20);
     assert.equal(bed.agent.status().registration, 'uncertain');
     bed.hooks?.emit({ kind: 'uncertain', lease: '255', forMs: 21_000 });
     bed.hooks?.emit({ kind: 'recovered', ...facts, tries: 9, forMs: 20_000 });
-    bed.view = { lease: { ...held, acknowledgedAt: bed.clock.now() }, outage: null, failures: 9 };
+    const lease = { ...held, acknowledgedAt: bed.clock.now() };
+    bed.view = { lease, outage: null, failures: 9, answeredAt: bed.clock.now(), isUnconfirmed: false };
+    assert.equal(bed.agent.status().registration, 'registered');
     assert.equal(bed.agent.status().etcdError, null);
     assert.deepEqual(bed.lines.slice(2), [
       `info msg="registered ${key}" endpoint=http://h1:2379 lease=00000000000000ff`,
@@ -731,8 +755,51 @@ describe('an agent that is stopped', () => {
     assert.equal(await bed.end(), 2.5);
     assert.equal(
       bed.lines.at(-1),
-      'warn msg="stopped without an answer from etcd: the key goes with its lease, within 20 s"',
+      'warn msg="stopped without an answer from etcd: the key stays until its lease ends, up to about 20 s after etcd answers again"',
     );
+  });
+
+  for (const silent of ['the address', 'the check', 'the poll of the watch'] as const) {
+    for (const end of ['never ends', 'ends later', 'fails later'] as const) {
+      it(`while ${silent} is silent withdraws at once, also where that ${end}`, async () => {
+        const bed = await started({ watched: true });
+        await bed.pass(1);
+        bed.silent = silent;
+        bed.networkChanged = true;
+        await bed.observe();
+        await bed.pass(3);
+        assert.ok(bed.speak, 'it was asked');
+        bed.take();
+        bed.stop.abort(new Error('SIGTERM'));
+        await settle();
+        assert.deepEqual(bed.take(), ['4 withdraw: stopping', '4 close watch', '4 close session']);
+        await bed.agent.ended;
+        const { length } = bed.events;
+        if (end === 'ends later') bed.speak();
+        if (end === 'fails later') bed.speak(new TypeError('a bug'));
+        await bed.pass(60);
+        assert.deepEqual([bed.take(), bed.events.length, bed.clock.due], [[], length, []]);
+      });
+    }
+  }
+
+  it('while the watch is being opened ends at once, and closes a watch that comes late', async () => {
+    const bed = new Bed(await serviceOf(enough), { watched: true, silent: 'the opening of the watch' });
+    await settle();
+    bed.stop.abort(new Error('SIGTERM'));
+    await settle();
+    assert.deepEqual(bed.take(), ['0 close session']);
+    await bed.agent.ended;
+    bed.speak?.();
+    await settle();
+    assert.deepEqual([bed.take(), bed.checks], [['0 close watch'], []]);
+  });
+
+  it('fails with the problem that it had before, although Docker is silent', async () => {
+    const bed = new Bed(await serviceOf(enough), { verdict: impossible });
+    bed.silent = 'the address';
+    await bed.pass(2);
+    await assert.rejects(bed.agent.ended, SetupError);
   });
 
   it('leaves no timer behind', async () => {

@@ -189,9 +189,21 @@ describe('an answer', () => {
   };
   const deleted: Lease = { ...held, observed: new Map() };
 
-  it('changes nothing when nothing has failed', () => {
+  it('changes nothing but the time of the last answer when nothing has failed', () => {
     const before = start();
-    assert.deepEqual(succeed(before, 'renew', held), { failover: before, events: [] });
+    const failover = { ...before, answeredAt: 2000 };
+    assert.deepEqual(succeed(before, 'renew', held), { failover, events: [] });
+  });
+
+  it('confirms the lease again, also a renewal between two writes that are refused', () => {
+    const refused = fail(start(), { request: 'write', isDenied: true }).failover;
+    assert.equal(refused.isUnconfirmed, false, 'a refusal is an answer');
+    const away = fail(refused, { request: 'write' }).failover;
+    assert.deepEqual([away.isUnconfirmed, away.answeredAt], [true, null]);
+    const { failover } = succeed(away, 'renew', { ...held, observed: new Map() });
+    assert.deepEqual([failover.isUnconfirmed, failover.answeredAt], [false, 2000]);
+    assert.ok(failover.outage);
+    assert.equal(fail(failover, { request: 'renew', isDenied: true }).failover.isUnconfirmed, true);
   });
 
   it('ends the outage, and the endpoint that gave it stays', () => {

@@ -15,6 +15,7 @@ const status: ServiceStatus = {
   registeredSince: null,
   records: [],
   lease: null,
+  etcdAnsweredAt: null,
   etcdError: null,
   etcdErrors: 0,
   isLate: false,
@@ -68,7 +69,7 @@ describe('the metrics', () => {
       ...['etcd_errors_total', 'check_duration_seconds_sum', 'check_duration_seconds_count'].map(name =>
         sample(name),
       ),
-      ...['up', 'drained', 'registered'].map(name => sample(name)),
+      ...['up', 'drained', 'registered', 'unconfirmed'].map(name => sample(name)),
     ];
     assert.deepEqual(
       samples,
@@ -114,6 +115,7 @@ describe('the metrics', () => {
       drained: true,
       registration: 'registered',
       registeredSince: '1970-01-01T00:00:41.000Z',
+      etcdAnsweredAt: '1970-01-01T00:00:43.000Z',
       lease: { id: 'ff', remainingSeconds: 18.5 },
       lastCheck: { at: '1970-01-01T00:00:42.000Z', seconds: 0.1, verdict: 'pass', detail: '' },
     });
@@ -122,12 +124,18 @@ describe('the metrics', () => {
       up: 1,
       drained: 1,
       registered: 1,
+      unconfirmed: 0,
+      etcd_answered_timestamp_seconds: 43,
       registered_since_timestamp_seconds: 41,
       lease_remaining_seconds: 18.5,
       last_check_timestamp_seconds: 42,
     };
     for (const [name, value] of Object.entries(expected))
       assert.equal(samples.get(sample(name)), value, name);
+    const away = samplesIn(await metrics.text([web({ registration: 'unconfirmed' })]));
+    assert.deepEqual([away.get(sample('registered')), away.get(sample('unconfirmed'))], [1, 1]);
+    const gone = samplesIn(await metrics.text([web({ registration: 'uncertain' })]));
+    assert.deepEqual([gone.get(sample('registered')), gone.get(sample('unconfirmed'))], [0, 1]);
     const after = samplesIn(await metrics.text([web()]));
     assert.equal(after.has(sample('lease_remaining_seconds')), false);
   });

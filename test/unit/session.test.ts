@@ -23,7 +23,7 @@ let checksRequested: number;
 function open(...endpoints: string[]): void {
   session = openSession({
     endpoints,
-    connect: etcd.connect,
+    connect: endpoint => etcd.connect(endpoint),
     ttlSeconds: 20,
     rules: { renewGapMs: 0.8 * intervalMs, freshForMs: 10_000 },
     clock,
@@ -133,6 +133,8 @@ describe('while all is well', () => {
       lease: { kind: 'none', notBefore: -Infinity },
       outage: null,
       failures: 0,
+      answeredAt: null,
+      isUnconfirmed: false,
     });
   });
 
@@ -302,7 +304,9 @@ describe('etcd is away', () => {
       await clock.advance(intervalMs);
       treat(mode);
       await passFor(40_000);
-      const { outage, failures } = session.snapshot();
+      const { outage, failures, isUnconfirmed, answeredAt } = session.snapshot();
+      assert.equal(isUnconfirmed, true);
+      assert.ok(answeredAt !== null && clock.now() - answeredAt >= 40_000);
       assert.deepEqual([outage?.causes, outage?.attempts], [[cause], failures]);
       assert.equal(kinds(), 'failing uncertain');
       treat('up');
@@ -317,6 +321,7 @@ describe('etcd is away', () => {
       assert.equal(recovered.tries, session.snapshot().failures);
       assert.ok(recovered.forMs > 36_000 - failsAfterMs && recovered.forMs < 46_000, String(recovered.forMs));
       assert.deepEqual(session.snapshot().outage, null);
+      assert.equal(session.snapshot().isUnconfirmed, false);
       assert.deepEqual([leaseId(), etcd.keys.get(key)?.lease], [lease, lease]);
       assert.equal(etcd.open, 1);
     });
@@ -600,6 +605,65 @@ describe('a permission is missing', () => {
     treat('up');
     await passFor(10_000);
     assert.equal(kinds(), 'failing recovered restored');
+  });
+});
+
+/** From now on connects to these endpoints wait, until the returned function ends them. */
+function hold(...held: string[]): () => void {
+  const waiting: (() => void)[] = [];
+  const { connect } = etcd;
+  etcd.connect = async endpoint => {
+    if (held.includes(endpoint)) await new Promise<void>(resolve => waiting.push(resolve));
+    return connect(endpoint);
+  };
+  return () => {
+    for (const end of waiting.splice(0)) end();
+  };
+}
+
+describe('a connect that does not end', () => {
+  it('costs the limit of a request, and the next endpoint is asked', async () => {
+    await close();
+    const release = hold(h1);
+    open(h1, h2);
+    await pass();
+    await clock.advance(3050);
+    assert.equal(etcd.takeCalls(), 'grant write');
+    assert.deepEqual([kinds(), etcd.open], ['failing recovered registered', 1]);
+    assert.ok(events[0]?.kind === 'failing' && events[0].cause === 'connect: no answer within 3000 ms');
+    release();
+    await settle();
+    assert.equal(etcd.open, 1, 'the connection that came late is closed');
+  });
+
+  it('does not hold up a withdrawal before anything was asked for', async () => {
+    await close();
+    const release = hold(h1);
+    open(h1);
+    await pass();
+    session.withdraw('HTTP 500');
+    await settle();
+    assert.deepEqual([session.snapshot().lease.kind, clock.due], ['none', []]);
+    assert.equal(await close(), true);
+    release();
+    await settle();
+    assert.deepEqual([etcd.open, etcd.takeCalls()], [0, '']);
+  });
+
+  it('does not hold up the end, and a connection that comes later is closed', async () => {
+    await close();
+    open(h1);
+    await register();
+    treat('down');
+    const release = hold(h1);
+    await passLater();
+    await clock.advance(1000);
+    etcd.takeCalls();
+    assert.equal(await close(), false);
+    treat('up');
+    release();
+    await settle();
+    assert.equal(etcd.open, 0);
   });
 });
 

@@ -36,6 +36,8 @@ const facts: ServiceFacts = {
   lease: held,
   outage: null,
   failures: 3,
+  answeredAt: 98_500,
+  isUnconfirmed: false,
 };
 const date = (moment: number): string => `T${moment}`;
 
@@ -52,6 +54,7 @@ describe('the status of a service', () => {
       registeredSince: 'T41000',
       records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
       lease: { id: '00000000000000ff', remainingSeconds: 18 },
+      etcdAnsweredAt: 'T98500',
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
@@ -61,7 +64,8 @@ describe('the status of a service', () => {
   });
 
   it('of one of which nothing is known yet', () => {
-    assert.deepEqual(statusOf({ ...facts, state: initial, lease: noLease }, 100_000, date), {
+    const nothing = { ...facts, state: initial, lease: noLease, answeredAt: null };
+    assert.deepEqual(statusOf(nothing, 100_000, date), {
       name: 'web',
       health: 'unknown',
       why: null,
@@ -72,6 +76,7 @@ describe('the status of a service', () => {
       registeredSince: null,
       records: [],
       lease: null,
+      etcdAnsweredAt: null,
       etcdError: null,
       etcdErrors: 3,
       isLate: false,
@@ -108,6 +113,19 @@ describe('the status of a service', () => {
     const state = { ...up, resolved: { ...up.resolved!, records } };
     const status = statusOf({ ...facts, state }, 100_000, date);
     assert.deepEqual(status.records, [{ key: 'web.rpc/255', value: '10.1.0.101:49155' }]);
+  });
+
+  it('says from the first failed request on that the registration is as of the last answer', () => {
+    const outage = { since: 99_000, attempts: 1, causes: ['refused'], reportedAt: 99_000 };
+    const failing = { ...facts, outage, isUnconfirmed: true };
+    const status = statusOf(failing, 99_000, date);
+    assert.deepEqual(
+      [status.registration, status.etcdAnsweredAt, status.etcdError, status.registeredSince, status.health],
+      ['unconfirmed', 'T98500', 'refused', 'T41000', 'up'],
+    );
+    assert.equal(statusOf(failing, 118_000, date).registration, 'uncertain');
+    assert.equal(statusOf({ ...failing, lease: fresh }, 99_000, date).registration, 'registering');
+    assert.equal(statusOf({ ...failing, state: drained }, 99_000, date).registration, 'withdrawing');
   });
 
   const rows: [name: string, state: ServiceState, lease: Lease, now: number, RegistrationStatus][] = [

@@ -3,11 +3,10 @@
  * `services: <name>:`, those of the process and the defaults for all services at the top. All values are texts, so each
  * means what it means in a flag: `1.10` does not become a number, nor `on` a boolean.
  */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { brief } from '../../core/text.ts';
-import { messageOf, ProblemError, SetupError, type Problem } from '../../errors.ts';
+import { messageOf, SetupError, type Problem } from '../../errors.ts';
+import { readRegularFile, TooLargeError } from '../../files.ts';
 import { optionNames, options, type Option } from '../options.ts';
 import { limits } from '../parse/limits.ts';
 import { showWord } from '../parse/secrets.ts';
@@ -33,11 +32,13 @@ const topScope: Scope = {
 
 /** @throws SetupError when the file cannot be read or is not YAML */
 export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
-  const bytes = await readRegularFile(path).catch((cause: unknown) => {
-    const [problem] = cause instanceof ProblemError ? cause.problems : [];
+  const bytes = await readRegularFile(path, limits.fileBytes).catch((cause: unknown) => {
     // The message of Node repeats the path.
-    const reason = problem?.message ?? messageOf(cause).split(',')[0];
-    const hint = problem?.hint ?? 'name a file that is in this container';
+    const reason = messageOf(cause).split(',')[0];
+    const hint =
+      cause instanceof TooLargeError
+        ? 'use a shorter file, or more than one dockreg'
+        : 'name a file that is in this container';
     throw new SetupError({ message: `--config ${brief(path)} cannot be read: ${reason}`, hint }, { cause });
   });
   let yaml: string;
@@ -50,25 +51,6 @@ export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Prom
     );
   }
   return parseConfigFile(yaml, path, env);
-}
-
-/** Never waits for another program, as a named pipe would, and never reads more than the limit. */
-async function readRegularFile(path: string): Promise<Uint8Array> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    if (!(await file.stat()).isFile()) throw new ProblemError('it is not a regular file');
-    const buffer = new Uint8Array(limits.fileBytes + 1);
-    let length = 0;
-    for (let more = 1; more > 0 && length < buffer.length; length += more)
-      more = (await file.read(buffer, length, buffer.length - length)).bytesRead;
-    if (length > limits.fileBytes) {
-      const hint = 'use a shorter file, or more than one dockreg';
-      throw new ProblemError({ message: `it has more than ${limits.fileBytes} bytes`, hint });
-    }
-    return buffer.subarray(0, length);
-  } finally {
-    await file.close();
-  }
 }
 
 /** @throws SetupError when the text is not YAML */

@@ -14,6 +14,13 @@ export interface Failover {
   readonly retryAt: number;
   /** Null while requests succeed. */
   readonly outage: Outage | null;
+  /** When a request last succeeded, in monotonic ms; null before the first. */
+  readonly answeredAt: number | null;
+  /**
+   * Whether nothing has confirmed the lease since a request failed. A write that was refused does not count: etcd answers,
+   * and renewals go on.
+   */
+  readonly isUnconfirmed: boolean;
   /** How many requests have failed since the start. */
   readonly failures: number;
   /** The kind of the request that failed last in the outage. */
@@ -63,6 +70,8 @@ export function startFailover(names: readonly string[], random: () => number): F
     endpoints,
     retryAt: -Infinity,
     outage: null,
+    answeredAt: null,
+    isUnconfirmed: false,
     failures: 0,
     failed: null,
     isUncertain: false,
@@ -96,7 +105,8 @@ export function afterSuccess(
   const { now, after: lease, desired } = answered;
   const endpoint = endpointOf(before);
   const { setbacks, waitMs, cause } = afterAnswer(before.setbacks, answered, rules, random);
-  const failover = waitMs === 0 ? { ...before, setbacks } : { ...before, setbacks, retryAt: now + waitMs };
+  const retryAt = waitMs === 0 ? before.retryAt : now + waitMs;
+  const failover = { ...before, setbacks, retryAt, answeredAt: now, isUnconfirmed: false };
   const events: OutageEvent[] = [];
   const { outage, failed } = before;
   // A renewal between two failed writes does not make the write succeed.
@@ -142,7 +152,15 @@ export function afterFailure(
   }
   const endpoints = reconnects ? [...others, endpoint] : before.endpoints;
   const failures = before.failures + 1;
-  const retryAt = now + waitMs;
-  const failover = { ...before, endpoints, retryAt, outage, failures, failed: request, isUncertain };
+  const failover = {
+    ...before,
+    endpoints,
+    retryAt: now + waitMs,
+    outage,
+    isUnconfirmed: before.isUnconfirmed || request === 'renew' || !isDenied,
+    failures,
+    failed: request,
+    isUncertain,
+  };
   return { failover, events, reconnects };
 }

@@ -15,6 +15,7 @@ const registrations: Readonly<Record<RegistrationStatus, true>> = {
   absent: true,
   registering: true,
   registered: true,
+  unconfirmed: true,
   uncertain: true,
   withdrawing: true,
 };
@@ -62,6 +63,7 @@ function service(value: unknown): ServiceStatus {
     }, it['lease']),
     etcdError: orNull(text, it['etcdError']),
     etcdErrors: amount(it['etcdErrors']),
+    etcdAnsweredAt: orNull(date, it['etcdAnsweredAt']),
     isLate: truth(it['isLate']),
     uncheckedSince: orNull(date, it['uncheckedSince']),
     lastCheck: orNull(each => {

@@ -41,6 +41,8 @@ export interface ServiceStatus {
   readonly records: readonly { readonly key: string; readonly value: string }[];
   /** The lease lives for at least this long, as etcd has promised. */
   readonly lease: { readonly id: string; readonly remainingSeconds: number } | null;
+  /** When a request to etcd last succeeded; null before the first. While etcd fails, `registration` is as of then. */
+  readonly etcdAnsweredAt: string | null;
   /** Why requests to etcd fail now; null while they do not. */
   readonly etcdError: string | null;
   /** How many requests to etcd have failed since the start. */
@@ -57,11 +59,20 @@ export interface ServiceStatus {
   } | null;
 }
 
-/** `uncertain`: it was registered, and etcd has not answered for a TTL. */
-export type RegistrationStatus = 'absent' | 'registering' | 'registered' | 'uncertain' | 'withdrawing';
+/**
+ * `unconfirmed`: it was registered when etcd last answered, and requests fail since. `uncertain`: they have failed for a
+ * TTL, so the records may be gone.
+ */
+export type RegistrationStatus =
+  | 'absent'
+  | 'registering'
+  | 'registered'
+  | 'unconfirmed'
+  | 'uncertain'
+  | 'withdrawing';
 
 /** The state of the agent, and what its session says about etcd. */
-export interface ServiceFacts extends Pick<Failover, 'outage' | 'failures'> {
+export interface ServiceFacts extends Pick<Failover, 'outage' | 'failures' | 'answeredAt' | 'isUnconfirmed'> {
   readonly config: Pick<ServiceConfig, 'label' | 'ttlSeconds' | 'intervalMs' | 'timeoutMs'>;
   readonly state: ServiceState;
   readonly lease: Lease;
@@ -72,10 +83,11 @@ export interface ServiceFacts extends Pick<Failover, 'outage' | 'failures'> {
  * @param date writes a monotonic moment as a date
  */
 export function statusOf(facts: ServiceFacts, now: number, date: (moment: number) => string): ServiceStatus {
-  const { config, state, lease, outage, failures } = facts;
+  const { config, state, lease, outage, failures, answeredAt } = facts;
   const { lastCheck, registeredSince, resolved } = state;
   const registration = registrationOf(facts, now);
-  const isThere = registration === 'registered' || registration === 'uncertain';
+  const isThere =
+    registration === 'registered' || registration === 'unconfirmed' || registration === 'uncertain';
   const ttlMs = config.ttlSeconds * 1000;
   const held = lease.kind === 'held' ? lease : null;
   return {
@@ -92,6 +104,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
       id: formatLease(held.id),
       remainingSeconds: Math.max(0, Math.round(ttlMs - (now - held.acknowledgedAt)) / 1000),
     },
+    etcdAnsweredAt: answeredAt === null ? null : date(answeredAt),
     etcdError: outage?.causes.at(-1) ?? null,
     etcdErrors: failures,
     // A check is due within an interval and takes its timeout at most. Before the first, healthSince is the start.
@@ -106,10 +119,14 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
   };
 }
 
-function registrationOf({ config, state, lease }: ServiceFacts, now: number): RegistrationStatus {
+function registrationOf(
+  { config, state, lease, isUnconfirmed }: ServiceFacts,
+  now: number,
+): RegistrationStatus {
   const isWanted = wantedRecords(state) !== null;
   if (lease.kind === 'none' && !isWanted) return 'absent';
   if (lease.kind === 'revoking' || !isWanted) return 'withdrawing';
   if (lease.kind !== 'held' || lease.ownership === 'claiming') return 'registering';
-  return now - lease.acknowledgedAt >= config.ttlSeconds * 1000 ? 'uncertain' : 'registered';
+  if (now - lease.acknowledgedAt >= config.ttlSeconds * 1000) return 'uncertain';
+  return isUnconfirmed ? 'unconfirmed' : 'registered';
 }
