@@ -205,6 +205,7 @@ function translate(what: string, cause: unknown): Error {
 /** Removes what gRPC adds, such as times: without it the same failure always reads the same. */
 function simplify(message: string): string {
   return message
+    .replace(/^(\d+) \w+:$/, 'status $1 without a reason')
     .replace(/^\d+ \w+: /, '')
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
     .replace(/\.? Resolution note:.*$/, '')
