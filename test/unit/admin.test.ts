@@ -102,6 +102,8 @@ describe('the status that a command reads', () => {
     etcdError: null,
     etcdErrors: 0,
     isLate: false,
+    uncheckedSince: null,
+    etcdAnsweredAt: '2026-01-01T00:00:02.000Z',
     lastCheck: { at: '2026-01-01T00:00:02.000Z', seconds: 0.01, verdict: 'pass', detail: 'HTTP 200' },
   };
   const status = { version: '1', startedAt: '2026-01-01T00:00:00.000Z', services: [service] };
