@@ -9,7 +9,6 @@ import { readArgv, type Grammar } from './config/sources/argv.ts';
 import { readEnvironment } from './config/sources/environment.ts';
 import { readServiceFlag } from './config/sources/service-flag.ts';
 import type { ListConfig, LogFormat } from './core/settings/process.ts';
-import { brief } from './core/text.ts';
 import { SetupError, UsageError, valueOf, type Problem, type Result } from './errors.ts';
 import { rememberSecret } from './secrets.ts';
 
@@ -70,7 +69,7 @@ export async function readCommand(
   const { names, switches, takesService } = commands.get(word) ?? run;
   const service = takesService && !next?.startsWith('-') ? next : undefined;
   const words = argv.slice((commands.has(word) ? 1 : 0) + (service === undefined ? 0 : 1));
-  const flags = readArgv(words, { names, switches: [...switches, 'help', 'version'] }, refuseWord);
+  const flags = readArgv(words, { names, switches: [...switches, 'help', 'version'] }, refuseCommand);
   if (flags.switches.has('help')) return { kind: 'help' };
   if (flags.switches.has('version')) return { kind: 'version' };
   const environment = readEnvironment(env);
@@ -122,10 +121,9 @@ async function readOrThrow(
   }
 }
 
-function refuseWord(word: string): Problem {
-  return commands.has(word)
-    ? { message: `"${word}" must come first`, hint: `write dockreg ${word} --name value` }
-    : { message: `unexpected argument "${brief(word)}"`, hint: 'every option has the form --name value' };
+function refuseCommand(word: string): Problem | null {
+  if (!commands.has(word)) return null;
+  return { message: `"${word}" must come first`, hint: `write dockreg ${word} --name value` };
 }
 
 export function helpText(version: string): string {

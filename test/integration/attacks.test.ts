@@ -130,7 +130,7 @@ it('silent connections leave a dockreg with few descriptors those that its check
     DOCKREG_KEY: 'few',
     DOCKREG_LISTEN: `127.0.0.1:${at}`,
   };
-  const few = await startProgram({ env, entry: entryWith(40) });
+  const few = await startProgram({ env, entry: entryWith(56) });
   await few.waitForLine('registered');
   await few.waitForLine('listening on');
   const sockets = Array.from({ length: 100 }, () => connect(at, '127.0.0.1').on('error', () => undefined));

@@ -438,7 +438,10 @@ describe('the check', () => {
       const web = await app();
       web.respond(trouble);
       const program = await dockreg(web.port, { env: literal });
-      await program.waitForLine(/down: no answer .* within 300 ms/, 3000);
+      await program.waitForLine(
+        trouble === 'drip' ? /down: no complete answer .* within 300 ms/ : /down: no answer .* within 300 ms/,
+        3000,
+      );
     });
   }
 

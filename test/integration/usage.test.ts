@@ -13,6 +13,7 @@ import {
   type DockerSocket,
   type InspectOptions,
 } from '../support/docker-socket.ts';
+import type { ServiceStatus } from '../../src/core/registration/status.ts';
 import { startProgram } from '../support/program.ts';
 import { unsafe } from '../support/unsafe.ts';
 
@@ -157,17 +158,23 @@ describe('why the program ends', () => {
 });
 
 describe('a running dockreg with hostile texts', () => {
-  it('forges no line and no column of status', async () => {
+  it('forges no line and no column of status', async t => {
     const folder = mkdtempSync(join(tmpdir(), 'dockreg-usage-'));
     const path = join(folder, 'control.sock');
     const why = '\u001B[2Jx\nforged    up      3m  10.0.0.5:80  registered  HTTP 200\r\u009B31m\u202E';
-    const service = {
-      ...{ name: why, health: 'down', why, since: new Date().toISOString(), drained: false, address: null },
-      ...{ registration: 'absent', etcdError: why },
+    const at = new Date().toISOString();
+    const service: ServiceStatus = {
+      ...{ name: why, health: 'down', why, since: at, drained: false, address: null, records: [] },
+      ...{ registration: 'absent', registeredSince: null, lease: null, isLate: false, uncheckedSince: null },
+      ...{ etcdError: why, etcdErrors: 1, etcdAnsweredAt: null, lastCheck: null },
     };
     const server = createServer({ allowHalfOpen: true }, socket => {
-      socket.resume().end(`${JSON.stringify({ version: '1', startedAt: '', services: [service] })}\n`);
+      socket.resume().end(`${JSON.stringify({ version: '1', startedAt: at, services: [service] })}\n`);
     }).listen(path);
+    t.after(() => {
+      server.close();
+      rmSync(folder, { recursive: true });
+    });
     await once(server, 'listening');
     for (const [json, count] of [
       [[], 3],
@@ -190,8 +197,6 @@ describe('a running dockreg with hostile texts', () => {
           'an empty address and what is forged are no columns',
         );
     }
-    server.close();
-    rmSync(folder, { recursive: true });
   });
 });
 

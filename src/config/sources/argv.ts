@@ -1,5 +1,6 @@
 /** The source of flags: the command line after the command. */
 import minimist from 'minimist';
+import { brief } from '../../core/text.ts';
 import type { Problem } from '../../errors.ts';
 import { options, type Option, type OptionName } from '../options.ts';
 import { limits } from '../parse/limits.ts';
@@ -19,11 +20,13 @@ export interface CommandLine extends RawConfig {
   readonly switches: ReadonlySet<string>;
 }
 
-/** @param refuseWord the problem of a word that is not a flag */
+/**
+ * @param refuseCommand the problem of a word that is the name of a command; null for other words
+ */
 export function readArgv(
   argv: readonly string[],
   { names, switches }: Grammar,
-  refuseWord: (word: string) => Problem,
+  refuseCommand: (word: string) => Problem | null,
 ): CommandLine {
   const refuse = (flag: string): Problem => {
     const word = wordOf(flag);
@@ -34,7 +37,7 @@ export function readArgv(
     return { message: `unknown flag ${dashes}${showWord(word)}`, hint };
   };
   const problems: Problem[] = [];
-  const words = knownWords(argv, { names, switches }, problems, refuse, refuseWord);
+  const words = knownWords(argv, { names, switches }, problems, refuse, refuseCommand);
   const parsed = minimist(words, {
     string: [...names],
     boolean: [...switches],
@@ -63,7 +66,7 @@ function knownWords(
   { names, switches }: Grammar,
   problems: Problem[],
   refuse: (flag: string) => Problem,
-  refuseWord: (word: string) => Problem,
+  refuseCommand: (word: string) => Problem | null,
 ): string[] {
   if (argv.length > limits.words) {
     const message = `the command line has ${argv.length} words, and at most ${limits.words} are allowed`;
@@ -88,7 +91,8 @@ function knownWords(
       if (assigned === undefined && value !== undefined) at++;
       known.push(assigned === undefined ? `${flag}=${value ?? ''}` : word);
     } else if (word === '--' || word === '-' || flag === '') {
-      problems.push(mayBeSecret(flagBefore, word) ? refuseHidden(at, flagBefore) : refuseWord(word));
+      const refused = mayBeSecret(flagBefore, word) ? refuseHidden(at, flagBefore) : refuseWord(word);
+      problems.push(refuseCommand(word) ?? refused);
       continue;
     } else {
       const isRest = nearest(wordOf(flag), names) === undefined && mayBeSecret(flagBefore, '');
@@ -113,6 +117,10 @@ function mayBeSecret(flagBefore: string, word: string): boolean {
     : undefined;
   const isPublic = flagBefore === '' || (row !== undefined && row.show === undefined);
   return !isPublic || showWord(word) !== word;
+}
+
+function refuseWord(word: string): Problem {
+  return { message: `unexpected argument "${brief(word)}"`, hint: 'every option has the form --name value' };
 }
 
 function refuseHidden(at: number, flagBefore: string): Problem {
