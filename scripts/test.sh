@@ -79,7 +79,8 @@ for suite in "$@"; do
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
         # These do not depend on the version of etcd.
-        except='app-watch check-kinds checks control drain engine listen load-balancers services socket-proxy support usage' \
+        more='listen load-balancers resources services socket-proxy stop support usage'
+        except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment $more" \
           concurrency=4 run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       else
         skip integration-next "the etcd of Debian 13 is missing"

@@ -45,7 +45,7 @@ const table = readTable({
 
   // A running dockreg: the interfaces that answer questions about it, and one registered service.
   admin: `${ground}
-    npm:prom-client node:events node:fs/promises node:http node:net`,
+    npm:prom-client node:events node:fs/promises node:http node:net node:string_decoder`,
   agent: `${ground} probe kernel etcd`,
 
   // Turns flags, variables, labels and files into settings.

@@ -12,6 +12,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { StringDecoder } from 'node:string_decoder';
 import type { Clock } from '../clock.ts';
 import { createAllowance } from './allowance.ts';
 
@@ -33,7 +34,7 @@ const mostConnections = 32;
 /** The part of the descriptors that this process may have which connections may take: the checks need some too. */
 const descriptorShare = 1 / 16;
 /** Each costs 0.3 to 0.5 ms of CPU, so all of them some percent of a core. */
-const connectionRules = { perSecond: 150, atOnce: 100 } as const;
+const connectionRules = { perSecond: 150, atOnce: 300 } as const;
 /** A few long sleeps cost less CPU than many short ones. */
 const shortestSleepMs = 20;
 /** The most that a client may take to send its request, in ms. */
@@ -73,6 +74,7 @@ export async function createExchanges(protocol: Protocol, clock: Clock): Promise
 
 /** Answers the first request of a connection and closes it. */
 function serve(socket: Socket, { encoding, mostRequest, answer }: Protocol, clock: Clock): void {
+  const decoder = new StringDecoder(encoding);
   let request = '';
   let isAnswered = false;
   let pauseMs = firstPauseMs;
@@ -97,16 +99,15 @@ function serve(socket: Socket, { encoding, mostRequest, answer }: Protocol, cloc
   };
   // What comes after the request is read too, and dropped: to close with unread input would reset the connection, and the
   // answer could be lost.
-  const read = (chunk: string): void => {
+  const read = (chunk: Buffer): void => {
     socket.pause();
     cancelPause = clock.after(pauseMs, () => socket.resume());
     pauseMs = isAnswered ? 2 * pauseMs : Math.min(2 * pauseMs, longestPauseMs);
     if (isAnswered) return;
-    request += chunk.slice(0, mostRequest - request.length);
+    request += decoder.write(chunk.subarray(0, mostRequest - request.length));
     void consider(false);
   };
   socket
-    .setEncoding(encoding)
     .on('error', destroy)
     .on('data', read)
     .once('end', () => void consider(true))

@@ -30,8 +30,8 @@ export const changes: Readonly<Record<string, Change>> = {
     breaks:
       'a lease is granted, and written under, for an app that was not checked since the last one was lost',
     file: 'core/lease/lease.js',
-    line: 'if (desired.checkedAt <= notBefore)',
-    instead: 'if (desired.checkedAt < 0)',
+    line: 'const isChecked = desired.checkedAt > notBefore;',
+    instead: 'const isChecked = desired.checkedAt >= 0;',
   },
   'leave-to-lease': {
     breaks: 'an app that fails is not withdrawn, its lease runs out',
@@ -42,8 +42,8 @@ export const changes: Readonly<Record<string, Change>> = {
   'look-away': {
     breaks: 'what others did to the key is not noticed',
     file: 'core/lease/lease.js',
-    line: 'lease: { ...lease, acknowledgedAt: at, observed, contest',
-    instead: 'lease: { ...lease, acknowledgedAt: at, contest',
+    line: 'settleClaim({ ...lease, acknowledgedAt: at, observed, contest }',
+    instead: 'settleClaim({ ...lease, acknowledgedAt: at, contest }',
   },
   'one-member': {
     breaks: 'a member that does not answer is asked for ever',
