@@ -7,17 +7,9 @@
 import dns, { type LookupAddress, type LookupOptions } from 'node:dns';
 import { isIP } from 'node:net';
 import { callbackify } from 'node:util';
-import { systemClock } from '../clock.ts';
-import { codeOf } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
 import { endlessFile, lookupFiles } from '../system-files.ts';
-
-/** How long a name server has for its first answer, in ms, and how often it is asked. */
-const patience = { timeout: 2500, tries: 2 } as const;
-/** How long an answer about IPv6 is waited for once there are IPv4 addresses, in ms: some name servers never give one. */
-const ipv6GraceMs = 300;
-/** What a name server answers when the name has no such address. */
-const noAddress = new Set(['ENOTFOUND', 'ENODATA']);
+import { askNameServers } from './name-servers.ts';
 
 type Family = 0 | 4 | 6;
 const systemLookup = dns.promises.lookup;
@@ -34,34 +26,15 @@ export async function resolveName(name: string, family: Family): Promise<readonl
   if (endless !== null) throw new Error(endless);
   const listed = (await readHosts(name)).filter(each => families.some(one => one === each.family));
   if (listed.length > 0) return listed;
-  const resolver = new dns.promises.Resolver(patience);
-  const answers = await Promise.allSettled(
-    families.map(each => (each === 4 ? withinGrace(resolver, name) : resolver.resolve6(name))),
-  );
-  const found = answers.flatMap((answer, index) =>
-    answer.status === 'fulfilled'
-      ? answer.value.map(address => ({ address, family: families[index] ?? 4 }))
-      : [],
-  );
+  const { found, isUnknown } = await askNameServers(name, families);
   if (found.length > 0) return found;
-  const exists = answers.some(({ status }) => status === 'fulfilled');
-  const isAnswered = answers.every(
-    answer => answer.status === 'fulfilled' || noAddress.has(codeOf(answer.reason)),
-  );
-  if (isAnswered && !exists) return systemLookup(name, { all: true, family });
+  if (isUnknown) return systemLookup(name, { all: true, family });
   const code = 'EAI_AGAIN';
   throw Object.assign(new Error(`getaddrinfo ${code} ${name}`), {
     code,
     syscall: 'getaddrinfo',
     hostname: name,
   });
-}
-
-/** The IPv4 addresses of the name. Once there are some, what else the resolver is asked is soon given up. */
-async function withinGrace(resolver: dns.promises.Resolver, name: string): Promise<string[]> {
-  const found = await resolver.resolve4(name);
-  if (found.length > 0) systemClock.after(ipv6GraceMs, () => resolver.cancel());
-  return found;
 }
 
 /** The addresses of a name in the text of a hosts file. */

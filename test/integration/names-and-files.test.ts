@@ -122,6 +122,20 @@ describe('a name server', { skip: !isRoot && 'needs root' }, () => {
     });
 });
 
+describe('of three name servers', { skip: !isRoot && 'needs root' }, () => {
+  for (const silent of [1, 2])
+    it(`${silent === 1 ? 'one is' : 'two are'} silent, and the last one answers within the limit of a look-up`, async t => {
+      const others = await Promise.all(['127.0.77.55', '127.0.77.56'].map(address => startDns(address)));
+      for (const each of others) each.isSilent = true;
+      const lines = others.slice(0, silent).map(({ address }) => `nameserver ${address}\n`);
+      writeFileSync(join(folder, 'servers'), `${lines.join('')}nameserver ${dns.address}\n`);
+      const program = await start(`mount --bind ${folder}/servers /etc/resolv.conf`, byName());
+      await registersWithin(t, 2900);
+      await stopsInTime(program);
+      for (const each of others) each.close();
+    });
+});
+
 describe('a named pipe is not waited for, nor at the stop:', { skip: !isRoot && 'needs root' }, () => {
   it('/etc/hosts, whether or not DNS knows the name', async () => {
     for (const name of ['host-1.example', 'unknown-host']) {
