@@ -43,17 +43,21 @@ function stopOnSignals(): AbortSignal {
  * and sends the signal again, to end by it; but a process 1 without a handler is spared by the kernel, and goes on.
  */
 function earlySignal(): 'SIGTERM' | 'SIGINT' | null {
-  let status = '';
-  try {
-    status = readFileSync('/proc/self/status', 'latin1');
-  } catch {
-    // Without /proc nobody can tell.
-  }
+  const status = readOwnStatus();
   const caught = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   const [isTermCaught, isIntCaught] = [15n, 2n].map(signal => ((caught >> (signal - 1n)) & 1n) === 1n);
   // A Node without such a handler for either has nothing to tell.
   if (isTermCaught === isIntCaught) return null;
   return isTermCaught ? 'SIGINT' : 'SIGTERM';
+}
+
+/** Empty where /proc is hidden. */
+function readOwnStatus(): string {
+  try {
+    return readFileSync('/proc/self/status', 'latin1');
+  } catch {
+    return '';
+  }
 }
 
 /** SIGUSR1 drains and SIGUSR2 resumes. The last one that comes before there is a listener is kept for it. */

@@ -28,7 +28,7 @@ const edge = 'clock.ts errors.ts retry.ts core network tls';
  */
 const table = readTable({
   // The process and its command line.
-  'start.ts': `main.ts`,
+  'start.ts': `main.ts system-files.ts`,
   'main.ts': `cli.ts commands core/settings core/shortage.ts core/text.ts clock.ts environment.ts errors.ts log.ts
     retry.ts secrets.ts version.ts node:fs node:inspector`,
   'cli.ts': `commands config core/settings core/text.ts errors.ts secrets.ts`,
@@ -60,17 +60,18 @@ const table = readTable({
   probe: `${edge} npm:got npm:protobufjs
     node:child_process node:events node:http node:http2 node:net node:stream node:tls`,
   kernel: `${edge} node:fs node:net`,
-  docker: `${edge} npm:dockerode node:fs node:fs/promises node:http node:https node:net node:os node:path node:util`,
+  docker: `${edge} files.ts npm:dockerode node:fs node:http node:https node:net node:os node:path node:util`,
   etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
 
   // Shared by the edges.
-  network: `core clock.ts errors.ts node:dns node:fs node:fs/promises node:net node:os node:util`,
+  network: `core clock.ts errors.ts files.ts system-files.ts node:dns node:fs node:net node:os node:util`,
   tls: `core errors.ts files.ts node:crypto node:tls`,
 
   // The ground.
   'log.ts': `clock.ts core/settings core/text.ts`,
   'retry.ts': `clock.ts errors.ts core/retry.ts node:events`,
   'files.ts': `node:fs node:fs/promises`,
+  'system-files.ts': `node:fs`,
   'clock.ts': ``,
   'environment.ts': ``,
   'secrets.ts': ``,

@@ -55,7 +55,8 @@ export async function run(
   const closeAdmin = startAdmin(api, config, metrics);
   try {
     const goneAt = await allEnded(agents, failed);
-    await linger(log, goneAt + config.drainMs);
+    const isGone = agents.every(agent => agent.status().registration === 'absent');
+    await linger(log, goneAt + config.drainMs, isGone);
   } finally {
     await Promise.race([closeAdmin(), systemClock.sleep(closeAdminMs)]);
   }
@@ -100,10 +101,11 @@ async function allEnded(agents: readonly Agent[], failed: AbortController): Prom
   return Math.max(...(await Promise.all(ends)));
 }
 
-/** Keeps the app serving until `until`, so that clients can notice that its key is gone. */
-async function linger(log: Log, until: number): Promise<void> {
+/** Keeps the app serving until `until`, so that clients can notice that its key is gone, if it is. */
+async function linger(log: Log, until: number, isGone: boolean): Promise<void> {
   const ms = until - systemClock.now();
   if (ms <= 0) return;
-  log.info('lingering: key removed, waiting for clients to notice', { for: `${Math.round(ms)}ms` });
+  const what = isGone ? 'key removed' : 'key not confirmed as removed';
+  log.info(`lingering: ${what}, waiting for clients to notice`, { for: `${Math.round(ms)}ms` });
   await systemClock.sleep(ms);
 }

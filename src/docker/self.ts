@@ -1,7 +1,6 @@
 /**
  * Finds the container that this process runs in, and where others reach its port.
  */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import {
   addressOf,
@@ -14,6 +13,7 @@ import type { ContainerView } from '../core/address/container.ts';
 import { candidates, type Candidate, type IdentitySources } from '../core/address/identity.ts';
 import { isShortage } from '../core/shortage.ts';
 import { codeOf, messageOf, UnavailableError, type Result } from '../errors.ts';
+import { readRegularFile } from '../files.ts';
 import type { Engine } from './engine.ts';
 
 /** This container. */
@@ -82,10 +82,15 @@ async function readIdentitySources(container: string | undefined): Promise<Ident
   return { container, mountinfo, cgroup, containerenv, hostname: hostname() };
 }
 
-/** @throws UnavailableError when a resource has run out: the file may name our container */
-function read(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((cause: unknown) => {
+/**
+ * The text of a file, or none where it cannot be read: an image may have a named pipe there.
+ * @throws UnavailableError when a resource has run out: the file may name our container
+ */
+async function read(path: string): Promise<string> {
+  try {
+    return (await readRegularFile(path)).toString();
+  } catch (cause) {
     if (isShortage(codeOf(cause))) throw new UnavailableError(messageOf(cause), { cause });
     return '';
-  });
+  }
 }

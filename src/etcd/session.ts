@@ -136,7 +136,7 @@ export function openSession(options: SessionOptions): Session {
     request = new AbortController();
     const { signal } = request;
     try {
-      const ms = requestLimitMs(step.kind, failover);
+      const ms = requestLimitMs(step.kind, failover, isClosing);
       const answer = await send(step, { ms, signal }).catch((error: unknown) => answerIn(error, step));
       const before = lease;
       const events = apply(answer);
@@ -213,6 +213,8 @@ export function openSession(options: SessionOptions): Session {
     async close(withinMs) {
       session.withdraw('stopping');
       isClosing = true;
+      // A revocation that began earlier may wait for a silent endpoint longer than the end may take.
+      request.abort(new Error('closing'));
       failover = retryNow(failover);
       wakeup.wake();
       const isGone = await Promise.race([

@@ -11,11 +11,18 @@ import { lookup, type Resolver } from './lookup.ts';
 
 /**
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
- * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address.
+ * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address. The one that was
+ * chosen before is kept while it is among the best: many name servers change the order with each answer.
  * @param resolver looks up a name; default: /etc/hosts and DNS
+ * @param chosen what was chosen before, by name; the choice is added
  * @throws UnavailableError when the name does not resolve within 3 s
  */
-export async function resolveHostIp(host: HostName, clock: Clock, resolver?: Resolver): Promise<HostIp> {
+export async function resolveHostIp(
+  host: HostName,
+  clock: Clock,
+  resolver?: Resolver,
+  chosen = new Map<string, string>(),
+): Promise<HostIp> {
   const interfaces = ownInterfaces();
   const isOurs = (ip: string): boolean =>
     Object.values(interfaces).some(list => list?.some(({ address }) => canonicalIp(address) === ip));
@@ -34,8 +41,9 @@ export async function resolveHostIp(host: HostName, clock: Clock, resolver?: Res
     const message = `--ip ${name} ${interfacesText} and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });
-  const ip = best(resolved);
+  const ip = best(resolved, chosen.get(name));
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
+  chosen.set(name, ip);
   return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip) };
 }
 
@@ -50,8 +58,11 @@ function ownInterfaces(): NodeJS.Dict<NetworkInterfaceInfo[]> {
   }
 }
 
-function best(addresses: readonly { readonly address: string }[]): string | undefined {
-  return addresses.map(({ address }) => canonicalIp(address)).toSorted((a, b) => rank(a) - rank(b))[0];
+function best(addresses: readonly { readonly address: string }[], before?: string): string | undefined {
+  const ips = addresses.map(({ address }) => canonicalIp(address));
+  const [first] = ips.toSorted((a, b) => rank(a) - rank(b));
+  const isKept = ips.some(ip => ip === before && first !== undefined && rank(ip) === rank(first));
+  return isKept ? before : first;
 }
 
 function rank(ip: string): number {

@@ -5,15 +5,11 @@
  * as search domains, is called only for a name of which DNS has just said that it does not exist: then DNS answers.
  */
 import dns, { type LookupAddress, type LookupOptions } from 'node:dns';
-import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { callbackify } from 'node:util';
-import { codeOf } from '../errors.ts';
-
-/** How long a name server has for its first answer, in ms, and how often it is asked. */
-const patience = { timeout: 2500, tries: 2 } as const;
-/** What a name server answers when the name has no such address. */
-const noAddress = new Set(['ENOTFOUND', 'ENODATA']);
+import { readRegularFile } from '../files.ts';
+import { endlessFile, lookupFiles } from '../system-files.ts';
+import { askNameServers } from './name-servers.ts';
 
 type Family = 0 | 4 | 6;
 const systemLookup = dns.promises.lookup;
@@ -26,23 +22,13 @@ export async function resolveName(name: string, family: Family): Promise<readonl
   const ipFamily = isIP(name);
   if (ipFamily !== 0) return [{ address: name, family: ipFamily }];
   const families = ([4, 6] as const).filter(each => family === 0 || each === family);
+  const endless = endlessFile(lookupFiles);
+  if (endless !== null) throw new Error(endless);
   const listed = (await readHosts(name)).filter(each => families.some(one => one === each.family));
   if (listed.length > 0) return listed;
-  const resolver = new dns.promises.Resolver(patience);
-  const answers = await Promise.allSettled(
-    families.map(each => (each === 4 ? resolver.resolve4(name) : resolver.resolve6(name))),
-  );
-  const found = answers.flatMap((answer, index) =>
-    answer.status === 'fulfilled'
-      ? answer.value.map(address => ({ address, family: families[index] ?? 4 }))
-      : [],
-  );
+  const { found, isUnknown } = await askNameServers(name, families);
   if (found.length > 0) return found;
-  const exists = answers.some(({ status }) => status === 'fulfilled');
-  const isAnswered = answers.every(
-    answer => answer.status === 'fulfilled' || noAddress.has(codeOf(answer.reason)),
-  );
-  if (isAnswered && !exists) return systemLookup(name, { all: true, family });
+  if (isUnknown) return systemLookup(name, { all: true, family });
   const code = 'EAI_AGAIN';
   throw Object.assign(new Error(`getaddrinfo ${code} ${name}`), {
     code,
@@ -53,16 +39,23 @@ export async function resolveName(name: string, family: Family): Promise<readonl
 
 /** The addresses of a name in the text of a hosts file. */
 export function addressesIn(hosts: string, name: string): readonly LookupAddress[] {
-  return hosts.split('\n').flatMap(line => {
-    const [address = '', ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
-    const family = isIP(address);
-    const isListed = names.some(each => each.toLowerCase() === name.toLowerCase());
-    return family !== 0 && isListed ? [{ address, family }] : [];
-  });
+  const wanted = name.toLowerCase();
+  return hosts
+    .toLowerCase()
+    .split('\n')
+    .flatMap(line => {
+      // Such a file may have 100,000 lines, and few are of this name.
+      if (!line.includes(wanted)) return [];
+      const [address = '', ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
+      const family = isIP(address);
+      return family !== 0 && names.includes(wanted) ? [{ address, family }] : [];
+    });
 }
 
+/** A file that is larger than 4 MiB is left to getaddrinfo. */
 async function readHosts(name: string): Promise<readonly LookupAddress[]> {
-  const found = addressesIn(await readFile('/etc/hosts', 'utf8').catch(() => ''), name);
+  const hosts = await readRegularFile('/etc/hosts').catch(() => '');
+  const found = addressesIn(hosts.toString(), name);
   return found.toSorted((a, b) => a.family - b.family);
 }
 

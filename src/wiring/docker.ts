@@ -25,6 +25,7 @@ export interface DockerAccess {
 
 export function createDocker({ engine: endpoint, container }: SharedConfig): DockerAccess {
   let pending: Promise<Self> | undefined;
+  const chosen = new Map<string, string>();
   const engine = async (): Promise<Engine> =>
     (await import('../docker/engine.ts')).connectEngine(endpoint, systemClock);
   const find = async (): Promise<Self> => {
@@ -39,7 +40,7 @@ export function createDocker({ engine: endpoint, container }: SharedConfig): Doc
     },
     async resolveAddress({ network }, service, advertise) {
       const { resolveAddress } = await import('../docker/self.ts');
-      const hostIp = service.ip && (await resolveHostIp(service.ip, systemClock));
+      const hostIp = service.ip && (await resolveHostIp(service.ip, systemClock, undefined, chosen));
       return resolveAddress(await engine(), network, { ...service, advertise, hostIp });
     },
   };

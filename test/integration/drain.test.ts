@@ -108,6 +108,7 @@ describe('--drain', () => {
     program.signal('SIGTERM');
     await program.waitForLine('stopped without an answer from etcd');
     const tried = elapsed();
+    await program.waitForLine('lingering: key not confirmed as removed, waiting for clients to notice');
     assert.equal((await program.exitWithin(5000)).code, 0);
     assert.ok(elapsed() - tried >= 900, `it ended ${elapsed() - tried} ms after its try`);
     await proxy.set('pass', { held: 'drop' });

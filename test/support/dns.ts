@@ -13,6 +13,8 @@ const typeA = 1;
 export class DnsServer {
   /** Whether it ignores what it is asked. */
   isSilent = false;
+  /** Whether it answers questions about IPv4 addresses only. */
+  ignoresIpv6 = false;
   readonly address: string;
   readonly #socket: Socket;
   readonly #queries = new Journal<string>('DNS query');
@@ -22,7 +24,8 @@ export class DnsServer {
     this.#socket = socket;
     socket.on('message', (query, { port, address: from }) => {
       this.#queries.push(nameIn(query));
-      if (!this.isSilent) socket.send(answerTo(query, known), port, from);
+      const isIgnored = this.ignoresIpv6 && !asksForIpv4(query);
+      if (!this.isSilent && !isIgnored) socket.send(answerTo(query, known), port, from);
     });
   }
 
@@ -59,11 +62,15 @@ function nameIn(query: Buffer): string {
   return labels.join('.');
 }
 
+function asksForIpv4(query: Buffer): boolean {
+  return query.readUInt16BE(query.indexOf(0, headerBytes) + 1) === typeA;
+}
+
 /** Repeats the question, and answers one for an IPv4 address; others have an empty answer, or that of no such name. */
 function answerTo(query: Buffer, known: string): Buffer {
   const end = query.indexOf(0, headerBytes) + 5;
   const exists = /^(?!unknown).*\.example$/.test(nameIn(query));
-  const isA = exists && query.readUInt16BE(end - 4) === typeA;
+  const isA = exists && asksForIpv4(query);
   const header = Buffer.from(query.subarray(0, headerBytes));
   header.writeUInt16BE(exists ? 0x81_80 : 0x81_83, 2);
   header.writeUInt16BE(isA ? 1 : 0, 6);

@@ -241,10 +241,26 @@ describe('an answer', () => {
 describe('the time limit of a request', () => {
   it('is short for a first revocation', () => {
     const limits = [0, 1, 2, 3, 9].map(times =>
-      requestLimitMs('revoke', times === 0 ? start() : failTimes(times, endpoints).failover),
+      requestLimitMs('revoke', times === 0 ? start() : failTimes(times, endpoints).failover, false),
     );
     assert.deepEqual(limits, [500, 1000, 2000, 2000, 2000]);
-    assert.equal(requestLimitMs('renew', start()), 3000);
-    assert.equal(requestLimitMs('grant', failTimes(3, endpoints).failover), 3000);
+    assert.equal(requestLimitMs('renew', start(), false), 3000);
+    assert.equal(requestLimitMs('grant', failTimes(3, endpoints).failover, false), 3000);
+  });
+
+  it('gives each endpoint its turn within 1.5 s when the session closes, however long the outage was before', () => {
+    for (const count of [1, 2, 3, 5, 7]) {
+      const names = Array.from({ length: count }, (_, index) => `h${index}`);
+      let { failover } = failTimes(9, names);
+      let ms = 0;
+      for (let turn = 0; turn < count; turn++) {
+        const limit = requestLimitMs('revoke', failover, true);
+        assert.ok(limit >= 100, `${limit} ms are enough for an answer`);
+        ms += limit + (turn < count - 1 ? 50 : 0);
+        ({ failover } = fail(failover, { isClosing: true }));
+      }
+      assert.ok(ms < 1500, `${count} endpoints had their turn after ${ms} ms`);
+      assert.equal(requestLimitMs('revoke', failover, true), 1000);
+    }
   });
 });

@@ -31,6 +31,17 @@ describe('a name in --ip', () => {
     assert.equal(await chosenFrom('127.0.0.1', '2001:DB8:0::1'), '2001:db8::1');
   });
 
+  it('that has several addresses keeps the one that was chosen, in whatever order DNS gives them', async () => {
+    const chosen = new Map<string, string>();
+    const next = async (...list: string[]): Promise<string> =>
+      (await resolveHostIp(named, new FakeClock(), () => Promise.resolve(list.map(ip)), chosen)).ip;
+    assert.equal(await next('10.1.0.102', '10.1.0.101', '10.1.0.103'), '10.1.0.102');
+    assert.equal(await next('10.1.0.101', '10.1.0.103', '10.1.0.102'), '10.1.0.102');
+    assert.equal(await next('10.1.0.103', '10.1.0.101'), '10.1.0.103', 'unless it is gone');
+    assert.equal(await next('127.0.0.1'), '127.0.0.1');
+    assert.equal(await next('127.0.0.1', '10.1.0.101'), '10.1.0.101', 'or a better one is there');
+  });
+
   it('for which DNS is silent is given up after 3 s, and its late answer is ignored', async () => {
     const clock = new FakeClock();
     const late = deferred();

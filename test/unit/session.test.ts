@@ -667,6 +667,59 @@ describe('a connect that does not end', () => {
   });
 });
 
+/** Opens another session, with nothing left of the one before. */
+async function openAnew(...endpoints: string[]): Promise<void> {
+  etcd.mode = () => 'up';
+  await close();
+  etcd.takeCalls();
+  open(...endpoints);
+}
+
+describe('closing, while only one endpoint answers', () => {
+  const endpoints = ['http://h1', 'http://h2', 'http://h3', 'http://h4', 'http://h5'];
+  const isolate = (): void => {
+    etcd.mode = ({ endpoint }) => (endpoint === last ? 'up' : 'silent');
+  };
+  let last: string;
+
+  it('removes the key there in time, when the others have just gone silent', async () => {
+    await openAnew(...endpoints);
+    await register();
+    last = endpoints.at(-1) ?? '';
+    isolate();
+    assert.equal(await close(), true);
+    assert.equal(etcd.keys.size, 0);
+  });
+
+  it('removes the key there in time, after a long outage', async () => {
+    for (const awayMs of [5000, 10_000, 11_000, 12_000, 13_000, 14_000]) {
+      await openAnew(h1, h2);
+      await register();
+      treat('silent');
+      await passLater();
+      await clock.advance(awayMs);
+      last = etcd.calls.at(-1)?.endpoint === h1 ? h2 : h1;
+      isolate();
+      assert.equal(await close(), true, `${awayMs} ms`);
+      assert.equal(etcd.keys.size, 0);
+    }
+  });
+
+  it('removes the key there in time, while an earlier revocation waits for a silent one', async () => {
+    await openAnew(h1, h2);
+    await register();
+    treat('silent');
+    session.withdraw('HTTP 500');
+    // The third attempt may take 2 s.
+    await clock.advance(2000);
+    assert.equal(etcd.calls.at(-1)?.limitMs, 2000);
+    last = etcd.calls.at(-1)?.endpoint === h1 ? h2 : h1;
+    isolate();
+    assert.equal(await close(), true);
+    assert.equal(etcd.keys.size, 0);
+  });
+});
+
 describe('closing', () => {
   /** What is going on when the session is closed, and what the requests are that follow when etcd answers. */
   const states: readonly [name: string, enter: () => Promise<void>, requests: string][] = [

@@ -26,6 +26,8 @@ export interface Failover {
   /** The kind of the request that failed last in the outage. */
   readonly failed: LeaseRequest['kind'] | null;
   readonly isUncertain: boolean;
+  /** How many requests have failed since the session began to close. */
+  readonly closingFailures: number;
   /** Answers in a row that led nowhere. */
   readonly setbacks: Setbacks;
 }
@@ -57,6 +59,10 @@ const nextEndpointMs = 50;
 const requestMs = 3000;
 /** The same for a revocation, by the failures before it: a silent member costs little time at first. */
 const revokeMs = [500, 1000, 2000] as const;
+/** The time in which each endpoint has its turn when the session closes, in ms. */
+const closingMs = 1500;
+/** The least that a revocation may take then, in ms. */
+const leastRevokeMs = 100;
 
 /**
  * Returns the state at the start. The endpoints are in a random order, each order equally likely: so a fleet spreads over
@@ -75,6 +81,7 @@ export function startFailover(names: readonly string[], random: () => number): F
     failures: 0,
     failed: null,
     isUncertain: false,
+    closingFailures: 0,
     setbacks: noSetbacks,
   };
 }
@@ -85,8 +92,17 @@ export function endpointOf({ endpoints: [first = ''] }: Failover): string {
 }
 
 /** Returns the most that a request may take now, in ms. */
-export function requestLimitMs(request: LeaseRequest['kind'], { outage }: Failover): number {
-  return request === 'revoke' ? (revokeMs[outage?.attempts ?? 0] ?? revokeMs[2]) : requestMs;
+export function requestLimitMs(
+  request: LeaseRequest['kind'],
+  { outage, endpoints, closingFailures }: Failover,
+  isClosing: boolean,
+): number {
+  if (request !== 'revoke') return requestMs;
+  if (!isClosing) return revokeMs[outage?.attempts ?? 0] ?? revokeMs[2];
+  // What failed before the end says nothing about the endpoints that are next, and little time is left.
+  if (closingFailures >= endpoints.length) return revokeMs[1];
+  const share = Math.floor(closingMs / endpoints.length) - nextEndpointMs;
+  return Math.max(leastRevokeMs, Math.min(revokeMs[0], share));
 }
 
 /** The desired state has changed, so the next request need not wait. */
@@ -161,6 +177,7 @@ export function afterFailure(
     failures,
     failed: request,
     isUncertain,
+    closingFailures: before.closingFailures + (isClosing ? 1 : 0),
   };
   return { failover, events, reconnects };
 }
