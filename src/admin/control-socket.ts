@@ -47,7 +47,7 @@ async function takePath(path: string, exchanges: Exchanges, random: () => number
 }
 
 async function open(path: string, { accept }: Exchanges): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true }, accept).unref();
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, accept).unref();
   listen(server, path);
   await once(server, 'listening');
   return server;

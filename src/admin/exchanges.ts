@@ -6,8 +6,8 @@
  * - A connection has one request. What follows it is never parsed, however much a client sends at once.
  * - Connections that come faster than the allowance wait in the kernel's queue.
  * - When all places are taken, a new connection gets the place of the oldest one of the address that has most.
- * - Reading is paced: one look at what has arrived, then a pause. Requests in many small pieces cost no more than whole
- *   ones, and no more than `mostRequest` characters are kept.
+ * - Reading is paced: one look at what has arrived, of 8 KiB at most, then a pause. Requests in many small pieces and
+ *   those without an end cost no more than others, and no more than `mostRequest` characters are kept.
  * - A request, and the reading of an answer, have a time limit.
  */
 import { readFile } from 'node:fs/promises';
@@ -15,6 +15,7 @@ import type { Socket } from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 import type { Clock } from '../clock.ts';
 import { createAllowance } from './allowance.ts';
+import { readPaused } from './reading.ts';
 
 export interface Protocol {
   readonly encoding: 'latin1' | 'utf8';
@@ -46,7 +47,7 @@ const firstPauseMs = 50;
 const longestPauseMs = 400;
 
 export interface Exchanges {
-  /** Serves a connection, of a server with `allowHalfOpen`. */
+  /** Serves a connection, of a server with `allowHalfOpen` and `pauseOnConnect`. */
   readonly accept: (socket: Socket) => void;
   /** Closes all connections. */
   readonly close: () => void;
@@ -58,13 +59,14 @@ export async function createExchanges(protocol: Protocol, clock: Clock): Promise
   /** The remote address of each open connection, oldest first. */
   const open = new Map<Socket, string>();
   return {
-    accept(socket) {
+    accept(accepted) {
       const waitMs = takeAllowance(clock.now());
       if (waitMs >= shortestSleepMs) blockThread(waitMs);
       if (open.size >= limit) chooseVictim(open)?.destroy();
-      open.set(socket, socket.remoteAddress ?? '');
+      const address = accepted.remoteAddress ?? '';
+      const socket = serve(accepted, protocol, clock);
+      open.set(socket, address);
       socket.once('close', () => open.delete(socket));
-      serve(socket, protocol, clock);
     },
     close() {
       for (const socket of open.keys()) socket.destroy();
@@ -72,8 +74,8 @@ export async function createExchanges(protocol: Protocol, clock: Clock): Promise
   };
 }
 
-/** Answers the first request of a connection and closes it. */
-function serve(socket: Socket, { encoding, mostRequest, answer }: Protocol, clock: Clock): void {
+/** Answers the first request of a connection and closes it. Returns the socket that took it over. */
+function serve(accepted: Socket, { encoding, mostRequest, answer }: Protocol, clock: Clock): Socket {
   const decoder = new StringDecoder(encoding);
   let request = '';
   let isAnswered = false;
@@ -100,21 +102,21 @@ function serve(socket: Socket, { encoding, mostRequest, answer }: Protocol, cloc
   // What comes after the request is read too, and dropped: to close with unread input would reset the connection, and the
   // answer could be lost.
   const read = (chunk: Buffer): void => {
-    socket.pause();
     cancelPause = clock.after(pauseMs, () => socket.resume());
     pauseMs = isAnswered ? 2 * pauseMs : Math.min(2 * pauseMs, longestPauseMs);
     if (isAnswered) return;
     request += decoder.write(chunk.subarray(0, mostRequest - request.length));
     void consider(false);
   };
+  const socket = readPaused(accepted, read);
   socket
     .on('error', destroy)
-    .on('data', read)
     .once('end', () => void consider(true))
     .once('close', () => {
       cancelLimit();
       cancelPause?.();
     });
+  return socket;
 }
 
 async function connectionLimit(): Promise<number> {

@@ -114,7 +114,7 @@ function createProtocol(api: AdminApi, metrics: Metrics): Protocol {
 }
 
 async function open(at: Address, { accept }: Exchanges): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, accept);
   listen(server, at);
   await once(server, 'listening');
   return server;

@@ -37,6 +37,8 @@ export function observe(socket: Socket): Received {
   socket.on('error', error => {
     // Node gives the same code to an end that came too early, but no number of a system call.
     if (codeOf(error) !== 'ECONNRESET' && codeOf(error) !== 'EPIPE') return;
+    // A connection can be made and reset before Node looks at it. One that is not made is refused.
+    received.isConnected = true;
     received.ending = 'errno' in error ? 'reset' : 'closed';
   });
   return received;

@@ -6,6 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
+import type { Clock } from '../clock.ts';
 import type { Verdict } from '../core/registration/health.ts';
 import type { ExecCheck } from '../core/settings/check.ts';
 import { ownTrouble } from '../core/shortage.ts';
@@ -14,6 +15,8 @@ import { abandoned, attempt, fail, pass, unchecked, type Probe, type ProbeOption
 
 /** How much of the end of each output is kept, in bytes, and how much of it is reported, in characters. */
 const most = { kept: 4096, reported: 200 } as const;
+/** Each output is read at once up to this many bytes, and then a part at a time with a pause of so many ms after it. */
+const atOnce = { bytes: 1024 * 1024, pauseMs: 10 } as const;
 /** A process that outlives the command may hold its output open. The output is read for this long after it, in ms. */
 const lastOutputMs = 100;
 
@@ -32,7 +35,8 @@ export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe 
     }).finally(() => killGroup(child));
     last = ended;
     // A process that did not start has no outputs.
-    const outputs = child.pid === undefined ? [] : [child.stdout, child.stderr].map(keepEnd);
+    const outputs =
+      child.pid === undefined ? [] : [child.stdout, child.stderr].map(each => keepEnd(each, options.clock));
     /** The last line of the standard output, or else of the standard error. */
     const line = (): string => outputs.map(({ text }) => lastLine(text())).find(text => text !== '') ?? '';
     progress.came = () => (line() === '' ? undefined : `its last line is "${line()}"`);
@@ -77,14 +81,27 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-/** Reads all output, so that the command never blocks on a write, and keeps the end of it. */
-function keepEnd(stream: Readable) {
+/**
+ * Reads all output, so that the command does not block on a write for long, and keeps the end of it. What has no end is
+ * read slowly: it would take a whole core.
+ */
+function keepEnd(stream: Readable, clock: Clock) {
   let end = Buffer.alloc(0);
+  let bytes = 0;
   stream.on('data', (part: Buffer) => {
-    end = Buffer.concat([end, part]).subarray(-most.kept);
+    bytes += part.length;
+    end = Buffer.concat([end, part.subarray(-most.kept)]).subarray(-most.kept);
+    if (bytes < atOnce.bytes) return;
+    stream.pause();
+    clock.after(atOnce.pauseMs, () => stream.resume());
   });
   const closed = once(stream, 'close').catch(() => undefined);
-  return { stream, closed, text: () => end.toString() };
+  const text = (): string => {
+    const all = end.toString();
+    // The last line of what has no end is cut anywhere.
+    return bytes < atOnce.bytes ? all : all.slice(0, all.lastIndexOf('\n') + 1) || all;
+  };
+  return { stream, closed, text };
 }
 
 function lastLine(text: string): string {

@@ -26,6 +26,11 @@ import { dialTls, explainTls, readAuthority } from './trust.ts';
 
 /** An answer has one field of two bytes. */
 const mostAnswerBytes = 1024;
+/**
+ * The most of a whole session, in bytes, and how often it is looked at, in ms: node:http2 reads frames that are no answer
+ * without an end, and takes a whole core.
+ */
+const mostSession = { bytes: 256 * 1024, everyMs: 20 } as const;
 /** How much of a name from outside is shown, in characters. */
 const mostName = 100;
 /** The lowest limit that Node accepts. */
@@ -52,6 +57,13 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
     };
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
+    const limit = (): void => {
+      call.isTooLong = socket.bytesRead > mostSession.bytes;
+      if (call.isTooLong) close();
+      else cancel = options.clock.after(mostSession.everyMs, limit);
+    };
+    let cancel = options.clock.after(mostSession.everyMs, limit);
+    signal.addEventListener('abort', () => cancel(), { once: true });
     try {
       await make(call, session, service, options.userAgent);
       // The session takes the bytes from the socket, so only their number is known.
@@ -72,6 +84,8 @@ interface Call {
   goaway?: number;
   /** Whether the app ended the call and kept the session. */
   isReset?: boolean;
+  /** Whether it was given up because of all that came. */
+  isTooLong?: boolean;
   /** Header and trailers together; an answer without a message has both in one block. */
   readonly fields: IncomingHttpHeaders;
   body: Buffer;
@@ -116,7 +130,8 @@ function cameOf({ received, hasSettings, fields, body }: Call): string | undefin
 
 /** The verdict on a call that the app broke off; undefined for an error of another kind. */
 function brokenGrpc(place: string, call: Call, error: unknown): Verdict | undefined {
-  const { received, hasSettings, goaway } = call;
+  const { received, hasSettings, goaway, isTooLong } = call;
+  if (isTooLong) return tooLong(place);
   const code = codeOf(error);
   if (!isEnding(error, received) && !code.startsWith('ERR_HTTP2_')) return undefined;
   if (!received.isSecure) return closedHandshake(place, received);
@@ -129,7 +144,8 @@ function brokenGrpc(place: string, call: Call, error: unknown): Verdict | undefi
 }
 
 /** The verdict on a call without an answer, whose connection or stream has ended. */
-function unanswered(place: string, { received, hasSettings, goaway, isReset }: Call): Verdict {
+function unanswered(place: string, { received, hasSettings, goaway, isReset, isTooLong }: Call): Verdict {
+  if (isTooLong) return tooLong(place);
   if (received.bytes === 0) return closedSilently(place, received);
   if (!hasSettings) {
     const what = `${received.bytes} bytes that are not HTTP/2; it may speak HTTP/1 or TLS there`;
@@ -142,6 +158,10 @@ function unanswered(place: string, { received, hasSettings, goaway, isReset }: C
     );
   if (isReset) return invalid(place, 'the app ended the call (RST_STREAM, NO_ERROR) without an answer');
   return closedEarly(place, received, 'and did not answer the call');
+}
+
+function tooLong(place: string): Verdict {
+  return invalid(place, `the app sent more than ${mostSession.bytes / 1024} KiB and did not answer the call`);
 }
 
 /** Names of codes in HTTP/2, by number. */

@@ -19,7 +19,12 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
     const socket = createConnection(address);
     const received = observe(socket);
     signal.addEventListener('abort', () => socket.destroy(), { once: true });
-    await once(socket, 'connect');
+    try {
+      await once(socket, 'connect');
+    } catch (error) {
+      if (isEnding(error, received)) return closedSilently(where, received);
+      throw error;
+    }
     if (begin === undefined) return pass(`${where} takes connections`);
     const shown = (): string => excerpt(received.start, received.bytes);
     progress.came = () => (received.bytes === 0 ? undefined : `${shown()} came, which has no ${wanted}`);

@@ -61,6 +61,15 @@ describe("the app's answers", () => {
   });
 });
 
+it('a command that prints without an end takes little of the CPU', async () => {
+  const probe = await openCheck(['--check', 'exec:yes starting'], { port: 1, timeoutMs: 1000 });
+  const cpuBefore = process.cpuUsage();
+  const verdict = await probe(new AbortController().signal);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  assert.match(detailOf(verdict), /its last line is "starting"$/);
+  assert.ok(user + system < 500_000, `${(user + system) / 1000} ms`);
+});
+
 describe('a gRPC app whose block of headers is not valid', () => {
   it('does not end the process when its memory is collected', async () => {
     setFlagsFromString('--expose-gc');

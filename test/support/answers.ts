@@ -40,7 +40,7 @@ const greet =
   (text: string): Serve =>
   socket =>
     void socket.resume().write(text);
-const flood = (start: string, part: string): Serve =>
+const flood = (start: string | Buffer, part: string | Buffer): Serve =>
   then(socket => {
     const fill = (): void => {
       while (!socket.destroyed && socket.write(part));
@@ -252,6 +252,10 @@ export const badAnswers: readonly BadAnswer[] = [
   },
   // TCP.
   { name: 'tcp: nothing comes', check: redis, serve: socket => void socket.resume() },
+  { name: 'http: reset at once', check: http, serve: reset },
+  { name: 'tcp: reset at once', check: redis, serve: reset },
+  { name: 'grpc: reset at once', check: grpc, serve: reset },
+  { name: 'https: reset at once', check: https, serve: reset },
   { name: 'tcp: closed without an answer', check: redis, serve: then(socket => socket.end()) },
   { name: 'tcp: reset without an answer', check: redis, serve: then(reset) },
   { name: 'tcp: another answer, closed', check: redis, serve: say('-LOADING Redis is loading\r\n') },
@@ -290,6 +294,15 @@ export const badAnswers: readonly BadAnswer[] = [
   },
   { name: 'grpc: RST_STREAM', check: grpc, serve: sayGrpc(frame(3, 0, 1, number(7))) },
   { name: 'grpc: RST_STREAM without an error', check: grpc, serve: sayGrpc(frame(3, 0, 1, number(0))) },
+  ...[
+    { what: 'PRIORITY', each: frame(2, 0, 1, Buffer.from([0, 0, 0, 3, 1])) },
+    { what: 'WINDOW_UPDATE', each: frame(8, 0, 0, number(1)) },
+    { what: 'an unknown type', each: frame(99, 0, 0, Buffer.alloc(100)) },
+  ].map(({ what, each }) => ({
+    name: `grpc: frames of ${what} without an end`,
+    check: grpc,
+    serve: flood(settings, Buffer.concat(Array.from({ length: 500 }, () => each))),
+  })),
   {
     name: 'grpc: not gRPC',
     check: grpc,

@@ -56,6 +56,15 @@ export const httpAttacks: Readonly<Record<string, Attack>> = {
       socket.resume().write('POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
       flood(socket, `10000\r\n${'x'.repeat(2 ** 16)}\r\n`);
     }),
+  'bodies of a given length, from two hundred': open =>
+    keep(200, open, socket => {
+      socket.resume().write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n');
+      flood(socket, Buffer.alloc(2 ** 20, 'x'));
+    }),
+  'requests that are reset at once': open =>
+    keep(200, open, socket =>
+      socket.once('connect', () => socket.write(get('/metrics'), () => socket.resetAndDestroy())),
+    ),
 };
 
 /** Against the control socket. */
