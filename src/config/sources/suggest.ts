@@ -22,7 +22,7 @@ export function nearest(written: string, known: readonly string[]): string | und
 }
 
 function wrongLetters(word: string, known: string): number {
-  const first = [...known].findIndex((letter, at) => word[at] !== letter);
+  const first = Array.from(known).findIndex((letter, at) => word[at] !== letter);
   const swapped =
     known.slice(0, first) + known.charAt(first + 1) + known.charAt(first) + known.slice(first + 2);
   return first >= 0 && swapped === word ? 1 : distance(word, known);
