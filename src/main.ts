@@ -43,7 +43,12 @@ function stopOnSignals(): AbortSignal {
  * and sends the signal again, to end by it; but a process 1 without a handler is spared by the kernel, and goes on.
  */
 function earlySignal(): 'SIGTERM' | 'SIGINT' | null {
-  const status = readFileSync('/proc/self/status', 'latin1');
+  let status = '';
+  try {
+    status = readFileSync('/proc/self/status', 'latin1');
+  } catch {
+    // Without /proc nobody can tell.
+  }
   const caught = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   const [isTermCaught, isIntCaught] = [15n, 2n].map(signal => ((caught >> (signal - 1n)) & 1n) === 1n);
   // A Node without such a handler for either has nothing to tell.

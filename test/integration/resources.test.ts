@@ -422,6 +422,17 @@ describe('what runs out', { concurrency: 4 }, () => {
     for (const most of ['12', 'max']) assert.doesNotMatch(start(most).text, /no room/);
   });
 
+  it('it starts and stops as process 1 without /proc', { skip: cannot.mount }, async () => {
+    const script = 'mount -t tmpfs none /proc; (sleep 1; kill 1) & exec "$@"';
+    const words = ['--fork', '--pid', '--mount', 'sh', '-c', script, 'sh', process.execPath, readableEntry()];
+    const settings = ['--etcd', etcd.endpoints.join(','), '--port', '1', '--advertise', '10.0.0.1:80'];
+    const child = await Child.spawn('unshare', [...words, ...settings, '--control', 'off'], {
+      env: cleanEnvironment(),
+      stdio: 'ignore',
+    });
+    assert.deepEqual({ ...(await child.exited(10_000)), afterMs: 0 }, ended(0));
+  });
+
   describe('without a process it', { skip: cannot.user || cannot.limit }, () => {
     it('keeps the key of an app whose check is a command', () =>
       withProgram(
