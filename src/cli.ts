@@ -8,7 +8,9 @@ import type { RawConfig } from './config/raw.ts';
 import { readArgv, type Grammar } from './config/sources/argv.ts';
 import { readEnvironment } from './config/sources/environment.ts';
 import { readServiceFlag } from './config/sources/service-flag.ts';
+import { nearest } from './config/sources/suggest.ts';
 import type { ListConfig, LogFormat } from './core/settings/process.ts';
+import { brief } from './core/text.ts';
 import { SetupError, UsageError, valueOf, type Problem, type Result } from './errors.ts';
 import { rememberSecret } from './secrets.ts';
 
@@ -69,7 +71,14 @@ export async function readCommand(
   const { names, switches, takesService } = commands.get(word) ?? run;
   const service = takesService && !next?.startsWith('-') ? next : undefined;
   const words = argv.slice((commands.has(word) ? 1 : 0) + (service === undefined ? 0 : 1));
-  const flags = readArgv(words, { names, switches: [...switches, 'help', 'version'] }, refuseCommand);
+  const flags = readArgv(
+    words,
+    { names, switches: [...switches, 'help', 'version'] },
+    {
+      word: refuseCommand,
+      flag: flag => refuseOfOthers(word, flag),
+    },
+  );
   if (flags.switches.has('help')) return { kind: 'help' };
   if (flags.switches.has('version')) return { kind: 'version' };
   const environment = readEnvironment(env);
@@ -121,9 +130,32 @@ async function readOrThrow(
   }
 }
 
-function refuseCommand(word: string): Problem | null {
-  if (!commands.has(word)) return null;
-  return { message: `"${word}" must come first`, hint: `write dockreg ${word} --name value` };
+/** The problem of a word that is, or was meant to be, a command; null for other words. */
+function refuseCommand(word: string, isSecret: boolean): Problem | null {
+  if (commands.has(word))
+    return { message: `"${word}" must come first`, hint: `write dockreg ${word} --name value` };
+  const flag = ['help', 'version'].find(each => each === word);
+  if (flag !== undefined)
+    return { message: `unexpected argument "${word}"`, hint: `write dockreg --${flag}` };
+  const meant = isSecret || word.startsWith('-') ? undefined : nearest(word, [...commands.keys()]);
+  if (meant === undefined) return null;
+  return { message: `unexpected argument "${brief(word)}"`, hint: `did you mean dockreg ${meant}?` };
+}
+
+/** The problem of a flag that only other commands have; null for other flags. */
+function refuseOfOthers(word: string, flag: string): Problem | null {
+  const name = flag.slice(2);
+  const known = [...commands].filter(
+    ([, { names, switches }]) => switches.includes(name) || names.some(each => each === name),
+  );
+  const isOfRun = optionNames.some(each => each === name);
+  if (!flag.startsWith('--') || (known.length === 0 && !isOfRun)) return null;
+  const here = commands.has(word) ? `dockreg ${word}` : 'dockreg without a command';
+  const others = [...(isOfRun ? ['dockreg'] : []), ...known.map(([each]) => `dockreg ${each}`)];
+  return {
+    message: `unknown flag ${flag}: ${here} does not take it`,
+    hint: `it is for ${others.join(', ')}`,
+  };
 }
 
 export function helpText(version: string): string {

@@ -11,6 +11,7 @@ import type { ServiceConfig } from '../core/settings/service.ts';
 import { failure, problemsOf, success, valueOf, type Problem, type Result } from '../errors.ts';
 import { readCheck } from './check.ts';
 import { limits } from './parse/limits.ts';
+import { dayMs } from './parse/numbers.ts';
 import type { LayoutChoice } from './parse/records.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawConfig, RawOptions } from './raw.ts';
@@ -120,7 +121,9 @@ function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>):
       [
         ttlSeconds * 1000 < 2 * intervalMs,
         `--ttl ${ttlSeconds} s is shorter than two intervals of ${intervalMs} ms: one late renewal would lose the key`,
-        `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
+        2 * intervalMs > dayMs
+          ? 'use --interval 12h or less, and a --ttl of two intervals'
+          : `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
       ],
       [
         host !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container'),

@@ -7,12 +7,15 @@
 export const printedLength = 500;
 
 /**
- * Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of text, invisible
- * characters that hide a text or stand beside another, and halves of surrogate pairs.
+ * What Unicode calls other (controls, formats such as a change of the direction, halves of surrogate pairs, private and
+ * unassigned characters), line and paragraph separators, and what a terminal may leave out or show as an empty cell.
+ * Combining marks from the fifth in a row on, which cover other lines, and one at the start, which changes the character
+ * that is printed before the text.
  */
-const unsafe =
-  // oxlint-disable-next-line no-control-regex -- these are what it is for
-  /[\u0000-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|\p{Cs}|[\u{E0000}-\u{E007F}]/gu;
+const unsafe = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|^\p{M}|(?<=\p{M}{4})\p{M}/gu;
+
+/** Most texts, which need no look at each character's properties. */
+const plain = /^[ -~]*$/;
 
 /** Writes an unsafe character as JavaScript does: `\n`, `\x1b`, `\u202e`, `\u{e0001}`. */
 function escape(character: string): string {
@@ -29,6 +32,7 @@ function escape(character: string): string {
  * the rest. Text without anything to change comes back as it is, so cleaning twice changes nothing.
  */
 export function clean(text: string, limit = printedLength): string {
+  if (text.length <= limit && plain.test(text)) return text;
   if (text.length <= limit + cutAbove) return text.replaceAll(unsafe, escape);
   const end = isHighSurrogate(text.charCodeAt(limit - 1)) ? limit - 1 : limit;
   return `${text.slice(0, end).replaceAll(unsafe, escape)}… (${text.length - end} more)`;

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../clock.ts';
 import type { Verdict } from '../core/registration/health.ts';
-import type { ExecCheck } from '../core/settings/check.ts';
+import { formatCommand, type ExecCheck } from '../core/settings/check.ts';
 import { ownTrouble } from '../core/shortage.ts';
 import { formatProblem, problemOf } from '../errors.ts';
 import { abandoned, attempt, fail, pass, unchecked, type Probe, type ProbeOptions } from './probe.ts';
@@ -23,7 +23,7 @@ const lastOutputMs = 100;
 export function execProbe({ command }: ExecCheck, options: ProbeOptions): Probe {
   /** The end of the last command. One that even SIGKILL does not end must not run beside another. */
   let last: Promise<unknown> = Promise.resolve();
-  return attempt(options, `exec:${command.slice(0, most.reported)}`, async (signal, progress) => {
+  return attempt(options, `exec:${formatCommand(command)}`, async (signal, progress) => {
     progress.came = () => 'the command of the last check was killed, and has not ended';
     await last;
     if (signal.aborted) return abandoned;

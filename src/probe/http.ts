@@ -7,7 +7,7 @@ import type { EventEmitter } from 'node:events';
 import { request as ask, type IncomingMessage } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
 import type { Verdict } from '../core/registration/health.ts';
-import type { HttpCheck } from '../core/settings/check.ts';
+import { formatPath, type HttpCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
 import {
   brokenHttp,
@@ -106,7 +106,7 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
   const { text, authority } = target;
   const scheme = check.tls ? 'https' : 'http';
   const isUrl = check.socketPath === undefined;
-  const path = clean(check.path, mostPath);
+  const path = clean(formatPath(check.path), mostPath);
   const subject = isUrl ? `${scheme}://${text}${path}` : `${scheme}:${path} at ${text}`;
   const place = `${check.method} ${subject}`;
   const headers: Record<string, string | string[]> = {

@@ -384,6 +384,21 @@ describe('http', () => {
     server.close();
   });
 
+  it('never shows its query, however it fails', async () => {
+    for (const serve of [
+      say('HTTP/1.1 500 x\r\n\r\n'),
+      say('no HTTP'),
+      hold,
+      (socket: Socket) => socket.destroy(),
+    ]) {
+      const server = await startRawServer(serve);
+      const verdict = await check(['--check', 'http:/h?token=geheim'], server.port);
+      assert.match(verdict, /^fail: .*\/h\?\*\*\*/);
+      assert.doesNotMatch(verdict, /geheim/);
+      server.close();
+    }
+  });
+
   it('is abandoned at once when it is aborted', async () => {
     const server = await startRawServer(hold);
     const stop = new AbortController();
@@ -637,6 +652,11 @@ const zombies = (): string[] =>
   });
 
 describe('exec', () => {
+  it('never shows its arguments when it takes too long', async () => {
+    const verdict = await check(['--check', 'exec:sleep 5 # geheim'], 1);
+    assert.equal(verdict, 'fail: no answer from exec:sleep *** within 500 ms');
+  });
+
   const rows: [name: string, command: string, verdict: RegExp][] = [
     ['good: exit 0', 'true', /^pass: exit 0$/],
     ['good: the last line is reported', 'echo one; echo two; echo', /^pass: exit 0: two$/],

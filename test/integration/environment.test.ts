@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -229,6 +230,64 @@ describe("the app's environment", () => {
       assert.equal(environment.get('BIG') ?? '', '');
     });
   }
+
+  for (const [what, env] of [
+    ['options that trace, export, or end at a failure', { SHELLOPTS: 'xtrace:allexport:keyword:errexit' }],
+    ['a function in place of printf', { 'BASH_FUNC_printf%%': '() { echo forged >&2; }' }],
+    ['a function in place of read', { 'BASH_FUNC_read%%': '() { echo forged >&2; }' }],
+    ['a function with the name of its Node', { 'BASH_FUNC_node%%': '() { echo v1; }', DOCKREG_NODE: 'node' }],
+    ['a mode of its own', { POSIXLY_CORRECT: '', BASH_COMPAT: '3.2', BASHOPTS: 'nocasematch:failglob' }],
+  ] as const) {
+    it(`does not change the launcher in bash with ${what}`, async () => {
+      const secret = { APP_SECRET: 'geheim' };
+      for (const shell of ['bash --posix', 'bash']) {
+        const { program, environment } = await checkEnvironment(each => launch(each, { shell }), {
+          ...secret,
+          ...env,
+        });
+        program.assertClean();
+        assert.deepEqual(
+          [...environment.keys()].filter(name => /^dockreg_|^home$|^version$|ORIGINAL/.test(name)),
+          [],
+        );
+        for (const [name, text] of Object.entries({ ...secret, ...env }))
+          if (!/%%$|OPTS$/.test(name)) assert.equal(environment.get(name), text, name);
+        await program.stop();
+      }
+    });
+  }
+
+  it('functions with the names of commands do not change the launcher in bash', async () => {
+    const names = ['set', 'unset', 'export', 'eval', 'exec', 'exit', 'continue', '['];
+    const env = Object.fromEntries(
+      names.map(name => [`BASH_FUNC_${name}%%`, '() { echo forged >&2; }'] as const),
+    );
+    const program = await launch(env, { shell: 'bash', args: ['--version'] });
+    assert.equal((await program.exited).code, 0);
+    program.assertClean();
+  });
+
+  it('DOCKREG_NODE cannot steer a terminal', async () => {
+    for (const shell of shells) {
+      const program = await launch({ DOCKREG_NODE: '/nowhere\u001B[2J\nforged' }, { shell });
+      assert.equal((await program.exited).code, 78);
+      assert.match(program.stderr, /^dockreg: DOCKREG_NODE=\(not printable\) is not a node [^\n]*$/);
+    }
+  });
+
+  it('a layer that this user cannot read is named', async () => {
+    const file = join(layer, 'lib/node.version');
+    renameSync(file, `${file}.away`);
+    try {
+      for (const shell of shells) {
+        const program = await launch({}, { shell });
+        assert.equal((await program.exited).code, 78);
+        assert.match(program.stderr, /^dockreg: \S+node\.version cannot be read; copy [^\n]*$/);
+      }
+    } finally {
+      renameSync(`${file}.away`, file);
+    }
+  });
 
   it('reaches exec checks without the launcher too', async () => {
     // Node acts on these before dockreg begins, or removes them.

@@ -110,7 +110,7 @@ describe('a record that Docker makes too long', () => {
   });
 });
 
-describe('odd words of the command line', () => {
+describe('odd words and times of the command line', () => {
   const rows: [argv: string[], text: RegExp][] = [
     [['--__proto__=1'], /^unknown flag --__proto__; dockreg --help/],
     [['--constructor', 'x'], /^unknown flag --constructor; dockreg --help/],
@@ -128,6 +128,20 @@ describe('odd words of the command line', () => {
     [['--rise='], /^--rise needs a value/],
     [['--rise=1', '--rise', '2'], /^--rise is given 2 times; give it once/],
     [['doctor'], /^"doctor" must come first/],
+    [['--interval', '24h'], /use --interval 12h or less, and a --ttl of two intervals/],
+    [['--interval', '1m'], /use --ttl 120s or more/],
+    [['docter'], /^unexpected argument "docter"; did you mean dockreg doctor\?/],
+    [['help'], /^unexpected argument "help"; write dockreg --help/],
+    [
+      ['--tags', 'a', '--check-header', 'Authorization:', 'statsu'],
+      /^unexpected argument after --check-header, word 9;/,
+    ],
+    [
+      ['--json'],
+      /^unknown flag --json: dockreg without a command .*; it is for dockreg doctor, dockreg ls, dockreg status$/,
+    ],
+    [['--PORT', '1'], /^unknown flag --PORT; did you mean --port\?/],
+    [['--port', 'tcp://10.0.0.1:80'], /^--port is given 2 times/],
   ];
   for (const [argv, text] of rows) {
     it(argv.join(' ') || 'an empty word', async () =>
@@ -142,6 +156,11 @@ describe('what a wrong word was meant to be', () => {
     ['prot', 'port'],
     ['pot', 'port'],
     ['ipp', 'ip'],
+    ['pi', 'ip'],
+    ['IP', 'ip'],
+    ['CHEKC', 'check'],
+    ['list', undefined],
+    ['tags', undefined],
     ['intervall', 'interval'],
     ['etcd-password', 'etcd-password-file'],
     ['x', undefined],
@@ -161,6 +180,20 @@ async function warningsOf(env: NodeJS.ProcessEnv): Promise<readonly string[]> {
 }
 
 describe('a variable DOCKREG_… that dockreg does not know', () => {
+  it('of a link or a service of Kubernetes that has the name dockreg is named, with the way out', async () => {
+    const env = { DOCKREG_PORT: 'tcp://10.0.0.1:80', DOCKREG_NAME: '/web/dockreg' };
+    const [port, name] = await problemsOf(enough.slice(0, 2), env);
+    assert.match(
+      port ?? '',
+      /^DOCKREG_PORT "tcp:.*: must be a port, .*services of Kubernetes.*; give --port, which wins$/,
+    );
+    assert.match(
+      name ?? '',
+      /^DOCKREG_NAME "\/web\/dockreg": .*; links of Docker .*; give --name, which wins$/,
+    );
+    assert.deepEqual(await problemsOf([...enough, '--name', 'web'], env), []);
+  });
+
   it('is a warning, with a guess for one or two wrong letters', async () => {
     assert.deepEqual(
       await warningsOf({ DOCKREG_INTERVALL: '1', DOCKREG_TLS_THING: '1', DOCKREG_prot: '1' }),
@@ -251,7 +284,7 @@ describe('the file of --config', () => {
     ],
     ['very many aliases', `port: &a 1\ntags: [${many(200, '*a')}]`, /aliases exceeded/],
     ['deep nesting', '['.repeat(200_000), /nesting exceeded/],
-    ['a merge key', 'a: &a {port: 1}\nservices: {web: {<<: *a}}', /services\.web\.\*\*\* must be a text/],
+    ['a merge key', 'a: &a {port: 1}\nservices: {web: {<<: *a}}', /services\.web\.\*\*\* is not an option/],
     ['another type', 'port: !!js/function x', /is not valid YAML: unknown scalar tag/],
     ['a key twice', 'port: 1\nport: 2', /duplicated mapping key in line 2/],
     ['a complex key', '? [a, b]\n: c', /complex keys/],

@@ -13,6 +13,12 @@ describe('a text from outside', () => {
     ['line and paragraph separators', 'a\u2028b\u2029', 'a\\u2028b\\u2029'],
     ['what changes the direction', 'a\u202Eb\u2066c\u200F\u061C', 'a\\u202eb\\u2066c\\u200f\\u061c'],
     ['what nobody sees', 'a\u200Bb\uFEFF\u{E0041}', 'a\\u200bb\\ufeff\\u{e0041}'],
+    ['an empty cell', 'a\u3164b\u115F\uFFA0\u2800', 'a\\u3164b\\u115f\\uffa0\\u2800'],
+    ['a variation of a character', 'a\uFE0Fb\u{E0101}\u180B', 'a\\ufe0fb\\u{e0101}\\u180b'],
+    ['what has no meaning', '\uE000\u{10FFFF}\uFFFE\u0378', '\\ue000\\u{10ffff}\\ufffe\\u0378'],
+    ['the marks of a language', 'e\u0301 \u0E01\u0E33\u0E49 \u1EC7', 'e\u0301 \u0E01\u0E33\u0E49 \u1EC7'],
+    ['a flood of marks', `z${'\u0353'.repeat(7)}`, `z${'\u0353'.repeat(4)}${'\\u0353'.repeat(3)}`],
+    ['a mark without a character', '\u0301a', '\\u0301a'],
     ['half of a pair', 'a\uD83Db\uDE00', 'a\\ud83db\\ude00'],
   ] as const) {
     it(`has ${what} ${text === cleaned ? 'unchanged' : 'escaped'}`, () => {

@@ -9,6 +9,11 @@ import { ValueError } from './value.ts';
 /** The port of the app in its container: `8000`, `8000/tcp`, `53/udp`. */
 export function parseLocalPort(text: string): Pick<ServiceConfig, 'localPort' | 'protocol'> {
   const [, port = '', protocol = 'tcp'] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
+  if (/^[a-z]+:\/\//.test(text))
+    throw new ValueError(
+      'must be a port, such as 8000 or 53/udp',
+      'links of Docker and services of Kubernetes with the name dockreg set DOCKREG_PORT to such a text; give --port, which wins',
+    );
   if (protocol !== 'tcp' && protocol !== 'udp')
     throw new ValueError('must end in /tcp or /udp, or in the number for tcp, such as 8000 or 53/udp');
   return { localPort: parsePort(port), protocol };

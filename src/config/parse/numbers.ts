@@ -40,7 +40,7 @@ function parseTime(min: string, minMs: number): RangeParser {
 }
 
 /** No time is longer, so a sum of several never overflows a timer (2^31 ms, 24 days). */
-const dayMs = 86_400_000;
+export const dayMs = 86_400_000;
 
 /** A check more often than this would cost more than it can find out. */
 export const parseInterval = parseTime('100ms', 100);

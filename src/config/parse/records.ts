@@ -97,6 +97,9 @@ export function parseName(text: string): string {
   if (!isName(text))
     throw new ValueError(
       'must begin with a letter or digit and have letters, digits, "_", "." and "-" only, such as web',
+      text.startsWith('/')
+        ? 'links of Docker with the name dockreg set DOCKREG_NAME so; give --name, which wins'
+        : undefined,
     );
   return text;
 }

@@ -20,15 +20,21 @@ export interface CommandLine extends RawConfig {
   readonly switches: ReadonlySet<string>;
 }
 
-/**
- * @param refuseCommand the problem of a word that is the name of a command; null for other words
- */
+/** What the commands know of a word or a flag that does not belong here; null where they know nothing. */
+export interface OfOtherCommands {
+  /** @param isSecret whether the word may be a secret, and must not be shown unless it is the name of a command */
+  readonly word: (word: string, isSecret: boolean) => Problem | null;
+  readonly flag: (flag: string) => Problem | null;
+}
+
 export function readArgv(
   argv: readonly string[],
   { names, switches }: Grammar,
-  refuseCommand: (word: string) => Problem | null,
+  others: OfOtherCommands,
 ): CommandLine {
   const refuse = (flag: string): Problem => {
+    const ofOthers = others.flag(flag);
+    if (ofOthers !== null) return ofOthers;
     const word = wordOf(flag);
     const dashes = flag.slice(0, flag.length - word.length);
     const meant = nearest(word, [...names, ...switches]);
@@ -37,7 +43,7 @@ export function readArgv(
     return { message: `unknown flag ${dashes}${showWord(word)}`, hint };
   };
   const problems: Problem[] = [];
-  const words = knownWords(argv, { names, switches }, problems, refuse, refuseCommand);
+  const words = knownWords(argv, { names, switches }, problems, refuse, others.word);
   const parsed = minimist(words, {
     string: [...names],
     boolean: [...switches],
@@ -66,7 +72,7 @@ function knownWords(
   { names, switches }: Grammar,
   problems: Problem[],
   refuse: (flag: string) => Problem,
-  refuseCommand: (word: string) => Problem | null,
+  refuseCommand: OfOtherCommands['word'],
 ): string[] {
   if (argv.length > limits.words) {
     const message = `the command line has ${argv.length} words, and at most ${limits.words} are allowed`;
@@ -91,8 +97,9 @@ function knownWords(
       if (assigned === undefined && value !== undefined) at++;
       known.push(assigned === undefined ? `${flag}=${value ?? ''}` : word);
     } else if (word === '--' || word === '-' || flag === '') {
-      const refused = mayBeSecret(flagBefore, word) ? refuseHidden(at, flagBefore) : refuseWord(word);
-      problems.push(refuseCommand(word) ?? refused);
+      const isSecret = mayBeSecret(flagBefore, word);
+      const refused = isSecret ? refuseHidden(at, flagBefore) : refuseWord(word);
+      problems.push(refuseCommand(word, isSecret) ?? refused);
       continue;
     } else {
       const isRest = nearest(wordOf(flag), names) === undefined && mayBeSecret(flagBefore, '');

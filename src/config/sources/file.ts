@@ -60,14 +60,15 @@ export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessE
 
   const itemsOf = (word: string, value: unknown, at: string): RawItem[] => {
     const from = at + showWord(word);
+    const name = optionNames.find(each => each === word);
+    // What is not an option is refused for its name, and without its value.
+    if (name === undefined) return [{ word, text: typeof value === 'string' ? value : '…' }];
     if (typeof value !== 'string') {
       problems.push({ message: `${from} must be a text, or for a repeatable option a list of texts` });
       return [];
     }
-    const name = optionNames.find(each => each === word);
-    const row: Option | undefined = name && options[name];
-    // What is not an option is refused without its value.
-    if (row === undefined || !value.includes('${')) return [{ word, text: value }];
+    if (!value.includes('${')) return [{ word, text: value }];
+    const row: Option = options[name];
     const resolved = parseValue(text => resolveReferences(text, env), { text: value, from }, row);
     if (resolved.ok) return [{ word, text: resolved.value, written: value }];
     problems.push(...resolved.problems);

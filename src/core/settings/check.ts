@@ -74,7 +74,7 @@ export interface CheckTls {
 export function formatCheck(check: Check): string {
   switch (check.kind) {
     case 'http':
-      return `${check.tls ? 'https' : 'http'}:${check.path.replace(/\?.*$/s, '?***')}`;
+      return `${check.tls ? 'https' : 'http'}:${formatPath(check.path)}`;
     case 'grpc':
       return `${check.tls ? 'grpcs' : 'grpc'}${check.service && `:${check.service}`}`;
     case 'exec':
@@ -83,6 +83,11 @@ export function formatCheck(check: Check): string {
     case 'docker':
       return check.kind;
   }
+}
+
+/** The path without its query. */
+export function formatPath(path: string): string {
+  return path.replace(/\?.*$/s, '?***');
 }
 
 /** The program without its arguments. A variable that is set before it may be a secret. */
