@@ -127,6 +127,8 @@ const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more:
   timeout: ['250ms', {}],
   rise: ['2', {}],
   fall: ['3', {}],
+  'fast-interval': ['1s', {}],
+  tolerate: ['10s', {}],
   'start-period': ['1m', {}],
   ttl: ['1m', {}],
   watch: ['off', {}],
