@@ -642,6 +642,17 @@ describe('an agent with an app watch', () => {
     await bed.end();
   });
 
+  it('reports nothing of what the watch finds after the stop', async () => {
+    const bed = await started({ watched: true });
+    await bed.pass(1);
+    bed.silent = 'the poll of the watch';
+    await bed.observe({ kind: 'watching', survey });
+    await bed.end();
+    bed.speak?.();
+    await settle();
+    assert.ok(!bed.kinds.includes('watching'));
+  });
+
   it('only checks when nothing listens any more and the check goes another way', async () => {
     const bed = await started({ watched: true, argv: ['--check', 'exec:true'] });
     await bed.pass(1);
