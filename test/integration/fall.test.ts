@@ -8,7 +8,7 @@ import { startProgram, type Program } from '../support/program.ts';
 import { pause, stopwatch } from '../support/wait.ts';
 
 /** What a busy machine may add, in ms. */
-const slackMs = 700;
+const slackMs = 400;
 
 let etcd: EtcdCluster;
 let watcher: Watcher;

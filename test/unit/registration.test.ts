@@ -321,7 +321,7 @@ describe('failures that count', () => {
     ['the last', [...up, fail(6000), fail(11_000), fail(16_000)], 'down 1 withdraw'],
     ['the last, a timer being early', [...up, fail(6000), fail(11_000), fail(15_996)], 'down 1 withdraw'],
     ['not an extra check that fails too soon', [...up, fail(6000), fail(7000)], 'up 1 4'],
-    ['none of many of them', [...up, fail(6000), fail(7000), fail(8000), fail(10_994)], 'up 1 0.25'],
+    ['none of many of them', [...up, fail(6000), fail(7000), fail(8000), fail(10_994)], 'up 1 0.006'],
     ['from an extra check on, if it is the first that fails', [...up, fail(3000)], 'up 1 5'],
     ['not over a pass of an extra check', [...up, fail(6000), pass(7000), fail(8000)], 'up 1 5'],
     ['at a check that could not be made: soon again', [...up, fail(6000), unknown(11_000)], 'up 1 1'],

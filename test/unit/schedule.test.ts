@@ -82,6 +82,11 @@ describe('the schedule', () => {
       3250,
     ],
     [
+      'a fail that took the whole interval: no rest after it',
+      gap(steady, failing, 20_000, { verdict: 'fail', tookMs: 5000 }),
+      5000,
+    ],
+    [
       'an extra check while failing: the regular one stays where it was',
       gap(steady, failing, 22_000, { verdict: 'fail', failedAt: 20_000 }),
       3000,

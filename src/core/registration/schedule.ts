@@ -71,7 +71,9 @@ export function nextSchedule(
     return { ...schedule, dueAt: Math.min(now + quick, soonest) };
   const failingFrom = absenceEnd === Infinity ? failedAt : startedAt;
   if (failingFrom !== null) {
-    const dueAt = Math.min(Math.max(failingFrom + fastIntervalMs, restedAt), soonest);
+    // A rest makes no failure later than an interval after the one before.
+    const rested = Math.min(restedAt, failingFrom + intervalMs);
+    const dueAt = Math.min(Math.max(failingFrom + fastIntervalMs, rested), soonest);
     return { ...schedule, dueAt, steady: true };
   }
   if (health.status === 'up') {
