@@ -19,6 +19,8 @@ else
   mutate src/agent/agent.ts test/unit/agent.test.ts
   mutate src/agent/address-loop.ts test/unit/address-loop.test.ts test/unit/agent.test.ts
   mutate src/core/registration/service.ts test/unit/registration.test.ts test/unit/agent.test.ts
+  mutate src/core/registration/judgement.ts test/unit/registration.test.ts test/unit/agent.test.ts
+  mutate src/core/registration/schedule.ts test/unit/schedule.test.ts test/unit/registration.test.ts
 fi
 
 [ -z "$failed" ] || {

@@ -164,11 +164,27 @@ const rows: Readonly<Record<OptionName, Row>> = {
   },
   'check-socket': { subject: 'Checks', meaning: 'A Unix socket of the app, in place of its port.' },
   interval: { subject: 'Times and thresholds', meaning: 'Time between checks.' },
-  timeout: { subject: 'Times and thresholds', meaning: 'Time limit of a check; at most the interval.' },
+  'fast-interval': {
+    subject: 'Times and thresholds',
+    meaning:
+      'Time between checks while they fail and the keys are still there, with `--fall` above 1 or with `--tolerate`; at most the interval.',
+    defaultValue: 'the interval',
+  },
+  timeout: {
+    subject: 'Times and thresholds',
+    meaning: 'Time limit of a check; at most the interval.',
+    defaultValue: '`3s`, or the interval if that is shorter',
+  },
   rise: { subject: 'Times and thresholds', meaning: 'Consecutive passes after which the keys are written.' },
   fall: {
     subject: 'Times and thresholds',
-    meaning: 'Consecutive failures after which the keys are removed.',
+    meaning:
+      'Consecutive failures, each an interval after the one before, after which the keys are removed. A connect that is refused is not counted; see [checks](checks.md#from-checks-to-health).',
+  },
+  tolerate: {
+    subject: 'Times and thresholds',
+    meaning:
+      'How long nothing may listen on the port before the keys are removed; at most `--ttl`. See [checks](checks.md#from-checks-to-health).',
   },
   'start-period': {
     subject: 'Times and thresholds',
@@ -324,7 +340,8 @@ function pauses(): string {
     const { defaultText }: Option = options[name];
     return defaultText === '0';
   });
-  return names.map(name => `\`--${name}\``).join(' and ');
+  const [last, ...others] = names.map(name => `\`--${name}\``).toReversed();
+  return `${others.toReversed().join(', ')} and ${last}`;
 }
 
 function main(): void {

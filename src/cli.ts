@@ -175,12 +175,10 @@ usage: dockreg --etcd URL --port PORT [OPTION…]
 ${rows.join('\n')}
   ${'--help, --version'.padEnd(27)} print this text; print the version
 
-Each option has a variable: ${variableOf('etcd')}, ${variableOf('port')}, … A flag wins over its variable.
-TIME is 5s, 250ms, 1m, or plain seconds.
+Each option has a variable (${variableOf('port')}). The flag wins. TIME is 5s, 250ms, 1m, or plain seconds.
 
-example, for an app that listens on port 8000 and is published with -p 8000:
+example, for an app that is published with -p 8000; it keeps the key /service/10.1.0.101:49155:
   dockreg --etcd http://10.1.0.101:2379 --port 8000 --ip 10.1.0.101
-  writes /service/10.1.0.101:49155 = running, and deletes it when the app stops answering
 
 exit codes: 0 stopped, 64 wrong usage, 78 cannot work in this container, 70 internal error;
   doctor, status: 0 all is well, 1 something is wrong; ls, drain, resume, status: 69 no answer

@@ -34,6 +34,10 @@ export function logEvent(
       return log.warn(`app could not be checked: ${event.cause}`);
     case 'checked-again':
       return log.info('app can be checked again', { ...fields, for: undefined, after: fields.for });
+    case 'absence-tolerated':
+      return log.warn(`app gone, and tolerated: ${event.reason}`, fields);
+    case 'absence-over':
+      return log.info('app answers again', { ...fields, for: undefined, after: fields.for });
     case 'app-gone':
       return log.warn(`app down: ${event.reason}`);
     case 'watching':
@@ -136,7 +140,8 @@ export function describeCheck(event: CheckedEvent, { rise, fall }: Thresholds): 
   if (before.status === 'starting') return `down, and its start period is over: ${reason}`;
   if (before.status === 'down' && before.passes === 0)
     return before.reason === reason ? null : `still down: ${reason}`;
-  return before.status === 'up' ? `down ${fall}/${fall}: ${reason}` : `down: ${reason}`;
+  const isCounted = before.status === 'up' && before.fails + 1 >= fall;
+  return isCounted ? `down ${fall}/${fall}: ${reason}` : `down: ${reason}`;
 }
 
 function describeSurvey({ sockets, owner, hidden }: Survey): string {

@@ -214,9 +214,19 @@ const serviceOptions = {
     { checks: connecting },
   ),
   interval: option('TIME', 'time between checks', parseInterval, { defaultText: '5s' }),
-  timeout: option('TIME', 'time limit of a check', parseTimeout, { defaultText: '3s' }),
+  'fast-interval': option(
+    'TIME',
+    'time between failed checks before the keys go (the interval)',
+    parseInterval,
+    {},
+  ),
+  timeout: option('TIME', 'time limit of a check (3s, or a shorter interval)', parseTimeout, {}),
   rise: option('COUNT', 'consecutive passes that bring the service up', parseCount, { defaultText: '1' }),
   fall: option('COUNT', 'consecutive failures that bring the service down', parseCount, { defaultText: '1' }),
+  tolerate: option('TIME', 'how long nothing may listen on the port before the keys go', parsePause, {
+    defaultText: '0',
+    checks: connecting,
+  }),
   'start-period': option('TIME', 'startup time, in which failures are expected', parsePause, {
     defaultText: '0',
   }),

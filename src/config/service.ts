@@ -11,11 +11,11 @@ import type { ServiceConfig } from '../core/settings/service.ts';
 import { failure, problemsOf, success, valueOf, type Problem, type Result } from '../errors.ts';
 import { readCheck } from './check.ts';
 import { limits } from './parse/limits.ts';
-import { dayMs } from './parse/numbers.ts';
 import type { LayoutChoice } from './parse/records.ts';
 import { withPrefix } from './parse/value.ts';
 import type { RawConfig, RawOptions } from './raw.ts';
 import { andThen, brokenRules, combine, readerOf, withProblems, type Reader } from './reader.ts';
+import { conflictsOfTimes, impliedTimes } from './times.ts';
 
 type Variables = ServiceSpec['variables'];
 
@@ -69,17 +69,21 @@ function readService(
     advertise: value('advertise'),
     allowLoopback: value('allow-loopback'),
     intervalMs: value('interval'),
-    timeoutMs: value('timeout'),
+    fastIntervalMs: optional('fast-interval'),
+    timeoutMs: optional('timeout'),
+    tolerateMs: value('tolerate'),
     rise: value('rise'),
     fall: value('fall'),
     startPeriodMs: value('start-period'),
     ttlSeconds: value('ttl'),
     watch: value('watch'),
   };
-  const combined = combine(results, known => conflictsIn(known).map(withPrefix(prefix)));
+  const combined = combine(results, known =>
+    [...conflictsOfTimes(known, raw), ...conflictsIn(known)].map(withPrefix(prefix)),
+  );
   return andThen(combined, ({ port, ...values }) => {
     const label = ownLabel ?? values.spec.name ?? raw.get('port')?.text ?? '';
-    const service = { label, ...port, ...values };
+    const service = { label, ...port, ...values, ...impliedTimes(values) };
     // What is wrong with the records of a likely instance is wrong with those of every instance.
     const records = recordsOf(likelyInstance(service));
     return withProblems(problemsOf(records).map(withPrefix(prefix)), success(service));
@@ -108,29 +112,15 @@ export function readPublication({ value, optional }: Reader): Result<Publication
   });
 }
 
-/** A value that is not known, because it has a problem of its own, breaks no rule: NaN compares with nothing. */
-function conflictsIn({ ip: host, advertise, ...known }: Partial<ServiceConfig>): Problem[] {
-  const { intervalMs = NaN, timeoutMs = NaN, ttlSeconds = NaN, allowLoopback = false } = known;
+/** A value that is not known, because it has a problem of its own, breaks no rule. */
+function conflictsIn(known: Partial<Pick<ServiceConfig, 'ip' | 'advertise' | 'allowLoopback'>>): Problem[] {
+  const { ip: host, advertise, allowLoopback = false } = known;
   return [
-    ...brokenRules(
-      [
-        timeoutMs > intervalMs,
-        `--timeout ${timeoutMs} ms is longer than --interval ${intervalMs} ms: a check must end before the next begins`,
-        'lower --timeout or raise --interval',
-      ],
-      [
-        ttlSeconds * 1000 < 2 * intervalMs,
-        `--ttl ${ttlSeconds} s is shorter than two intervals of ${intervalMs} ms: one late renewal would lose the key`,
-        2 * intervalMs > dayMs
-          ? 'use --interval 12h or less, and a --ttl of two intervals'
-          : `use --ttl ${Math.ceil((2 * intervalMs) / 1000)}s or more`,
-      ],
-      [
-        host !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container'),
-        '--ip and --advertise both give the address',
-        'use one of them',
-      ],
-    ),
+    ...brokenRules([
+      host !== undefined && (advertise?.kind === 'literal' || advertise?.kind === 'container'),
+      '--ip and --advertise both give the address',
+      'use one of them',
+    ]),
     ...[
       { flag: '--ip', ip: host?.kind === 'ip' && host.ip },
       { flag: '--advertise', ip: advertise?.kind === 'literal' && advertise.address.ip },

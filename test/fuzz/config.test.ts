@@ -69,6 +69,8 @@ const samples: Readonly<Record<OptionName, readonly string[]>> = {
   timeout: ['3s', '50ms'],
   rise: ['2', '100'],
   fall: ['3'],
+  'fast-interval': ['1s', '100ms'],
+  tolerate: ['10s', '0'],
   'start-period': ['1m', '0'],
   ttl: ['20s', '24h'],
   watch: ['off', 'on'],
@@ -329,10 +331,23 @@ function assertWithinBounds({ services, endpoints, drainMs }: Config): void {
 }
 
 function assertServiceWithinBounds(service: ServiceConfig): void {
-  const { intervalMs, timeoutMs, ttlSeconds, startPeriodMs, rise, fall, localPort, spec } = service;
+  const {
+    intervalMs,
+    fastIntervalMs,
+    timeoutMs,
+    tolerateMs,
+    ttlSeconds,
+    startPeriodMs,
+    rise,
+    fall,
+    localPort,
+    spec,
+  } = service;
   for (const [value, min, max] of [
     [intervalMs, 100, 86_400_000],
+    [fastIntervalMs, 100, intervalMs],
     [timeoutMs, 10, intervalMs],
+    [tolerateMs, 0, ttlSeconds * 1000],
     [ttlSeconds * 1000, 2 * intervalMs, 86_400_000],
     [startPeriodMs, 0, 86_400_000],
     [rise, 1, 100],

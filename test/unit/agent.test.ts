@@ -24,6 +24,7 @@ import { FakeClock, settle } from '../support/fake-clock.ts';
 
 const passed: Verdict = { kind: 'pass', detail: 'HTTP 200' };
 const refused: Verdict = { kind: 'fail', reason: 'ECONNREFUSED', trouble: 'refused' };
+const stalled: Verdict = { kind: 'fail', reason: 'no answer within 3000 ms', trouble: 'timeout' };
 const unmade: Verdict = { kind: 'unknown', reason: 'EMFILE' };
 const impossible: Verdict = {
   kind: 'impossible',
@@ -302,6 +303,26 @@ describe('an agent that starts', () => {
   });
 });
 
+/** How long after its last pass an app that stalls for so many checks loses its key, in seconds; null if it keeps it. */
+async function lossOf(argv: readonly string[], stalls: number, checkMs = 0): Promise<number | null> {
+  const bed = await started({ argv });
+  await bed.pass(30);
+  bed.take();
+  await bed.nextCheck();
+  const passedAt = bed.checks.at(-1)!;
+  bed.verdict = stalled;
+  bed.checkMs = checkMs;
+  for (let count = 0; count < stalls; count++) await bed.nextCheck();
+  // The clock stands at most 50 ms after the begin of the last check that stalls.
+  await bed.pass(checkMs / 1000);
+  bed.verdict = passed;
+  bed.checkMs = 0;
+  await bed.pass(60);
+  const withdrawal = bed.take().find(deed => deed.includes('withdraw'));
+  await bed.end();
+  return withdrawal === undefined ? null : Math.round(Number.parseFloat(withdrawal) * 1000 - passedAt) / 1000;
+}
+
 describe('an agent that checks', () => {
   it('keeps the interval while the app passes, and confirms the records each time', async () => {
     const bed = await started({ argv: ['--interval', '10s'] });
@@ -329,16 +350,115 @@ describe('an agent that checks', () => {
 
   it('lets a service that flaps within fall stand', async () => {
     const bed = await started({ argv: ['--fall', '3'] });
-    for (const verdict of [refused, refused, passed, refused, refused, passed]) {
+    for (const verdict of [stalled, stalled, passed, stalled, stalled, passed]) {
       bed.verdict = verdict;
       await bed.nextCheck();
     }
     assert.ok(bed.take().every(deed => deed.includes('publish')));
     assert.equal(bed.agent.status().health, 'up');
-    bed.verdict = refused;
-    await bed.pass(10);
-    assert.match(bed.deeds.at(-1) ?? '', /withdraw: ECONNREFUSED$/);
+    bed.verdict = stalled;
+    await bed.pass(20);
+    assert.match(bed.deeds.at(-1) ?? '', /withdraw: no answer within 3000 ms$/);
     await bed.end();
+  });
+
+  const interval = ['--interval', '4s'];
+  const stalls: [argv: readonly string[], stalls: number, loss: number | null, checkMs?: number][] = [
+    [[], 1, 4],
+    [['--fall', '3'], 2, null],
+    [['--fall', '3'], 3, 12],
+    // Each check takes its timeout of 3 s: two intervals from the first fail to the begin of the last, and its timeout.
+    [['--fall', '3'], 2, null, 3000],
+    [['--fall', '3'], 3, 15, 3000],
+    // Each check takes the whole interval, and the last is no later for that.
+    [['--fall', '3', '--timeout', '4s'], 3, 16, 4000],
+    [['--fall', '5'], 4, null],
+    [['--fall', '5'], 5, 20],
+    [['--fall', '5', '--fast-interval', '500ms'], 4, null],
+    [['--fall', '5', '--fast-interval', '500ms'], 5, 6],
+  ];
+  for (const [argv, count, loss, checkMs] of stalls)
+    it(`${loss === null ? 'keeps' : 'loses'} a key whose app stalls for ${count} checks of ${checkMs ?? 0} ms with ${argv.join(' ') || 'fall 1'}`, async () => {
+      assert.equal(await lossOf([...interval, ...argv], count, checkMs), loss);
+    });
+
+  it('counts no failure of a check that something else asks for between two intervals', async () => {
+    const bed = await started({ watched: true, argv: ['--fall', '3', '--watch', 'on'] });
+    bed.verdict = stalled;
+    for (let count = 0; count < 20; count++) {
+      await bed.observe({ kind: 'waiting', clients: 2 });
+      await bed.pass(0.45);
+    }
+    // 20 checks, all of which failed, in 9 s.
+    assert.ok(bed.checks.length > 20);
+    assert.equal(bed.agent.status().health, 'up');
+    await bed.pass(1.5);
+    const withdrawal = bed.take().find(deed => deed.includes('withdraw')) ?? '';
+    assert.equal(withdrawal, '10 withdraw: no answer within 3000 ms');
+    await bed.end();
+  });
+
+  it('withdraws at once when a check is refused, whatever --fall says', async () => {
+    const bed = await started({ argv: ['--fall', '5'] });
+    bed.verdict = refused;
+    await bed.pass(2.75);
+    assert.deepEqual(bed.take(), ['2.75 withdraw: ECONNREFUSED']);
+    assert.equal(bed.lines.at(-1), 'warn msg="app down: ECONNREFUSED"');
+    await bed.end();
+  });
+
+  it('keeps the lease of an app that is gone for less than --tolerate', async () => {
+    const bed = await started({ argv: ['--tolerate', '12s'] });
+    bed.verdict = refused;
+    await bed.pass(14);
+    bed.verdict = passed;
+    await bed.pass(1);
+    assert.deepEqual(bed.take(), ['2.75 keep', '7.75 keep', '12.75 keep', `14.75 publish ${key}`]);
+    assert.deepEqual(bed.lines.slice(-2), [
+      'warn msg="app gone, and tolerated: ECONNREFUSED" for=12.0s',
+      'info msg="app answers again" after=12.0s',
+    ]);
+    await bed.end();
+  });
+
+  it('withdraws an app that is gone when --tolerate is over, and not before', async () => {
+    const bed = await started({ argv: ['--tolerate', '12s', '--fall', '9'] });
+    bed.verdict = refused;
+    await bed.pass(30);
+    assert.deepEqual(bed.take(), ['2.75 keep', '7.75 keep', '12.75 keep', '14.75 withdraw: ECONNREFUSED']);
+    await bed.end();
+  });
+
+  it('checks at once when something listens again, and keeps the key when it passes', async () => {
+    const bed = await started({ watched: true, argv: ['--tolerate', '12s'] });
+    await bed.pass(1);
+    bed.verdict = refused;
+    await bed.observe({ kind: 'app-gone', reason: 'nothing listens any more' });
+    assert.deepEqual(bed.take(), []);
+    assert.equal(bed.agent.status().why, 'nothing listens any more');
+    await bed.pass(1.5);
+    bed.verdict = passed;
+    await bed.observe({ kind: 'listening' });
+    assert.deepEqual(bed.checks, [0, 2500]);
+    assert.deepEqual(bed.take(), [`2.5 publish ${key}`, '2.5 inform the watch: pass']);
+    assert.equal(bed.agent.status().health, 'up');
+    await bed.end();
+  });
+
+  it('is never late while it fails or is gone, as status sees it', async () => {
+    for (const [verdict, checkMs] of [
+      [stalled, 3000],
+      [refused, 0],
+    ] as const) {
+      const bed = await started({ argv: ['--fall', '9', '--tolerate', '20s'] });
+      bed.verdict = verdict;
+      bed.checkMs = checkMs;
+      for (let count = 0; count < 60; count++) {
+        await bed.pass(0.3);
+        assert.equal(bed.agent.status().isLate, false);
+      }
+      await bed.end();
+    }
   });
 
   it('takes as long as the probe does, and never makes two checks at once', async () => {
@@ -521,6 +641,17 @@ describe('an agent with an app watch', () => {
     assert.deepEqual([health, why], ['down', 'nothing listens any more']);
     assert.equal(since, new Date(bed.startedAt + 1000).toISOString());
     await bed.end();
+  });
+
+  it('reports nothing of what the watch finds after the stop', async () => {
+    const bed = await started({ watched: true });
+    await bed.pass(1);
+    bed.silent = 'the poll of the watch';
+    await bed.observe({ kind: 'watching', survey });
+    await bed.end();
+    bed.speak?.();
+    await settle();
+    assert.ok(!bed.kinds.includes('watching'));
   });
 
   it('only checks when nothing listens any more and the check goes another way', async () => {

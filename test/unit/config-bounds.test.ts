@@ -128,7 +128,7 @@ describe('odd words and times of the command line', () => {
     [['--rise='], /^--rise needs a value/],
     [['--rise=1', '--rise', '2'], /^--rise is given 2 times; give it once/],
     [['doctor'], /^"doctor" must come first/],
-    [['--interval', '24h'], /use --interval 12h or less, and a --ttl of two intervals/],
+    [['--interval', '24h'], /is shorter than two intervals of .*; lower --interval: --ttl is at most 24h/],
     [['--interval', '1m'], /use --ttl 120s or more/],
     [['docter'], /^unexpected argument "docter"; did you mean dockreg doctor\?/],
     [['help'], /^unexpected argument "help"; write dockreg --help/],

@@ -63,9 +63,11 @@ describe('configuration', () => {
             socketPath: undefined,
           },
           intervalMs: 5000,
+          fastIntervalMs: 5000,
           timeoutMs: 3000,
           rise: 1,
           fall: 1,
+          tolerateMs: 0,
           startPeriodMs: 0,
           ttlSeconds: 20,
           watch: true,
@@ -104,6 +106,8 @@ describe('configuration', () => {
       DOCKREG_TIMEOUT: '250ms',
       DOCKREG_RISE: '2',
       DOCKREG_FALL: '3',
+      DOCKREG_FAST_INTERVAL: '2s',
+      DOCKREG_TOLERATE: '15s',
       DOCKREG_START_PERIOD: '1m',
       DOCKREG_TTL: '1m',
       DOCKREG_DRAIN: '2s',
@@ -167,9 +171,11 @@ describe('configuration', () => {
           allowLoopback: false,
           check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
           intervalMs: 10_000,
+          fastIntervalMs: 2000,
           timeoutMs: 250,
           rise: 2,
           fall: 3,
+          tolerateMs: 15_000,
           startPeriodMs: 60_000,
           ttlSeconds: 60,
           watch: false,
@@ -448,6 +454,106 @@ describe('configuration', () => {
     assert.equal((await readCommand(['-h'], {})).kind, 'help');
     assert.equal((await readCommand(['--version'], {})).kind, 'version');
   });
+
+  const implied: [argv: string[], timeoutMs: number, fastIntervalMs: number][] = [
+    [[], 3000, 5000],
+    [['--interval', '1s'], 1000, 1000],
+    [['--interval', '100ms'], 100, 100],
+    [['--interval', '3s'], 3000, 3000],
+    [['--interval', '8s'], 3000, 8000],
+    [['--interval', '1s', '--timeout', '500ms'], 500, 1000],
+    [['--timeout', '5s'], 5000, 5000],
+    [['--interval', '8s', '--fast-interval', '1s'], 3000, 1000],
+  ];
+  for (const [argv, ...expected] of implied)
+    it(`takes the smaller of 3 s and the interval for the timeout that is left out: ${argv.join(' ')}`, async () => {
+      const { timeoutMs, fastIntervalMs } = await serviceOf([...enough, ...argv]);
+      assert.deepEqual([timeoutMs, fastIntervalMs], expected);
+    });
+
+  const pairs: [argv: string[], problem: string][] = [
+    [
+      ['--interval', '1s', '--timeout', '3s'],
+      '--timeout 3000 ms is longer than --interval 1000 ms: a check must end before the next begins; lower --timeout, leave it out, or raise --interval',
+    ],
+    [
+      ['--timeout', '6s'],
+      '--timeout 6000 ms is longer than --interval 5000 ms (by default): a check must end before the next begins; lower --timeout, leave it out, or raise --interval',
+    ],
+    [
+      ['--interval', '30s', '--fall', '5'],
+      '--ttl 20 s (by default) is shorter than two intervals of 30000 ms: one late renewal would lose the key; use --ttl 60s or more, or lower --interval',
+    ],
+    [
+      ['--interval', '13h'],
+      '--ttl 20 s (by default) is shorter than two intervals of 46800000 ms: one late renewal would lose the key; lower --interval: --ttl is at most 24h',
+    ],
+    [
+      ['--ttl', '9s'],
+      '--ttl 9 s is shorter than two intervals of 5000 ms (by default): one late renewal would lose the key; use --ttl 10s or more, or lower --interval',
+    ],
+    [
+      ['--interval', '1s', '--ttl', '2s', '--fall', '2'],
+      '--ttl 2 s is shorter than --interval 1000 ms, --timeout 1000 ms (by default) and 1 s together: with --fall 2 a lease is renewed after a check that failed; use --ttl 3s or more, or lower --interval',
+    ],
+    [
+      ['--fast-interval', '6s'],
+      '--fast-interval 6000 ms is longer than --interval 5000 ms (by default): checks that fail come no later than others; lower --fast-interval, or leave it out',
+    ],
+    [
+      ['--tolerate', '21s'],
+      '--tolerate 21000 ms is longer than --ttl 20 s (by default): a key outlives its app by no more than that; lower --tolerate or raise --ttl',
+    ],
+    [
+      ['--tolerate', '5s', '--check-socket', '/run/app.sock'],
+      '--tolerate is for a port on which nothing listens, and --check-socket checks something else; leave --tolerate out, or give a greater --fall instead',
+    ],
+    [
+      ['--tolerate', '5s', '--check', 'exec:true'],
+      '--tolerate is for http, https, tcp, grpc, grpcs checks, and the check is exec; leave it out',
+    ],
+    // A value that is wrong by itself is not compared with another.
+    [
+      ['--timeout', '3x', '--interval', '1s', '--ttl', '2s', '--fall', '2'],
+      '--timeout "3x": must be a duration from 10ms to 24h, such as 5s, 250ms, 1m or plain seconds',
+    ],
+    [
+      ['--interval', '1x', '--fast-interval', '9s', '--timeout', '9s', '--ttl', '1s'],
+      '--interval "1x": must be a duration from 100ms to 24h, such as 5s, 250ms, 1m or plain seconds',
+    ],
+    [
+      ['--fast-interval', '1ms'],
+      '--fast-interval "1ms": must be a duration from 100ms to 24h, such as 5s, 250ms, 1m or plain seconds',
+    ],
+    [
+      ['--ttl', '20x', '--tolerate', '1h'],
+      '--ttl "20x": must be a duration from 1s to 24h, such as 5s, 250ms, 1m or plain seconds',
+    ],
+    [
+      ['--tolerate', 'some'],
+      '--tolerate "some": must be a duration from 1ms to 24h, such as 5s, 250ms, 1m or plain seconds',
+    ],
+  ];
+  for (const [argv, problem] of pairs)
+    it(`says once what is wrong with ${argv.join(' ')}`, async () => {
+      assert.deepEqual(await problemsOf([...enough, ...argv]), [problem]);
+    });
+
+  const accepted: string[][] = [
+    ['--interval', '1s'],
+    ['--interval', '1s', '--ttl', '2s'],
+    ['--interval', '1s', '--ttl', '3s', '--fall', '2'],
+    ['--interval', '30s', '--ttl', '60s', '--fall', '5'],
+    ['--interval', '12h', '--ttl', '24h', '--fall', '2'],
+    ['--tolerate', '20s'],
+    ['--tolerate', '0', '--check-socket', '/run/app.sock'],
+    ['--fast-interval', '5s'],
+    ['--fast-interval', '100ms'],
+  ];
+  for (const argv of accepted)
+    it(`accepts ${argv.join(' ')}`, async () => {
+      assert.deepEqual(await problemsOf([...enough, ...argv]), []);
+    });
 
   it('has a help text of one screen that names every option', () => {
     const text = helpText('1.2.3');

@@ -23,6 +23,9 @@ const rules: ServiceRules = {
   fall: 2,
   startUntil: 0,
   intervalMs: 5000,
+  // The checks of these tests are a millisecond apart, and each counts.
+  fastIntervalMs: 0,
+  tolerateMs: 0,
   timeoutMs: 3000,
   sharesPort: true,
   onUnresolvable: 'wait',
@@ -34,7 +37,12 @@ const pass = (startedAt: number): ServiceInput => ({
 });
 const fail = (startedAt: number): ServiceInput => ({
   kind: 'check-ended',
-  verdict: { kind: 'fail', reason: 'refused', trouble: 'refused' },
+  verdict: { kind: 'fail', reason: 'HTTP 500', trouble: 'answer' },
+  startedAt,
+});
+const refused = (startedAt: number): ServiceInput => ({
+  kind: 'check-ended',
+  verdict: { kind: 'fail', reason: 'ECONNREFUSED', trouble: 'refused' },
   startedAt,
 });
 const unknown = (startedAt: number, reason = 'EMFILE'): ServiceInput => ({
@@ -130,7 +138,7 @@ describe('registration', () => {
     ]);
     assert.deepEqual(play(at(49155), pass(1), fail(2), fail(3)).slice(2), [
       `publish ${one} @2`,
-      'withdraw: refused',
+      'withdraw: HTTP 500',
     ]);
   });
 
@@ -222,8 +230,8 @@ describe('registration', () => {
     for (const { actions } of transitions(inputs, { startUntil: 10 }))
       for (const event of eventsOf(actions)) logEvent(log, event, { ...rules, ttlSeconds: 20 });
     assert.deepEqual(lines, [
-      'level=info msg="app starting: refused"\n',
-      'level=warn msg="app down, and its start period is over: refused"\n',
+      'level=info msg="app starting: HTTP 500"\n',
+      'level=warn msg="app down, and its start period is over: HTTP 500"\n',
       'level=info msg="app up 1/1: ok"\n',
     ]);
   });
@@ -280,6 +288,157 @@ describe('registration', () => {
       ({ actions }) => eventsOf(actions).map(event => (event.kind === 'admin' ? event.admin : event.kind)),
     );
     assert.deepEqual(reported, ['drain', 'register', 'stop']);
+  });
+});
+
+/** What each input brings about, in short, with the health and the seconds until the next check. */
+function follow(inputs: readonly ServiceInput[], changed: Partial<ServiceRules>): string[] {
+  let now = 0;
+  return transitions(inputs, { fall: 3, fastIntervalMs: 5000, ...changed }).map(
+    ({ state, actions }, index) => {
+      const input = inputs[index]!;
+      now = 'startedAt' in input ? input.startedAt : now + 1;
+      const deeds = actions.flatMap(action => {
+        if (action.kind === 'emit')
+          return action.event.kind.startsWith('absence') || action.event.kind === 'app-gone'
+            ? action.event.kind
+            : [];
+        return action.kind === 'inform-watch' || action.kind === 'publish' ? [] : action.kind;
+      });
+      const { health, schedule } = state;
+      const fails = health.status === 'up' ? ` ${health.fails}` : '';
+      return [`${health.status}${fails}`, (schedule.dueAt - now) / 1000, ...deeds].join(' ');
+    },
+  );
+}
+
+describe('failures that count', () => {
+  type Row = [name: string, inputs: ServiceInput[], last: string, rules?: Partial<ServiceRules>];
+  const up = [at(49155), pass(1000)];
+  const rows: Row[] = [
+    ['the first: the next check is an interval later', [...up, fail(6000)], 'up 1 5'],
+    ['the second, an interval later', [...up, fail(6000), fail(11_000)], 'up 2 5'],
+    ['the last', [...up, fail(6000), fail(11_000), fail(16_000)], 'down 1 withdraw'],
+    ['the last, a timer being early', [...up, fail(6000), fail(11_000), fail(15_996)], 'down 1 withdraw'],
+    ['not an extra check that fails too soon', [...up, fail(6000), fail(7000)], 'up 1 4'],
+    ['none of many of them', [...up, fail(6000), fail(7000), fail(8000), fail(10_994)], 'up 1 0.006'],
+    ['from an extra check on, if it is the first that fails', [...up, fail(3000)], 'up 1 5'],
+    ['not over a pass of an extra check', [...up, fail(6000), pass(7000), fail(8000)], 'up 1 5'],
+    ['at a check that could not be made: soon again', [...up, fail(6000), unknown(11_000)], 'up 1 1'],
+    ['not sooner because of it', [...up, fail(6000), unknown(6500), fail(7500)], 'up 1 3.5'],
+    ['a fast interval apart', [...up, fail(6000), fail(6500)], 'up 2 0.5', { fastIntervalMs: 500 }],
+    ['with fall 1, the first', [...up, fail(6000)], 'down 1 withdraw', { fall: 1 }],
+  ];
+  for (const [name, inputs, last, changed = {}] of rows)
+    it(name, () => assert.equal(follow(inputs, changed).at(-1), last));
+});
+
+describe('a port on which nothing listens', () => {
+  type Row = [name: string, inputs: ServiceInput[], last: string, rules?: Partial<ServiceRules>];
+  const up = [at(49155), pass(1000)];
+  const listening: ServiceInput = { kind: 'listening' };
+  const tolerant = { tolerateMs: 12_000 };
+  const absent = [...up, refused(6000)];
+  const rows: Row[] = [
+    ['brings down at once, whatever --fall says', [...up, refused(6000)], 'down 1 withdraw'],
+    ['is found by a check that goes to the port alone', absent, 'up 1 5', { sharesPort: false }],
+    ['counts not while the app is coming up', [at(49155), refused(1000)], 'down 1', tolerant],
+    ['is tolerated', absent, 'up 0 5 absence-tolerated keep', tolerant],
+    [
+      'is tolerated when the watch finds it',
+      [...up, gone],
+      'up 0 0.499 absence-tolerated',
+      { ...tolerant, fastIntervalMs: 499 },
+    ],
+    [
+      'is tolerated when the watch finds it: a check comes in time',
+      [...up, gone],
+      'up 0 0.3 absence-tolerated',
+      { tolerateMs: 300 },
+    ],
+    ['is reported once: a check after a check', [...absent, refused(11_000)], 'up 0 5 keep', tolerant],
+    ['is reported once: the watch after a check', [...absent, gone], 'up 0 4.999', tolerant],
+    ['is reported once: a check after the watch', [...up, gone, refused(6000)], 'up 0 5 keep', tolerant],
+    ['has its last check at the end of the time', [...absent, refused(14_000)], 'up 0 4 keep', tolerant],
+    ['is no longer tolerated then', [...absent, refused(18_000)], 'down 1 withdraw', tolerant],
+    ['nor a moment before, a timer being early', [...absent, refused(17_996)], 'down 1 withdraw', tolerant],
+    ['but until then', [...absent, refused(17_994)], 'up 0 0.25 keep', tolerant],
+    [
+      'is tolerated again after a pass, when the watch finds it',
+      [...up, refused(6000), pass(7000), gone],
+      'up 0 3.999 absence-tolerated',
+      tolerant,
+    ],
+    ['is over when the app answers', [...absent, pass(8000)], 'up 0 3 absence-over', tolerant],
+    [
+      'may come again after that',
+      [...absent, pass(8000), refused(19_000)],
+      'up 0 5 absence-tolerated keep',
+      tolerant,
+    ],
+    ['is not over when something listens', [...absent, listening], 'up 0 4.999 check-now', tolerant],
+    [
+      'is not tolerated for longer because something listened',
+      [...absent, listening, fail(8000), refused(18_000)],
+      'down 1 withdraw',
+      tolerant,
+    ],
+    ['counts as a failure when it listens and fails', [...absent, fail(8000)], 'up 1 5', tolerant],
+    [
+      'of which one is enough with fall 1',
+      [...absent, fail(8000)],
+      'down 1 withdraw',
+      { ...tolerant, fall: 1 },
+    ],
+    ['is not checked in a hurry once something listens', [...absent, fail(18_500)], 'up 1 5', tolerant],
+    ['is kept while no check can be made', [...absent, lacking(11_000)], 'up 0 1 keep', tolerant],
+    [
+      'and no longer than tolerated',
+      [...absent, lacking(11_000), lacking(18_000)],
+      'down 0.25 withdraw app-gone',
+      tolerant,
+    ],
+    [
+      'is not what a check says that could not be made, after something listened',
+      [...absent, fail(8000), lacking(18_000)],
+      'up 1 1 keep',
+      tolerant,
+    ],
+    [
+      'is not checked all the time while no check can be made',
+      [...absent, unknown(18_500)],
+      'up 0 0.25',
+      tolerant,
+    ],
+    [
+      'is tolerated from anew after it was down',
+      [...absent, refused(18_000), pass(19_000), refused(20_000)],
+      'up 0 5 absence-tolerated keep',
+      tolerant,
+    ],
+  ];
+  for (const [name, inputs, last, changed = {}] of rows)
+    it(name, () => assert.equal(follow(inputs, changed).at(-1), last));
+
+  it('keeps the lease, and writes nothing for the app', () => {
+    const { state, actions } = transitions([...absent, refused(11_000)], tolerant).at(-1)!;
+    assert.equal(state.checkedAt, 1000);
+    assert.ok(!actions.some(({ kind }) => kind === 'publish'));
+    assert.deepEqual(
+      actions.find(({ kind }) => kind === 'keep'),
+      { kind: 'keep', triedAt: 11_000 },
+    );
+  });
+
+  it('says for how long, and how long it was', () => {
+    const lines: string[] = [];
+    const log = createLog('logfmt', new FakeClock(), line => lines.push(line.replace(/^time=\S+ /, '')));
+    for (const { actions } of transitions([...absent, pass(8000)], tolerant))
+      for (const event of eventsOf(actions)) logEvent(log, event, { ...rules, ttlSeconds: 20 });
+    assert.deepEqual(lines.slice(-2), [
+      'level=warn msg="app gone, and tolerated: ECONNREFUSED" for=12.0s\n',
+      'level=info msg="app answers again" after=2.0s\n',
+    ]);
   });
 });
 
@@ -389,7 +548,7 @@ describe('every input', () => {
     const { actions } = transitions([pass(1), fail(2)])[1]!;
     assert.deepEqual(eventsOf(actions)[0], {
       kind: 'checked',
-      verdict: { kind: 'fail', reason: 'refused', trouble: 'refused' },
+      verdict: { kind: 'fail', reason: 'HTTP 500', trouble: 'answer' },
       tookMs: 0,
       before: { status: 'up', fails: 0 },
       after: { status: 'up', fails: 1 },
@@ -432,7 +591,7 @@ describe('what the state remembers', () => {
     assert.equal(after(pass(1)).why, 'ok');
     assert.equal(after(pass(1), unknown(2)).why, 'ok');
     assert.equal(after(pass(1), impossible(2)).why, 'ok');
-    assert.equal(after(pass(1), fail(2)).why, 'refused');
+    assert.equal(after(pass(1), fail(2)).why, 'HTTP 500');
     assert.equal(after(pass(1), gone).why, 'nothing listens');
     assert.equal(after(fail(1), gone).why, 'nothing listens');
   });

@@ -127,6 +127,8 @@ const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more:
   timeout: ['250ms', {}],
   rise: ['2', {}],
   fall: ['3', {}],
+  'fast-interval': ['1s', {}],
+  tolerate: ['10s', {}],
   'start-period': ['1m', {}],
   ttl: ['1m', {}],
   watch: ['off', {}],
@@ -320,6 +322,35 @@ describe('what holds', () => {
     for (const outcome of [await outcomeOf([], {}, yaml), await outcomeOf(['--advertise', 'container:8080'])])
       assert.ok(outcome.ok && 'withLabels' in outcome.value);
     assert.match(problemsIn(await outcomeOf(['--advertise', '10.1.0.1:80'])), /^--port is missing/);
+  });
+
+  it('is for the timeout that is left out the interval of the service, in every source', async () => {
+    const fast = { 'dockreg.port': '1', 'dockreg.interval': '1s' };
+    for (const outcome of [
+      await outcomeOf(['--port', '1', '--interval', '1s']),
+      await outcomeOf(['--port', '1'], { DOCKREG_INTERVAL: '1s' }),
+      await outcomeOf(['--service', 'port=1,interval=1s']),
+      await outcomeOf(['--interval', '1s', '--service', 'port=1']),
+      await outcomeOf([], {}, 'etcd: http://h1:2379\nservices: {web: {port: 1, interval: 1s}}'),
+      await withLabels(fast),
+    ])
+      assert.deepEqual(
+        servicesIn(outcome).map(({ timeoutMs, fastIntervalMs }) => [timeoutMs, fastIntervalMs]),
+        [[1000, 1000]],
+      );
+  });
+
+  it('is --tolerate for all only where a service checks its port', async () => {
+    const services = servicesIn(
+      await outcomeOf([
+        ...['--tolerate', '10s', '--service', 'port=1', '--service', 'port=2,check=exec:true'],
+        ...['--service', 'port=3,check-socket=/run/app.sock'],
+      ]),
+    );
+    assert.deepEqual(
+      services.map(({ tolerateMs }) => tolerateMs),
+      [10_000, 0, 0],
+    );
   });
 
   it('is a service of its own before the port for all', async () => {

@@ -31,6 +31,10 @@ type OwnEvent =
   | { readonly kind: 'not-checked'; readonly cause: string }
   /** A check could be made again, after a row of checks that could not. */
   | { readonly kind: 'checked-again'; readonly forMs: number }
+  /** Nothing listens on the port; the service stays up for at most `forMs` from now on. */
+  | { readonly kind: 'absence-tolerated'; readonly reason: string; readonly forMs: number }
+  /** The app answers again after an absence that was tolerated. */
+  | { readonly kind: 'absence-over'; readonly forMs: number }
   /** The status of the health changed, for whatever reason. */
   | { readonly kind: 'health-changed'; readonly health: Health['status'] }
   /** The service was drained or resumed, or dockreg stops. */

@@ -1,7 +1,8 @@
 /**
- * When the next check is due. While the state of the app is unclear (starting, changing, counting) checks come quickly, as
- * with HAProxy's fastinter. A service that is up is checked once an interval. The longer a service stays down, the
- * longer the gap, up to the interval. The first gap of a service that is up is random: a thousand containers that start
+ * When the next check is due. While a service comes up (starting, counting passes) or has just gone down, checks come
+ * quickly. A service that is up is checked once an interval, and while its checks fail, once a fast interval, as with
+ * HAProxy's fastinter: `fall` failures span a time that the user has chosen. The longer a service stays down, the longer
+ * the gap, up to the interval. The first gap of a service that is up is random: a thousand containers that start
  * together then do not check, and renew their leases, in step. After that the period is fixed.
  */
 import type { Health, Verdict } from './health.ts';
@@ -21,6 +22,16 @@ export interface CheckOutcome {
   readonly health: Health;
   /** When the check began, in monotonic ms. */
   readonly startedAt: number;
+  /** When the failed check began from which the next one is timed, in monotonic ms; null unless the service is failing. */
+  readonly failedAt: number | null;
+  /** When an absence that is tolerated ends, in monotonic ms; Infinity without one. */
+  readonly absenceEnd: number;
+}
+
+export interface Intervals {
+  readonly intervalMs: number;
+  /** The time between checks while they fail and the service is still up. */
+  readonly fastIntervalMs: number;
 }
 
 /** The gap between quick checks, in ms, unless the interval is shorter. */
@@ -30,7 +41,7 @@ const downShare = 0.1;
 /** The least pause between two checks, in ms, also for an app that uses the whole timeout. */
 const restMs = 250;
 /** A check that began at most this long before it was due, in ms, was the one that was due: a timer may be early. */
-const earlyMs = 5;
+export const earlyMs = 5;
 
 /** The first check is due at once. */
 export function startSchedule(now: number): Schedule {
@@ -48,14 +59,24 @@ export function speedUp(schedule: Schedule, now: number): Schedule {
  */
 export function nextSchedule(
   schedule: Schedule,
-  { verdict, health, startedAt }: CheckOutcome,
+  { verdict, health, startedAt, failedAt, absenceEnd }: CheckOutcome,
   now: number,
-  intervalMs: number,
+  { intervalMs, fastIntervalMs }: Intervals,
   random: number,
 ): Schedule {
   const quick = Math.min(quickMs, intervalMs);
-  if (verdict === 'unknown' || verdict === 'impossible') return { ...schedule, dueAt: now + quick };
-  if (health.status === 'up' && health.fails === 0) {
+  const restedAt = now + Math.min(restMs, quick);
+  const soonest = Math.max(absenceEnd, restedAt);
+  if (verdict === 'unknown' || verdict === 'impossible')
+    return { ...schedule, dueAt: Math.min(now + quick, soonest) };
+  const failingFrom = absenceEnd === Infinity ? failedAt : startedAt;
+  if (failingFrom !== null) {
+    // A rest makes no failure later than an interval after the one before.
+    const rested = Math.min(restedAt, failingFrom + intervalMs);
+    const dueAt = Math.min(Math.max(failingFrom + fastIntervalMs, rested), soonest);
+    return { ...schedule, dueAt, steady: true };
+  }
+  if (health.status === 'up') {
     if (!schedule.steady)
       return { ...schedule, dueAt: startedAt + intervalMs * (0.1 + 0.9 * random), steady: true };
     // A check that was requested comes on top of the regular ones and does not move them.
@@ -64,5 +85,5 @@ export function nextSchedule(
   const unsteadySince = schedule.steady ? startedAt : schedule.unsteadySince;
   const counting = health.status !== 'down' || health.passes > 0;
   const gap = counting ? quick : Math.min(intervalMs, Math.max(quick, downShare * (now - unsteadySince)));
-  return { dueAt: Math.max(startedAt + gap, now + Math.min(restMs, quick)), unsteadySince, steady: false };
+  return { dueAt: Math.max(startedAt + gap, restedAt), unsteadySince, steady: false };
 }

@@ -9,12 +9,21 @@ import type { ServiceRecord } from '../lease/writes.ts';
 import { noteFailure, type Outage } from '../retry.ts';
 import type { ServiceConfig } from '../settings/service.ts';
 import type { AdminState, ServiceEvent } from './events.ts';
-import { detailOf, isConclusive, judge, unknownHealth, type Health, type Verdict } from './health.ts';
+import { detailOf, isConclusive, type Verdict } from './health.ts';
+import {
+  absenceEnd,
+  failingSince,
+  isRefused,
+  judgeCheck,
+  judgeGone,
+  unjudged,
+  type Judgement,
+  type JudgementRules,
+} from './judgement.ts';
 import { nextSchedule, speedUp, startSchedule, type Schedule } from './schedule.ts';
 
 /** Moments are in monotonic ms. */
-export interface ServiceState {
-  readonly health: Health;
+export interface ServiceState extends Judgement {
   /** Since when the health has its status. */
   readonly healthSince: number;
   /** What the last verdict, or the app watch, says about the health; null before the first. */
@@ -32,18 +41,12 @@ export interface ServiceState {
   readonly schedule: Schedule;
   /** The row of checks that could not be made; null after one that could. */
   readonly checkOutage: Outage | null;
-  /** Why the app watch says that nothing listens on the port; null while something does, or it is not known. */
-  readonly gone: string | null;
   readonly registeredSince: number | null;
   /** Since when nothing is left in etcd; -Infinity if there never was anything. */
   readonly goneAt: number;
 }
 
-export interface ServiceRules extends Pick<ServiceConfig, 'rise' | 'fall' | 'intervalMs' | 'timeoutMs'> {
-  /** The end of the start period, in monotonic ms. */
-  readonly startUntil: number;
-  /** Whether the checks and the app watch look at the same port. */
-  readonly sharesPort: boolean;
+export interface ServiceRules extends JudgementRules, Pick<ServiceConfig, 'intervalMs' | 'timeoutMs'> {
   readonly onUnresolvable: OnUnresolvable;
 }
 
@@ -52,7 +55,12 @@ export type ServiceInput =
   | { readonly kind: 'check-ended'; readonly verdict: Verdict; readonly startedAt: number }
   /** The session needs a check before it may write. */
   | { readonly kind: 'check-requested' }
-  | Exclude<ServiceEvent, { kind: 'checked' | 'not-checked' | 'checked-again' | 'health-changed' }>;
+  | Exclude<ServiceEvent, OwnReport>;
+
+/** What only the reducer reports. */
+type OwnReport = {
+  kind: 'checked' | 'not-checked' | 'checked-again' | 'absence-tolerated' | 'absence-over' | 'health-changed';
+};
 
 export type ServiceAction =
   /** Keep these records in etcd for an app whose last check began at `checkedAt`, in monotonic ms. */
@@ -86,7 +94,7 @@ const ownPauseMs = 1000;
 
 export function initialState(now: number): ServiceState {
   return {
-    health: unknownHealth,
+    ...unjudged,
     healthSince: now,
     why: null,
     admin: 'register',
@@ -95,7 +103,6 @@ export function initialState(now: number): ServiceState {
     lastCheck: null,
     schedule: startSchedule(now),
     checkOutage: null,
-    gone: null,
     registeredSince: null,
     goneAt: -Infinity,
   };
@@ -171,8 +178,15 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       if (input.kind !== 'app-gone' || reason === null) return reporting(input, quick, checkNow);
       if (!rules.sharesPort) return { state: quick, actions: [checkNow] };
       if (quick.health.status !== 'up') return { state: { ...quick, why: reason }, actions: [] };
-      // It goes down without counting fails: a refused connect is certain, and every client meets it.
-      return reporting(input, { ...quick, why: reason, health: { status: 'down', passes: 0, reason } });
+      const judged = judgeGone(before, reason, now, rules);
+      const after = { ...quick, ...judged, why: reason };
+      // A refused connect is certain, and every client meets it.
+      if (judged.health.status !== 'up') return reporting(input, after);
+      const dueAt = Math.min(after.schedule.dueAt, now + rules.fastIntervalMs, absenceEnd(after, rules));
+      return {
+        state: { ...after, schedule: { ...after.schedule, dueAt } },
+        actions: absenceEvents(before, after, now, rules),
+      };
     }
     case 'waiting':
       return reporting(input, before, checkNow);
@@ -207,20 +221,30 @@ function afterCheck(
     tookMs > rules.timeoutMs + ownPauseMs ? { kind: 'unknown', reason } : check.verdict;
   if (verdict.kind === 'impossible' && rules.onUnresolvable === 'end')
     return { state: before, actions: [{ kind: 'end', problems: [verdict.problem] }] };
-  const health = judge(before.health, verdict, rules, startedAt < rules.startUntil);
-  const outcome = { verdict: verdict.kind, health, startedAt };
-  const schedule = nextSchedule(before.schedule, outcome, now, rules.intervalMs, random);
-  const state = { ...before, health, schedule, lastCheck: { startedAt, tookMs, verdict } };
+  const judged = judgeCheck(before, verdict, startedAt, rules);
+  const { health } = judged;
+  const outcome = {
+    verdict: verdict.kind,
+    health,
+    startedAt,
+    failedAt: failingSince(judged),
+    absenceEnd: absenceEnd(judged, rules),
+  };
+  const schedule = nextSchedule(before.schedule, outcome, now, rules, random);
+  const state = { ...before, ...judged, schedule, lastCheck: { startedAt, tookMs, verdict } };
   const checked = emit({ kind: 'checked', verdict, tookMs, before: before.health, after: health });
   const detail = detailOf(verdict);
   if (isConclusive(verdict)) {
     const inform: ServiceAction = { kind: 'inform-watch', passed: verdict.kind === 'pass' };
     const row = before.checkOutage;
     const again = row ? [emit({ kind: 'checked-again', forMs: now - row.since })] : [];
-    return {
-      state: { ...state, why: detail, checkedAt: startedAt, checkOutage: null },
-      actions: rules.sharesPort ? [...again, checked, inform] : [...again, checked],
-    };
+    const reports = rules.sharesPort ? [...again, checked, inform] : [...again, checked];
+    const actions = [...reports, ...absenceEvents(before, judged, now, rules)];
+    const checkedState = { ...state, why: detail, checkOutage: null };
+    if (health.status === 'up' && isRefused(verdict, rules))
+      // A tolerated absence keeps the lease. Nothing is written for an app that did not answer.
+      return { state: checkedState, actions: [...actions, { kind: 'keep', triedAt: startedAt }] };
+    return { state: { ...checkedState, checkedAt: startedAt }, actions };
   }
   const { outage, report } = noteFailure(before.checkOutage, detail, now);
   const unchecked = { ...state, checkOutage: outage };
@@ -228,15 +252,31 @@ function afterCheck(
   const isOurs = verdict.kind === 'unknown' && verdict.isOurs === true;
   if (!isOurs || health.status !== 'up') return { state: unchecked, actions: notChecked };
   const { gone } = before;
-  if (gone === null) {
+  // No check can say more than the app watch, which says that no client can connect.
+  const gonePart = gone === null ? null : judgeGone(before, gone, startedAt, rules);
+  if (gone === null || gonePart?.health.status === 'up') {
     const keep: ServiceAction = { kind: 'keep', triedAt: startedAt };
     return { state: unchecked, actions: [...notChecked, keep] };
   }
-  // No check can say more than the app watch, which says that no client can connect.
   return {
-    state: { ...unchecked, why: gone, health: { status: 'down', passes: 0, reason: gone } },
+    state: { ...unchecked, ...gonePart, why: gone },
     actions: [emit({ kind: 'app-gone', reason: gone }), ...notChecked],
   };
+}
+
+/** Reports that an absence begins to be tolerated, or that it is over because the app answers. */
+function absenceEvents(
+  before: Judgement,
+  { health, gone, absentSince }: Judgement,
+  now: number,
+  { tolerateMs }: ServiceRules,
+): readonly ServiceAction[] {
+  if (before.absentSince === null)
+    return absentSince === null
+      ? []
+      : [emit({ kind: 'absence-tolerated', reason: gone ?? '', forMs: tolerateMs })];
+  if (absentSince !== null || health.status !== 'up') return [];
+  return [emit({ kind: 'absence-over', forMs: now - before.absentSince })];
 }
 
 const checkNow: ServiceAction = { kind: 'check-now' };

@@ -20,10 +20,14 @@ export interface ServiceConfig {
   readonly allowLoopback: boolean;
   readonly check: Check;
   readonly intervalMs: number;
+  /** The time between checks while they fail and the service is still up, in ms; at most the interval. */
+  readonly fastIntervalMs: number;
   readonly timeoutMs: number;
   /** Consecutive passes that bring the service up, and consecutive failures that bring it down. */
   readonly rise: number;
   readonly fall: number;
+  /** How long the service stays up while nothing listens on its port, in ms. */
+  readonly tolerateMs: number;
   /** How long after the start of dockreg a failed check is expected, in ms. */
   readonly startPeriodMs: number;
   readonly ttlSeconds: number;
