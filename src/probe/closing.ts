@@ -2,8 +2,8 @@
  * The connection of one check, and how it is closed. The side that closes a TCP connection first keeps a TIME_WAIT for
  * 60 s. On the app's port that would stop an app without SO_REUSEADDR from listening again. So:
  *
- * - dockreg closes first wherever it can: it sends a FIN, and reads until the app's FIN. What is not read would make the
- *   kernel send a RST.
+ * - dockreg closes first where the app does not: it sends a FIN, and reads until the app's FIN. What is not read would
+ *   make the kernel send a RST, which the app would see.
  * - Where the app closes first, dockreg answers its FIN with a RST, which removes the TIME_WAIT. The app has closed the
  *   connection, so it does not see the RST.
  *
@@ -15,18 +15,20 @@ import { Duplex } from 'node:stream';
 import type { Clock } from '../clock.ts';
 import type { ProbeTarget } from './probe.ts';
 
-/** How long dockreg waits for the app's FIN, before its own where the app closes first, and after its own, in ms. */
+/** How long dockreg waits for the app's FIN after its own, and before its own where the app says that it closes, in ms. */
 const mostMs = 200;
+/** How long it waits before its own FIN in any case, in ms: many apps close after their answer and do not say so. */
+const leastMs = 20;
 /** How much of what the app still sends is read, in bytes. */
 const mostBytes = 1024 * 1024;
 
 export class Connection extends Duplex {
-  /** How long the app may take to close first, in ms. */
-  waitMs = 0;
   readonly #clock: Clock;
   readonly #socket: Socket;
   readonly #isTcp: boolean;
   #hasAppClosed = false;
+  /** How long the app may take to close first, in ms. */
+  #waitMs = leastMs;
 
   constructor(address: ProbeTarget['address'], clock: Clock) {
     super();
@@ -45,9 +47,9 @@ export class Connection extends Duplex {
       .on('error', error => this.destroy(error));
   }
 
-  /** Tells the connection that the app is about to close it. */
+  /** Call it when the app says that it closes the connection. */
   expectClose(): void {
-    this.waitMs = mostMs;
+    this.#waitMs = mostMs;
   }
 
   get bytesRead(): number {
@@ -81,7 +83,7 @@ export class Connection extends Duplex {
     let hasFinished = false;
     let cancel: () => void = () => undefined;
     const finish = (): void => {
-      if (socket.destroyed) return;
+      if (socket.destroyed || this.#hasAppClosed) return;
       hasFinished = true;
       socket.end();
       cancel = this.#clock.after(mostMs, () => socket.destroy());
@@ -96,9 +98,8 @@ export class Connection extends Duplex {
       .once('end', () => hasFinished || this.#reset())
       .once('close', () => cancel())
       .resume();
-    if (this.waitMs > 0) cancel = this.#clock.after(this.waitMs, finish);
-    // A FIN of the app that has arrived is read first: the second call comes after the event loop has polled.
-    else setImmediate(() => setImmediate(finish));
+    // After a pause of this process a timer fires before the event loop has read a FIN of the app that is there.
+    cancel = this.#clock.after(this.#waitMs, () => setImmediate(finish));
   }
 
   #reset(): void {

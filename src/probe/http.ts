@@ -125,7 +125,7 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
     host: authority,
     'user-agent': options.userAgent,
     accept: '*/*',
-    // So that dockreg closes the connection (closing.ts).
+    // An app that keeps the connection does not close it first.
     connection: 'keep-alive',
   };
   // The headers of the check replace our own.
