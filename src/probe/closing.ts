@@ -81,7 +81,7 @@ export class Connection extends Duplex {
     if (this.#hasAppClosed) return this.#reset();
     let bytes = 0;
     let hasFinished = false;
-    let cancel: () => void = () => undefined;
+    let cancel: (() => void) | undefined;
     const finish = (): void => {
       if (socket.destroyed || this.#hasAppClosed) return;
       hasFinished = true;
@@ -96,7 +96,7 @@ export class Connection extends Duplex {
       })
       // After both FINs Node closes the socket by itself.
       .once('end', () => hasFinished || this.#reset())
-      .once('close', () => cancel())
+      .once('close', () => cancel?.())
       .resume();
     // After a pause of this process a timer fires before the event loop has read a FIN of the app that is there.
     cancel = this.#clock.after(this.#waitMs, () => setImmediate(finish));

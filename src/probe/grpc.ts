@@ -54,6 +54,7 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
     session.once('remoteSettings', () => (call.hasSettings = true));
     session.once('goaway', (code: number) => (call.goaway = code));
     const close = (): void => {
+      // First, so that no GOAWAY goes out: many apps answer it by closing first.
       connection.destroy();
       session.destroy();
       secure?.destroy();

@@ -25,13 +25,16 @@ export function dialTls(
   authority: Buffer | undefined,
   protocol: 'h2' | 'http/1.1',
 ): TLSSocket {
-  return connect({
+  const socket = connect({
     socket: connection,
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
     ...(authority && { ca: authority }),
     ...(serverName !== undefined && { servername: serverName }),
   });
+  // TLS takes this from the connection. HTTP/2 does not notice the app's end of a socket that stays half open.
+  socket.allowHalfOpen = false;
+  return socket;
 }
 
 const hints: TlsHints = {

@@ -196,6 +196,32 @@ describe(`${rounds} checks leave nothing on the app's port, and the app sees no 
     });
 });
 
+describe('an app that is killed during a check leaves nothing on its port', { skip }, () => {
+  const checks = [
+    ['http', http, false],
+    ['https', https, true],
+    ['tcp that expects an answer', pong, false],
+    ['grpc', grpc, false],
+    ['grpcs', grpcs, true],
+  ] as const;
+  for (const [name, check, isTls] of checks)
+    it(name, async () => {
+      for (let round = 0; round < 3; round++) {
+        const app = await startRecording(python, pythonApp, 'silent', isTls);
+        const probe = await openCheck(check, { port: app.port, timeoutMs: 5000 });
+        const judged = probe(new AbortController().signal);
+        await eventually('the app is asked', async () => (await statesOn(app.port)).includes('ESTAB'));
+        await pause(50);
+        await app.stop();
+        const verdict = await judged;
+        assert.ok(verdict.kind === 'fail' && verdict.trouble === 'connection', JSON.stringify(verdict));
+        await eventually('nothing is left', async () => (await statesOn(app.port)).length === 0, {
+          timeoutMs: closingMs,
+        });
+      }
+    });
+});
+
 /** What supervisord runs: the app, and dockreg beside it, both with supervisord's own defaults. */
 const programs = (port: number, etcd: string): string => `
 [supervisord]

@@ -33,7 +33,7 @@ function http2(): Server {
     stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
     stream.end(message(serving));
   });
-  return server.on('sessionError', record).on('tlsClientError', record) as Server;
+  return server.on('sessionError', record).on('tlsClientError', record);
 }
 
 if (kind === 'grpc') {
