@@ -2,7 +2,8 @@
  * What came over the connection of a check, and the words for each way in which an answer can be bad. All kinds of checks
  * use these words, and never those of Node. A reason names the place, what came, and what was missing.
  */
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { Verdict } from '../core/registration/health.ts';
 import { clean } from '../core/text.ts';
 import { codeOf } from '../errors.ts';
@@ -22,25 +23,28 @@ export interface Received {
   isSecure: boolean;
 }
 
-/** Also handles the errors of the socket, so that none is without a listener. */
-export function observe(socket: Socket): Received {
+/** Also handles the errors of the connection and of TLS, so that none is without a listener. */
+export function observe(connection: Duplex, tls?: TLSSocket): Received {
   const received: Received = {
     bytes: 0,
     start: Buffer.alloc(0),
     ending: 'open',
     isConnected: false,
-    isSecure: !('encrypted' in socket),
+    isSecure: tls === undefined,
   };
-  socket.once('connect', () => (received.isConnected = true));
-  socket.once('secureConnect', () => (received.isSecure = true));
-  socket.once('end', () => (received.ending = 'closed'));
-  socket.on('error', error => {
+  const onError = (error: Error): void => {
     // Node gives the same code to an end that came too early, but no number of a system call.
     if (codeOf(error) !== 'ECONNRESET' && codeOf(error) !== 'EPIPE') return;
     // A connection can be made and reset before Node looks at it. One that is not made is refused.
     received.isConnected = true;
     received.ending = 'errno' in error ? 'reset' : 'closed';
-  });
+  };
+  connection.once('connect', () => (received.isConnected = true));
+  connection.once('end', () => (received.ending = 'closed'));
+  connection.on('error', onError);
+  tls?.once('secureConnect', () => (received.isSecure = true));
+  tls?.once('end', () => (received.ending = 'closed'));
+  tls?.on('error', onError);
   return received;
 }
 

@@ -5,7 +5,6 @@
  * https://github.com/grpc/grpc/tree/master/doc, and health.proto.
  */
 import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
-import { createConnection } from 'node:net';
 import protobuf from 'protobufjs/minimal.js';
 import type { Verdict } from '../core/registration/health.ts';
 import type { GrpcCheck } from '../core/settings/check.ts';
@@ -20,6 +19,7 @@ import {
   observe,
   type Received,
 } from './answer.ts';
+import { Connection } from './closing.ts';
 import { keepUntilStreamIsGone } from './http2-handles.ts';
 import { attempt, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
@@ -38,27 +38,36 @@ const mostSessionMiB = 1;
 
 export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: ProbeOptions): Probe {
   const target = targetOf(socketPath, options);
-  const { address, authority, text } = target;
+  const { authority, text } = target;
   const subject = service === '' ? 'the server' : `service ${clean(service, mostName)}`;
   return attempt(options, `${subject} at ${text}`, async (signal, progress) => {
-    const socket = tls ? dialTls(target, tls, await readAuthority(tls), 'h2') : createConnection(address);
-    const call: Call = { received: observe(socket), hasSettings: false, fields: {}, body: Buffer.alloc(0) };
+    const certificate = tls && (await readAuthority(tls));
+    const connection = new Connection(target.address, options.clock);
+    const secure = tls && dialTls(connection, tls, certificate, 'h2');
+    const call: Call = {
+      received: observe(connection, secure),
+      hasSettings: false,
+      fields: {},
+      body: Buffer.alloc(0),
+    };
     progress.came = () => cameOf(call);
     const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authority}`, {
-      createConnection: () => socket,
+      createConnection: () => secure ?? connection,
       maxSessionMemory: mostSessionMiB,
       settings: { enablePush: false },
     });
     session.once('remoteSettings', () => (call.hasSettings = true));
     session.once('goaway', (code: number) => (call.goaway = code));
     const close = (): void => {
+      // First, so that no GOAWAY goes out: many apps answer it by closing first.
+      connection.destroy();
       session.destroy();
-      socket.destroy();
+      secure?.destroy();
     };
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
     const limit = (): void => {
-      call.isTooLong = socket.bytesRead > mostSession.bytes;
+      call.isTooLong = connection.bytesRead > mostSession.bytes;
       if (call.isTooLong) close();
       else cancel = options.clock.after(mostSession.everyMs, limit);
     };
@@ -67,10 +76,10 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
     try {
       await make(call, session, service, options.userAgent);
       // The session takes the bytes from the socket, so only their number is known.
-      call.received.bytes = socket.bytesRead;
+      call.received.bytes = (secure ?? connection).bytesRead;
       return judge(subject, text, call);
     } catch (error) {
-      call.received.bytes = socket.bytesRead;
+      call.received.bytes = (secure ?? connection).bytesRead;
       return brokenGrpc(text, call, error) ?? explainTls(text)(error);
     }
   });

@@ -4,8 +4,9 @@
  * answer and is not followed, as in the kubelet's HTTP probe.
  */
 import type { EventEmitter } from 'node:events';
-import { request as ask, type IncomingMessage } from 'node:http';
-import { createConnection, type Socket } from 'node:net';
+import { request as ask, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Verdict } from '../core/registration/health.ts';
 import { formatPath, type HttpCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
@@ -20,6 +21,7 @@ import {
   tooManyInterim,
   type HttpProgress,
 } from './answer.ts';
+import { Connection } from './closing.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions, type ProbeTarget } from './probe.ts';
 
 /** Only this much of a body is read, in bytes. */
@@ -32,15 +34,16 @@ const mostPath = 100;
 export async function httpProbe(check: HttpCheck, options: ProbeOptions): Promise<Probe> {
   const { target, subject, headers, judge } = await httpQuestion(check, options);
   return attempt(options, subject, async (signal, progress) => {
-    const socket = createConnection(target.address);
-    const answer = startAnswer(socket);
+    const connection = new Connection(target.address, options.clock);
+    const answer = startAnswer(connection);
     progress.came = () => cameOfHttp(answer);
     const request = ask({
       method: check.method,
       path: check.path,
       headers,
-      createConnection: () => socket,
+      createConnection: () => connection,
     });
+    closeAtEnd(signal, connection, request);
     signal.addEventListener('abort', () => request.destroy(), { once: true });
     request.on('error', error => (answer.error ??= error));
     return judge(answer, signal, () => {
@@ -51,11 +54,20 @@ export async function httpProbe(check: HttpCheck, options: ProbeOptions): Promis
   });
 }
 
+/** Closes the connection when the check is over, by the rule for the answer. */
+export function closeAtEnd(signal: AbortSignal, connection: Connection, request: ClientRequest): void {
+  request.once('response', () => {
+    // HTTP/1.0, or `connection: close` in the answer.
+    if (!request.shouldKeepAlive) connection.expectClose();
+  });
+  signal.addEventListener('abort', () => connection.destroy(), { once: true });
+}
+
 /** Begins to count what comes over the connection. */
-export function startAnswer(socket: Socket): HttpProgress {
-  const received = observe(socket);
+export function startAnswer(connection: Connection, tls?: TLSSocket): HttpProgress {
+  const received = observe(connection, tls);
   const answer: HttpProgress = { received, head: undefined, bodyBytes: 0 };
-  socket.on('data', (part: Buffer) => count(received, part));
+  (tls ?? connection).on('data', (part: Buffer) => count(received, part));
   return answer;
 }
 
@@ -113,7 +125,8 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
     host: authority,
     'user-agent': options.userAgent,
     accept: '*/*',
-    connection: 'close',
+    // An app that keeps the connection does not close it first.
+    connection: 'keep-alive',
   };
   // The headers of the check replace our own.
   for (const [name, value] of check.headers) {

@@ -5,7 +5,8 @@ import type { ClientRequest } from 'node:http';
 import got from 'got';
 import type { CheckTls, HttpCheck } from '../core/settings/check.ts';
 import { cameOfHttp } from './answer.ts';
-import { httpQuestion, responseOf, startAnswer } from './http.ts';
+import { Connection } from './closing.ts';
+import { closeAtEnd, httpQuestion, responseOf, startAnswer } from './http.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';
 
@@ -13,11 +14,12 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
   const { target, subject, headers, judge } = await httpQuestion(check, options);
   return attempt(options, subject, async (signal, progress) => {
     const authority = await readAuthority(tls);
-    const socket = dialTls(target, tls, authority, 'http/1.1');
+    const connection = new Connection(target.address, options.clock);
+    const socket = dialTls(connection, tls, authority, 'http/1.1');
     // got does not close the socket after a 101 that nobody asked for, and not while it does not have it yet.
-    signal.addEventListener('abort', () => socket.destroy(), { once: true });
-    if (signal.aborted) socket.destroy();
-    const answer = startAnswer(socket);
+    signal.addEventListener('abort', () => connection.destroy(), { once: true });
+    if (signal.aborted) connection.destroy();
+    const answer = startAnswer(connection, socket);
     progress.came = () => cameOfHttp(answer);
     const request = got.stream(`https://${target.authority}${check.path}`, {
       method: check.method as 'GET',
@@ -31,7 +33,10 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
     });
     signal.addEventListener('abort', () => request.destroy(), { once: true });
     // got listens for only one error, and reports the next one for some.
-    request.once('request', (each: ClientRequest) => each.on('error', error => (answer.error ??= error)));
+    request.once('request', (each: ClientRequest) => {
+      closeAtEnd(signal, connection, each);
+      each.on('error', error => (answer.error ??= error));
+    });
     return judge(answer, signal, () => {
       const response = responseOf(request, () => request);
       if (check.method !== 'GET' && check.method !== 'HEAD') request.end();

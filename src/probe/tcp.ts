@@ -3,9 +3,9 @@
  * app that hangs too, so a connect alone proves little.
  */
 import { once } from 'node:events';
-import { createConnection } from 'node:net';
 import type { TcpCheck } from '../core/settings/check.ts';
 import { closedEarly, closedSilently, count, excerpt, isEnding, observe } from './answer.ts';
+import { Connection } from './closing.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 
 /** Only this much of an answer is searched, in bytes. */
@@ -16,11 +16,11 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
   const { address, text: where } = targetOf(check.socketPath, options);
   const wanted = check.expect?.text ?? '';
   return attempt(options, where, async (signal, progress) => {
-    const socket = createConnection(address);
-    const received = observe(socket);
-    signal.addEventListener('abort', () => socket.destroy(), { once: true });
+    const connection = new Connection(address, options.clock);
+    const received = observe(connection);
+    signal.addEventListener('abort', () => connection.destroy(), { once: true });
     try {
-      await once(socket, 'connect');
+      await once(connection, 'connect');
     } catch (error) {
       if (isEnding(error, received)) return closedSilently(where, received);
       throw error;
@@ -28,10 +28,10 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
     if (begin === undefined) return pass(`${where} takes connections`);
     const shown = (): string => excerpt(received.start, received.bytes);
     progress.came = () => (received.bytes === 0 ? undefined : `${shown()} came, which has no ${wanted}`);
-    if (check.send) socket.write(check.send);
+    if (check.send) connection.write(check.send);
     const match = begin();
     try {
-      for await (const part of socket as AsyncIterable<Buffer>) {
+      for await (const part of connection as AsyncIterable<Buffer>) {
         const left = mostBytes - received.bytes;
         count(received, part);
         if (await match.add(part.subarray(0, left), signal)) return pass(`${where} answers ${wanted}`);

@@ -7,7 +7,8 @@ import type { CheckTls } from '../core/settings/check.ts';
 import { codeOf, formatProblem } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem } from '../tls/pem.ts';
-import { fail, type ProbeTarget } from './probe.ts';
+import type { Connection } from './closing.ts';
+import { fail } from './probe.ts';
 
 /** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
 export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
@@ -15,22 +16,25 @@ export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefine
 }
 
 /**
- * Opens a connection with a full handshake for one check. A resumed session would not check the certificate again.
+ * Starts TLS with a full handshake on the connection of one check. A resumed session would not check the certificate again.
  * @param protocol offered by ALPN
  */
 export function dialTls(
-  { address }: ProbeTarget,
+  connection: Connection,
   { insecure, serverName }: CheckTls,
   authority: Buffer | undefined,
   protocol: 'h2' | 'http/1.1',
 ): TLSSocket {
-  return connect({
-    ...address,
+  const socket = connect({
+    socket: connection,
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
     ...(authority && { ca: authority }),
     ...(serverName !== undefined && { servername: serverName }),
   });
+  // TLS takes this from the connection. HTTP/2 does not notice the app's end of a socket that stays half open.
+  socket.allowHalfOpen = false;
+  return socket;
 }
 
 const hints: TlsHints = {

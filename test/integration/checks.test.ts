@@ -193,7 +193,9 @@ const httpRows: readonly Row[] = [
   ],
   [
     'good: our own headers',
-    judge(text => /\r\nuser-agent: dockreg\/test\r\n/i.test(text) && /\r\nconnection: close\r\n/i.test(text)),
+    judge(
+      text => /\r\nuser-agent: dockreg\/test\r\n/i.test(text) && /\r\nconnection: keep-alive\r\n/i.test(text),
+    ),
     [],
     /^pass: HTTP 200$/,
   ],
