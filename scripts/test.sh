@@ -79,7 +79,7 @@ for suite in "$@"; do
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
         # These do not depend on the version of etcd.
-        more='listen load-balancers resources services socket-proxy stop support trace usage'
+        more='fall listen load-balancers names-and-files resources services socket-proxy stop support trace usage'
         except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment $more" \
           concurrency=4 run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       else
