@@ -2,10 +2,10 @@
 # npm test [-- SUITE...]: installs what the tests need, builds, and runs the suites. Without a name it runs these:
 #   static            shellcheck on the scripts, vagrant validate on the Vagrantfile
 #   unit              pure functions, as tables; loops on a fake clock
-#   integration       the built program against real etcd (3.4)
-#   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
 #   fuzz              odd input of every kind, drawn from a seed: a short run of `npm run fuzz`
-#   chaos             the built program under random faults; a checker judges what etcd showed meanwhile
+#   integration       the built program against real etcd (3.4)
+#   chaos             the built program under random faults, while integration-next runs; a checker judges what etcd showed
+#   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
 #   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
 #   e2e-next          the tests of it that depend on Docker, on the engine of Debian 13 (26.1)
 # One suite must be named to run, because Go with its libraries takes 900 MB:
@@ -15,32 +15,66 @@ set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- static unit fuzz integration integration-next chaos e2e e2e-next
+[ $# -gt 0 ] || set -- static unit fuzz integration chaos integration-next e2e e2e-next
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 
-# run_suite NAME FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency
-# at a time, because they mostly wait. WRAPPER is a command that runs a command.
-run_suite() {
-  suite=$1 folder=$2 files=
-  shift 2
+# run_files FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency at a
+# time, because they mostly wait. WRAPPER is a command that runs a command.
+run_files() {
+  folder=$1 files=
+  shift
   for file in build/test/"$folder"/*.test.js; do
     case " ${except:-} " in
       *" $(basename "$file" .test.js) "*) ;;
       *) files="$files $file" ;;
     esac
   done
-  say "$suite"
-  code=0
   # shellcheck disable=SC2086  # a list of files
-  "$@" node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" $files || code=$?
-  case $code in
+  "$@" node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" $files
+}
+
+# note SUITE CODE: what the exit code of a suite means.
+note() {
+  case $2 in
     0) ;;
-    75) skip "$suite" "no bed can be made here" ;;
-    *) failed="$failed $suite" ;;
+    75) skip "$1" "no bed can be made here" ;;
+    *) failed="$failed $1" ;;
   esac
 }
+
+# run_suite NAME FOLDER [WRAPPER...]
+run_suite() {
+  suite_name=$1 code=0
+  shift
+  say "$suite_name"
+  run_files "$@" || code=$?
+  note "$suite_name" "$code"
+}
+
+# run_suite_beside NAME FOLDER: the same while the next suite runs. join_suite prints the output.
+run_suite_beside() {
+  beside=$1 beside_output=$(mktemp)
+  shift
+  run_files "$@" >"$beside_output" 2>&1 &
+  beside_pid=$!
+}
+
+join_suite() {
+  code=0
+  wait "$beside_pid" || code=$?
+  say "$beside"
+  cat "$beside_output"
+  rm "$beside_output"
+  note "$beside" "$code"
+  beside='' beside_pid=''
+}
+
+beside='' beside_pid=''
+trap '[ -z "$beside_pid" ] || kill "$beside_pid"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 check_static() {
   say static
@@ -62,6 +96,7 @@ skip() {
 
 sh scripts/setup.sh npm build
 for suite in "$@"; do
+  earlier=$beside
   case $suite in
     static)
       if sh scripts/setup.sh linters; then check_static; else skip static "shellcheck or vagrant is missing"; fi
@@ -74,7 +109,7 @@ for suite in "$@"; do
       if sh scripts/setup.sh packages; then run_suite fuzz fuzz; else skip fuzz "etcd is missing"; fi
       ;;
     chaos)
-      if sh scripts/setup.sh packages; then run_suite chaos chaos; else skip chaos "etcd is missing"; fi
+      if sh scripts/setup.sh packages; then run_suite_beside chaos chaos; else skip chaos "etcd is missing"; fi
       ;;
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
@@ -104,7 +139,7 @@ for suite in "$@"; do
     e2e-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh image-base && sh scripts/setup.sh docker-next; then
         # These depend on podman, on the network between hosts or on supervisord, but not on the version of Docker.
-        except='drain podman two-hosts' concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
+        except='drain podman stop two-hosts' concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
       else
         skip e2e-next "Docker, the Docker of Debian 13 or the base image is missing"
       fi
@@ -114,7 +149,9 @@ for suite in "$@"; do
       exit 64
       ;;
   esac
+  [ -z "$earlier" ] || join_suite
 done
+[ -z "$beside" ] || join_suite
 
 [ -z "$skipped" ] || say "skipped:$skipped"
 [ -z "$failed" ] || say "failed:$failed"
