@@ -21,7 +21,7 @@ failed='' skipped=''
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 
 # run_files FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency at a
-# time, because they mostly wait. WRAPPER is a command that runs a command.
+# time, because they mostly wait. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
 run_files() {
   folder=$1 files=
   shift
@@ -32,7 +32,7 @@ run_files() {
     esac
   done
   # shellcheck disable=SC2086  # a list of files
-  "$@" node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" $files
+  "$@" timeout --kill-after=10 1200 node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" $files
 }
 
 # note SUITE CODE: what the exit code of a suite means.
