@@ -2,10 +2,10 @@
 # npm test [-- SUITE...]: installs what the tests need, builds, and runs the suites. Without a name it runs these:
 #   static            shellcheck on the scripts, vagrant validate on the Vagrantfile
 #   unit              pure functions, as tables; loops on a fake clock
-#   fuzz              odd input of every kind, drawn from a seed: a short run of `npm run fuzz`
 #   integration       the built program against real etcd (3.4)
-#   chaos             the built program under random faults, while integration-next runs; a checker judges what etcd showed
 #   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
+#   fuzz              odd input of every kind, drawn from a seed: a short run of `npm run fuzz`
+#   chaos             the built program under random faults; a checker judges what etcd showed meanwhile
 #   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
 #   e2e-next          the tests of it that depend on Docker, on the engine of Debian 13 (26.1)
 # One suite must be named to run, because Go with its libraries takes 900 MB:
@@ -15,66 +15,32 @@ set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- static unit fuzz integration chaos integration-next e2e e2e-next
+[ $# -gt 0 ] || set -- static unit fuzz integration integration-next chaos e2e e2e-next
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 
-# run_files FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency at a
-# time, because they mostly wait. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
-run_files() {
-  folder=$1 files=
-  shift
+# run_suite NAME FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency
+# at a time, because they mostly wait. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
+run_suite() {
+  suite=$1 folder=$2 files=
+  shift 2
   for file in build/test/"$folder"/*.test.js; do
     case " ${except:-} " in
       *" $(basename "$file" .test.js) "*) ;;
       *) files="$files $file" ;;
     esac
   done
+  say "$suite"
+  code=0
   # shellcheck disable=SC2086  # a list of files
-  "$@" timeout --kill-after=10 1200 node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" $files
-}
-
-# note SUITE CODE: what the exit code of a suite means.
-note() {
-  case $2 in
+  "$@" timeout --kill-after=10 1200 node --test --test-reporter=spec --test-concurrency="${concurrency:-2}" $files || code=$?
+  case $code in
     0) ;;
-    75) skip "$1" "no bed can be made here" ;;
-    *) failed="$failed $1" ;;
+    75) skip "$suite" "no bed can be made here" ;;
+    *) failed="$failed $suite" ;;
   esac
 }
-
-# run_suite NAME FOLDER [WRAPPER...]
-run_suite() {
-  suite_name=$1 code=0
-  shift
-  say "$suite_name"
-  run_files "$@" || code=$?
-  note "$suite_name" "$code"
-}
-
-# run_suite_beside NAME FOLDER: the same while the next suite runs. join_suite prints the output.
-run_suite_beside() {
-  beside=$1 beside_output=$(mktemp)
-  shift
-  run_files "$@" >"$beside_output" 2>&1 &
-  beside_pid=$!
-}
-
-join_suite() {
-  code=0
-  wait "$beside_pid" || code=$?
-  say "$beside"
-  cat "$beside_output"
-  rm "$beside_output"
-  note "$beside" "$code"
-  beside='' beside_pid=''
-}
-
-beside='' beside_pid=''
-trap '[ -z "$beside_pid" ] || kill "$beside_pid"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 
 check_static() {
   say static
@@ -96,7 +62,6 @@ skip() {
 
 sh scripts/setup.sh npm build
 for suite in "$@"; do
-  earlier=$beside
   case $suite in
     static)
       if sh scripts/setup.sh linters; then check_static; else skip static "shellcheck or vagrant is missing"; fi
@@ -109,13 +74,13 @@ for suite in "$@"; do
       if sh scripts/setup.sh packages; then run_suite fuzz fuzz; else skip fuzz "etcd is missing"; fi
       ;;
     chaos)
-      if sh scripts/setup.sh packages; then run_suite_beside chaos chaos; else skip chaos "etcd is missing"; fi
+      if sh scripts/setup.sh packages; then run_suite chaos chaos; else skip chaos "etcd is missing"; fi
       ;;
     integration-next)
       if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
         # These do not depend on the version of etcd.
         more='fall listen load-balancers names-and-files resources services socket-proxy stop support trace usage'
-        except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment $more" \
+        except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment etcd-answers $more" \
           concurrency=4 run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       else
         skip integration-next "the etcd of Debian 13 is missing"
@@ -149,9 +114,7 @@ for suite in "$@"; do
       exit 64
       ;;
   esac
-  [ -z "$earlier" ] || join_suite
 done
-[ -z "$beside" ] || join_suite
 
 [ -z "$skipped" ] || say "skipped:$skipped"
 [ -z "$failed" ] || say "failed:$failed"
