@@ -11,6 +11,7 @@
 # One suite must be named to run, because Go with its libraries takes 900 MB:
 #   grpc-client       a client in Go that finds the instances with etcd's own resolver
 # A suite that cannot run here is reported as skipped, with the reason. With CI=true a skipped suite is a failure.
+# The suites in a bed (e2e…) run last and side by side, each in a bed of its own, because they mostly wait.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,9 +21,14 @@ failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
 
-# run_suite NAME FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency
-# at a time, because they mostly wait. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
-run_suite() {
+skip() {
+  say "$1 is SKIPPED: $2"
+  skipped="$skipped $1"
+}
+
+# run_files SUITE FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency
+# at a time. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
+run_files() {
   suite=$1 folder=$2 files=
   shift 2
   for file in build/test/"$folder"/*.test.js; do
@@ -42,6 +48,13 @@ run_suite() {
   esac
 }
 
+# run_in_bed SUITE [WRAPPER...]: one file at a time, because all files use the same hosts of the bed.
+run_in_bed() {
+  bed_suite=$1
+  shift
+  concurrency=1 run_files "$bed_suite" e2e env DOCKREG_BED="$bed_suite" "$@" sh test/support/bed.sh
+}
+
 check_static() {
   say static
   # Vagrant writes to its home folder, and would look for newer versions on the network.
@@ -55,66 +68,92 @@ check_static() {
   rm -rf "$vagrant_home"
 }
 
-skip() {
-  say "$1 is SKIPPED: $2"
-  skipped="$skipped $1"
-}
-
-sh scripts/setup.sh npm build
-for suite in "$@"; do
-  case $suite in
-    static)
-      if sh scripts/setup.sh linters; then check_static; else skip static "shellcheck or vagrant is missing"; fi
-      ;;
-    unit) run_suite unit unit ;;
-    integration)
-      if sh scripts/setup.sh packages; then concurrency=4 run_suite integration integration; else skip integration "etcd is missing"; fi
-      ;;
-    fuzz)
-      if sh scripts/setup.sh packages; then run_suite fuzz fuzz; else skip fuzz "etcd is missing"; fi
-      ;;
-    chaos)
-      if sh scripts/setup.sh packages; then run_suite chaos chaos; else skip chaos "etcd is missing"; fi
-      ;;
-    integration-next)
-      if sh scripts/setup.sh packages && sh scripts/setup.sh etcd-next; then
-        # These do not depend on the version of etcd.
-        more='fall listen load-balancers names-and-files resources services socket-proxy stop support trace usage'
-        except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment etcd-answers $more" \
-          concurrency=4 run_suite integration-next integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
-      else
-        skip integration-next "the etcd of Debian 13 is missing"
-      fi
-      ;;
-    grpc-client)
-      if sh scripts/setup.sh packages grpc-client; then
-        run_suite grpc-client consumers env DOCKREG_TEST_GRPC_CLIENT="$cache/grpc-client"
-      else
-        skip grpc-client "etcd or Go is missing"
-      fi
-      ;;
-    e2e)
-      # One file at a time: all files of the suite use the same hosts of the bed.
-      if sh scripts/setup.sh packages podman && sh scripts/setup.sh image-base; then
-        concurrency=1 run_suite e2e e2e sh test/support/bed.sh
-      else
-        skip e2e "Docker, podman or the base image is missing"
-      fi
-      ;;
-    e2e-next)
-      if sh scripts/setup.sh packages && sh scripts/setup.sh image-base && sh scripts/setup.sh docker-next; then
-        # These depend on podman, on the network between hosts or on supervisord, but not on the version of Docker.
-        except='drain podman stop two-hosts' concurrency=1 run_suite e2e-next e2e env DOCKREG_TEST_ENGINE=docker-next sh test/support/bed.sh
-      else
-        skip e2e-next "Docker, the Docker of Debian 13 or the base image is missing"
-      fi
-      ;;
+# prepare SUITE: installs what it needs. Fails, and says what is missing, where that cannot be had.
+prepare() {
+  [ "${DOCKREG_TEST_PREPARED:-}" != true ] || return 0
+  missing=''
+  case $1 in
+    static) sh scripts/setup.sh linters || missing="shellcheck or vagrant" ;;
+    unit) ;;
+    fuzz | integration | chaos) sh scripts/setup.sh packages || missing="etcd" ;;
+    integration-next) sh scripts/setup.sh packages etcd-next || missing="the etcd of Debian 13" ;;
+    grpc-client) sh scripts/setup.sh packages grpc-client || missing="etcd or Go" ;;
+    e2e) sh scripts/setup.sh packages podman image-base || missing="Docker, podman or the base image" ;;
+    e2e-next) sh scripts/setup.sh packages image-base docker-next || missing="Docker, the Docker of Debian 13 or the base image" ;;
     *)
-      say "there is no suite called $suite"
+      say "there is no suite called $1"
       exit 64
       ;;
   esac
+  [ -z "$missing" ] || skip "$1" "$missing is missing"
+  [ -z "$missing" ]
+}
+
+run() {
+  case $1 in
+    static) check_static ;;
+    unit | fuzz | chaos) run_files "$1" "$1" ;;
+    integration) concurrency=4 run_files "$1" integration ;;
+    integration-next)
+      # These do not depend on the version of etcd.
+      more='fall listen load-balancers names-and-files resources services socket-proxy stop support trace usage'
+      except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment etcd-answers $more" \
+        concurrency=4 run_files "$1" integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
+      ;;
+    grpc-client) run_files "$1" consumers env DOCKREG_TEST_GRPC_CLIENT="$cache/grpc-client" ;;
+    e2e) run_in_bed "$1" ;;
+    e2e-next)
+      # These depend on podman, on the network between hosts or on supervisord, but not on the version of Docker.
+      except='drain podman stop two-hosts' run_in_bed "$1" env DOCKREG_TEST_ENGINE=docker-next
+      ;;
+  esac
+}
+
+# run_beside SUITE...: runs suites that are prepared, in the background. join_beside prints what they printed.
+run_beside() {
+  beside=$*
+  beside_output=$(mktemp)
+  # In a process group of its own, so that one signal reaches all of it.
+  DOCKREG_TEST_PREPARED=true setsid sh scripts/test.sh "$@" >"$beside_output" 2>&1 &
+  beside_pid=$!
+}
+
+join_beside() {
+  code=0
+  wait "$beside_pid" || code=$?
+  beside_pid=''
+  cat "$beside_output"
+  rm "$beside_output"
+  [ "$code" = 0 ] || failed="$failed $beside"
+}
+
+beside_pid=''
+trap '[ -z "$beside_pid" ] || kill -- "-$beside_pid"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+[ "${DOCKREG_TEST_PREPARED:-}" = true ] || sh scripts/setup.sh npm build
+in_beds=''
+for suite in "$@"; do
+  ! prepare "$suite" || case $suite in
+    e2e*) in_beds="$in_beds $suite" ;;
+    *) run "$suite" ;;
+  esac
 done
+
+# shellcheck disable=SC2086  # a list of suites
+set -- $in_beds
+if [ $# -gt 1 ] && [ "${DOCKREG_TEST_PREPARED:-}" != true ]; then
+  # All of them load these.
+  sh test/support/bed.sh node build/test/support/make-images.js || failed="$failed images"
+  first=$1
+  shift
+  run_beside "$@"
+  run "$first"
+  join_beside
+else
+  for suite in "$@"; do run "$suite"; done
+fi
 
 [ -z "$skipped" ] || say "skipped:$skipped"
 [ -z "$failed" ] || say "failed:$failed"

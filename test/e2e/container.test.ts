@@ -56,7 +56,7 @@ async function start(
     DOCKREG_IP: host.ip,
     DOCKREG_ETCD: endpoint,
     DOCKREG_INTERVAL: '1s',
-    DOCKREG_TIMEOUT: '500ms',
+    DOCKREG_TIMEOUT: '1s',
     ...env,
   };
   return host.docker([

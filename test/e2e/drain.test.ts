@@ -34,7 +34,7 @@ function start(env: Readonly<Record<string, string>>, image?: string): Promise<E
   return startExample(
     host,
     'web',
-    { DOCKREG_ETCD: endpoint, DOCKREG_INTERVAL: '1s', DOCKREG_TIMEOUT: '500ms', ...env },
+    { DOCKREG_ETCD: endpoint, DOCKREG_INTERVAL: '1s', DOCKREG_TIMEOUT: '1s', ...env },
     image,
   );
 }

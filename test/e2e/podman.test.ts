@@ -37,7 +37,7 @@ before(async () => {
     DOCKREG_IP: host.ip,
     DOCKREG_ETCD: `http://${lanAddress}:${etcd.members[0]!.port}`,
     DOCKREG_INTERVAL: '1s',
-    DOCKREG_TIMEOUT: '500ms',
+    DOCKREG_TIMEOUT: '1s',
     DOCKREG_TTL: `${ttlMs / 1000}s`,
   });
   await Promise.all(

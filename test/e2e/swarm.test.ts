@@ -68,7 +68,7 @@ async function startServices(
   const common = exampleOptions(node, {
     DOCKREG_ETCD: `http://${lanAddress}:${etcd.members[0]!.port}`,
     DOCKREG_INTERVAL: '1s',
-    DOCKREG_TIMEOUT: '500ms',
+    DOCKREG_TIMEOUT: '1s',
     DOCKREG_TTL: `${ttlMs / 1000}s`,
   });
   for (const [name, options] of Object.entries(table)) {

@@ -4,6 +4,7 @@
 # Runs COMMAND in a machine of its own (the bed): own network, mounts, processes and /run, and no network to the
 # outside. When COMMAND ends, however it ends, the kernel ends everything that was started in there (Docker engines,
 # containers, etcd). The exit code is COMMAND's; 75 means that no bed can be made here, and stderr says why.
+# Beds of different names, in $DOCKREG_BED, may run side by side.
 set -eu
 
 say() { printf '%s\n' "bed: $*" >&2; }
@@ -48,9 +49,10 @@ fi
   exit 64
 }
 DOCKREG_CACHE=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
+DOCKREG_BED=${DOCKREG_BED:-bed}
 if [ "$1" = --enter ]; then
   shift
-  unshare_pid=$(cat "$DOCKREG_CACHE/bed.pid" 2>/dev/null) &&
+  unshare_pid=$(cat "$DOCKREG_CACHE/beds/$DOCKREG_BED.pid" 2>/dev/null) &&
     read -r inside </proc/"$unshare_pid"/task/"$unshare_pid"/children || [ -n "${inside-}" ] ||
     refuse "there is no bed in use"
   exec nsenter --target "${inside%% *}" --net --mount --pid -- "${@:-${SHELL:-sh}}"
@@ -62,16 +64,16 @@ done
 why=$(unshare --net --mount --pid --fork --kill-child --mount-proc true 2>&1) ||
   refuse "this machine refuses new namespaces: $why"
 
-mkdir -p "$DOCKREG_CACHE"
+mkdir -p "$DOCKREG_CACHE/beds"
 DOCKREG_CACHE=$(cd "$DOCKREG_CACHE" && pwd -P)
 # Control groups are the only thing that does not disappear with a namespace, so the bed's have their own name, one for
-# each cache.
-DOCKREG_BED_CGROUP=/dockreg-bed-$(printf %s "$DOCKREG_CACHE" | cksum | cut -d ' ' -f 1)
-export DOCKREG_CACHE DOCKREG_BED_CGROUP
+# each bed of each cache.
+DOCKREG_BED_CGROUP=/dockreg-bed-$(printf %s "$DOCKREG_CACHE/$DOCKREG_BED" | cksum | cut -d ' ' -f 1)
+export DOCKREG_CACHE DOCKREG_BED DOCKREG_BED_CGROUP
 
-# Two beds would share the engines' data. Every process of the first half of a bed holds this lock, so it is free only
-# when they are all gone.
-exec 9>"$DOCKREG_CACHE/bed.lock"
+# Two beds of one name would share the engines' data. Every process of the first half of a bed holds this lock, so it is
+# free only when they are all gone.
+exec 9>"$DOCKREG_CACHE/beds/$DOCKREG_BED.lock"
 flock --nonblock 9 || {
   say "another bed is in use; waiting for it to end"
   flock 9
@@ -100,7 +102,7 @@ exec 8<&0
 env --default-signal=INT,QUIT -- setpriv --pdeathsig KILL \
   unshare --net --mount --pid --fork --kill-child --mount-proc sh "$0" --inside "$@" <&8 8<&- &
 unshare_pid=$!
-echo "$unshare_pid" >"$DOCKREG_CACHE/bed.pid"
+echo "$unshare_pid" >"$DOCKREG_CACHE/beds/$DOCKREG_BED.pid"
 # unshare itself ignores these signals, so they go to its child.
 forward() {
   # The list has no newline at its end, so read fails although it has read all of it.
@@ -115,6 +117,6 @@ while :; do
   wait "$unshare_pid" || code=$?
   kill -0 "$unshare_pid" 2>/dev/null || break
 done
-rm -f "$DOCKREG_CACHE/bed.pid"
+rm -f "$DOCKREG_CACHE/beds/$DOCKREG_BED.pid"
 remove_cgroups
 exit "$code"

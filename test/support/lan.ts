@@ -81,8 +81,8 @@ export class CommandError extends Error {
 
 /** Makes a host and starts its engine. First ends what an earlier run left of it. */
 export async function startHost({ name, ip, tls, engine = defaultEngine() }: HostOptions): Promise<Host> {
-  const { DOCKREG_CACHE: cache, DOCKREG_BED_CGROUP: bedCgroup } = process.env;
-  if (cache === undefined || bedCgroup === undefined)
+  const { DOCKREG_CACHE: cache, DOCKREG_BED: bed, DOCKREG_BED_CGROUP: bedCgroup } = process.env;
+  if (cache === undefined || bed === undefined || bedCgroup === undefined)
     throw new Error('a host needs the bed; run this with bed.sh');
   if (!/^[a-z0-9-]{1,11}$/.test(name))
     throw new Error(`host name ${name}: must be at most 11 of a-z, 0-9 and -`);
@@ -95,7 +95,7 @@ export async function startHost({ name, ip, tls, engine = defaultEngine() }: Hos
     port: `lan-${name}`,
     netns: `/run/netns/${name}`,
     cgroup: `${bedCgroup}/${name}`,
-    data: join(cache, 'hosts', name, engine),
+    data: join(cache, 'hosts', bed, name, engine),
     runtime: join('/run/dockreg', name),
     bridge: `172.18.${ip.split('.')[3]}.1/24`,
   };
