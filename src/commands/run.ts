@@ -13,6 +13,7 @@ import { unlessAborted } from '../retry.ts';
 import { agentOptions } from '../wiring/agent-options.ts';
 import { createDocker } from '../wiring/docker.ts';
 import { sharedConnections } from '../wiring/etcd.ts';
+import { createNames } from '../wiring/names.ts';
 import { readServices, warnOfUnreadLabels } from '../wiring/services.ts';
 
 /** The most that closing the admin API may take, in ms. It may wait for another program, at a socket that it found. */
@@ -72,6 +73,7 @@ async function prepare(
 ): Promise<{ readonly options: readonly AgentOptions[]; readonly metrics: Metrics | undefined }> {
   const docker = createDocker(config);
   const services = await readServices(config, { version, docker, log }, stop);
+  const names = createNames(services, log);
   const metrics = config.listen && (await import('../admin/metrics.ts')).createMetrics(version, startedAt);
   const isOnly = services.length === 1;
   const shared = {
@@ -81,12 +83,14 @@ async function prepare(
     docker,
     connect: sharedConnections(config),
     metrics,
+    names,
     onLabels: 'services' in config ? warnOfUnreadLabels(log) : () => undefined,
   };
   const options = await Promise.all(
-    services.map(service =>
-      agentOptions(service, { ...shared, log: isOnly ? log : withFields(log, { service: service.label }) }),
-    ),
+    services.map(service => {
+      const own = withFields(log, () => ({ service: names.of(service).name }));
+      return agentOptions(service, { ...shared, log: isOnly ? log : own });
+    }),
   );
   return { options, metrics };
 }

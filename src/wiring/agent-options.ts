@@ -20,6 +20,7 @@ import type { Log } from '../log.ts';
 import { networkChangeDetector } from '../network/changes.ts';
 import { appHost, appProbe } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
+import type { Names } from './names.ts';
 
 /** What the services of a process share, and the log of this one. */
 export interface Shared extends Pick<SessionOptions, 'endpoints' | 'connect'> {
@@ -28,6 +29,7 @@ export interface Shared extends Pick<SessionOptions, 'endpoints' | 'connect'> {
   readonly log: Log;
   readonly docker: DockerAccess;
   readonly metrics: Metrics | undefined;
+  readonly names: Names;
   /** Called with the labels of our container whenever Docker has returned them. */
   readonly onLabels: (labels: ReadonlyMap<string, string>) => void;
 }
@@ -36,11 +38,12 @@ export interface Shared extends Pick<SessionOptions, 'endpoints' | 'connect'> {
 export async function agentOptions(service: ServiceConfig, shared: Shared): Promise<AgentOptions> {
   const clock = systemClock;
   const random = Math.random;
-  const { version, onUnresolvable, log, endpoints, docker, connect, metrics } = shared;
+  const { version, onUnresolvable, log, endpoints, docker, connect, metrics, names } = shared;
   const { ttlSeconds, intervalMs, timeoutMs } = service;
-  const count = metrics?.countersOf(service.label);
+  const count = metrics?.countersOf(() => names.of(service).name);
   return {
     config: service,
+    naming: () => names.of(service),
     clock,
     random,
     onUnresolvable,
@@ -68,7 +71,7 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   };
 }
 
-function createAddressSource(service: ServiceConfig, { docker, onLabels, log }: Shared): AddressSource {
+function createAddressSource(service: ServiceConfig, { docker, onLabels, names, log }: Shared): AddressSource {
   const { advertise } = service;
   const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
     const container = self ? factsOf(self.container, self.network) : undefined;
@@ -83,6 +86,7 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels, log }: 
     async resolve() {
       const self = await docker.findSelf();
       onLabels(self.container.labels);
+      names.learn(self);
       const answer = await docker.resolveAddress(self, service, advertise);
       if (!answer.ok) return answer;
       const { address, by } = answer.value;

@@ -12,6 +12,7 @@ import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
+import { createNames } from '../../wiring/names.ts';
 import { fault, msSince, passed, skipped, type Finding, type FindingStep } from './finding.ts';
 
 /** No container has this id. An inspect of it shows whether Docker answers, and every socket proxy allows it. */
@@ -80,7 +81,9 @@ export function* examineServices(
     return [];
   }
   const { services } = configured.value;
-  const names = services.map(({ label }) => label).join(', ');
+  const known = createNames(services);
+  known.learn(own.self);
+  const names = services.map(service => known.of(service).name).join(', ');
   yield passed('services', `the labels of this container define ${names}`);
   return services;
 }
