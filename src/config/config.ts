@@ -17,14 +17,18 @@ import {
   withProblems,
   type Reader,
 } from './reader.ts';
+import { withRegistrator } from './registrator.ts';
 import { readPublication, readServices } from './service.ts';
 import type { Environment } from './sources/environment.ts';
 import { readLabels } from './sources/labels.ts';
+import { readRegistrator } from './sources/registrator.ts';
 import { readServiceFlag } from './sources/service-flag.ts';
 
 export interface Config extends SharedConfig {
   /** At least one. */
   readonly services: readonly ServiceConfig[];
+  /** What is odd and does no harm, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** No source names a service, so the labels of the container must. */
@@ -39,16 +43,24 @@ export function configure(sources: Sources): Result<AnyConfig> {
   const serviceFlag = readServiceFlag(layer(sources).defaults.get('service'));
   const raw = layer({ ...sources, serviceFlag });
   const shared = readShared(readerOf(raw.defaults), environment);
-  const complete = (layered: RawConfig): Result<Config> => {
-    const both = combine({ shared, services: readServices(layered, environment.registrator) });
-    const config = andThen(both, all => success({ ...all.shared, services: all.services }));
+  const complete = (
+    layered: RawConfig,
+    labels: readonly (readonly [string, string])[] = [],
+  ): Result<Config> => {
+    const { registrator } = environment;
+    const { raw: completed, warnings } = withRegistrator(
+      layered,
+      readRegistrator([...labels, ...registrator]),
+    );
+    const both = combine({ shared, services: readServices(completed, registrator) });
+    const config = andThen(both, all => success({ ...all.shared, services: all.services, warnings }));
     return withProblems(layered.problems, config);
   };
   if (!needsLabels(raw)) return complete(raw);
   const withLabels: ConfigByLabels['withLabels'] = labels => {
     const labelled = layer({ ...sources, labels: readLabels(labels) });
     const { services, defaults, problems } = labelled;
-    if (services.length > 0 || defaults.has('port')) return complete(labelled);
+    if (services.length > 0 || defaults.has('port')) return complete(labelled, [...labels]);
     const missing = problems.length > 0 ? [] : [noService(labelled)];
     return failure(...problems, ...missing, ...problemsOfOptions(defaults, serviceOptionNames));
   };

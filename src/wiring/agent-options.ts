@@ -71,7 +71,10 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   };
 }
 
-function createAddressSource(service: ServiceConfig, { docker, onLabels, names, log }: Shared): AddressSource {
+function createAddressSource(
+  service: ServiceConfig,
+  { docker, onLabels, names, log }: Shared,
+): AddressSource {
   const { advertise } = service;
   const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
     const container = self ? factsOf(self.container, self.network) : undefined;

@@ -32,12 +32,11 @@ export async function readServices(
     version,
     etcd: endpoints.join(','),
     drain: drainMs === 0 ? undefined : `${drainMs}ms`,
-    services: only
-      ? undefined
-      : names.map(({ name }) => name).join(',') || 'by the labels of this container',
+    services: only ? undefined : names.map(({ name }) => name).join(',') || 'by the labels of this container',
     ...(only && describe(only, names[0])),
   });
   if (!only) logServices(given, log);
+  if ('services' in config) for (const warning of config.warnings) log.warn(warning);
   await checkFiles(given, config);
   if ('services' in config) return given;
   const labels = await retry(
@@ -58,8 +57,9 @@ export async function readServices(
   if (labels === null) return [];
   const configured = config.withLabels(labels);
   if (!configured.ok) throw new SetupError(configured.problems);
-  const { services } = configured.value;
+  const { services, warnings } = configured.value;
   logServices(services, log);
+  for (const warning of warnings) log.warn(warning);
   await checkFiles(services);
   return services;
 }

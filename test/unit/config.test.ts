@@ -73,6 +73,7 @@ describe('configuration', () => {
           watch: true,
         },
       ],
+      warnings: [],
     });
   });
 
@@ -181,6 +182,7 @@ describe('configuration', () => {
           watch: false,
         },
       ],
+      warnings: [],
     });
   });
 

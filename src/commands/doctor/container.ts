@@ -60,6 +60,7 @@ export function* examineServices(
 ): Generator<Finding, readonly ServiceConfig[]> {
   if ('services' in config) {
     if (own.self && hasLabels(own.self.container.labels)) yield skipped('services', unreadLabels);
+    for (const warning of config.warnings) yield skipped('services', warning);
     return config.services;
   }
   if (own.self === null) {
@@ -80,7 +81,8 @@ export function* examineServices(
     for (const problem of configured.problems) yield fault('services', problem);
     return [];
   }
-  const { services } = configured.value;
+  const { services, warnings } = configured.value;
+  for (const warning of warnings) yield skipped('services', warning);
   const known = createNames(services);
   known.learn(own.self);
   const names = services.map(service => known.of(service).name).join(', ');

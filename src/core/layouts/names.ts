@@ -7,10 +7,7 @@ import { formats } from './formats.ts';
 import { isName, serviceNameOf, type ContainerFacts } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
 
-export type NamedService = Pick<
-  ServiceConfig,
-  'label' | 'localPort' | 'protocol' | 'spec' | 'publication'
->;
+export type NamedService = Pick<ServiceConfig, 'label' | 'localPort' | 'protocol' | 'spec' | 'publication'>;
 
 export interface Naming {
   /** No other service of the process has it. */
