@@ -57,22 +57,23 @@ function textsOfPort(
   return found;
 }
 
-type Given = ReturnType<typeof textsOfPort>;
+type PortTexts = ReturnType<typeof textsOfPort>;
 
 /** The kinds of checks, in registrator's order: of several the first holds. */
-const kinds: Readonly<Record<string, (text: string, port: string, given: Given) => string | undefined>> = {
-  HTTP: path => `http:${path}`,
-  HTTPS: path => `https:${path}`,
-  CMD: command => `exec:${command}`,
-  SCRIPT: (script, port) =>
-    `exec:${script.replaceAll(/\$(?:SERVICE_IP\b|\{SERVICE_IP\})/g, '127.0.0.1').replaceAll(/\$(?:SERVICE_PORT\b|\{SERVICE_PORT\})/g, port)}`,
-  TCP: text => (isOff(text) ? undefined : 'tcp'),
-  GRPC: (text, _port, given) =>
-    isOff(text) ? undefined : isOff(given.get('GRPC_USE_TLS')?.text ?? 'false') ? 'grpc' : 'grpcs',
-};
+const kinds: Readonly<Record<string, (text: string, port: string, given: PortTexts) => string | undefined>> =
+  {
+    HTTP: path => `http:${path}`,
+    HTTPS: path => `https:${path}`,
+    CMD: command => `exec:${command}`,
+    SCRIPT: (script, port) =>
+      `exec:${script.replaceAll(/\$(?:SERVICE_IP\b|\{SERVICE_IP\})/g, '127.0.0.1').replaceAll(/\$(?:SERVICE_PORT\b|\{SERVICE_PORT\})/g, port)}`,
+    TCP: text => (isOff(text) ? undefined : 'tcp'),
+    GRPC: (text, _port, given) =>
+      isOff(text) ? undefined : isOff(given.get('GRPC_USE_TLS')?.text ?? 'false') ? 'grpc' : 'grpcs',
+  };
 
 /** A kind that is given for the port stands before all that are given for every port. */
-function kindOf(given: Given, port: string): { check?: RawOption; details: Map<OptionName, RawOption> } {
+function kindOf(given: PortTexts, port: string): { check?: RawOption; details: Map<OptionName, RawOption> } {
   for (const isOfPort of [true, false])
     for (const [word, textOf] of Object.entries(kinds)) {
       const source = given.get(word);
@@ -93,7 +94,7 @@ function kindOf(given: Given, port: string): { check?: RawOption; details: Map<O
 }
 
 function optionsOf(
-  given: Given,
+  given: PortTexts,
   names: Readonly<Record<string, OptionName>>,
   textOf: (text: string, name: OptionName) => string,
 ): Map<OptionName, RawOption> {
@@ -114,8 +115,8 @@ function isOff(text: string): boolean {
 function plainTime(text: string): string {
   if (!/^(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|m|s))+$/.test(text)) return text;
   const unitMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
-  const parts = [...text.matchAll(/([\d.]+)(h|ms|m|s)/g)];
-  return `${Math.round(parts.reduce((sum, [, number, unit = '']) => sum + Number(number) * (unitMs[unit] ?? 0), 0))}ms`;
+  const matches = [...text.matchAll(/([\d.]+)(h|ms|m|s)/g)];
+  return `${Math.round(matches.reduce((sum, [, number, unit = '']) => sum + Number(number) * (unitMs[unit] ?? 0), 0))}ms`;
 }
 
 const honoured = new Set([

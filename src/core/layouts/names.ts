@@ -2,12 +2,16 @@
  * The one name of each service of a process, for its status, log, metrics and commands: the name that the user gave, or
  * else the one that its keys in etcd have. A name that only Docker knows is found once Docker has answered.
  */
-import type { ServiceConfig } from '../settings/service.ts';
-import { formats } from './formats.ts';
-import { isName, serviceNameOf, type ContainerFacts } from './instance.ts';
+import { formats, type Layout } from './formats.ts';
+import { isName, serviceNameOf, type ContainerFacts, type InstanceSource } from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
+import type { Publication } from './records.ts';
 
-export type NamedService = Pick<ServiceConfig, 'label' | 'localPort' | 'protocol' | 'spec' | 'publication'>;
+export interface NamedService extends Pick<InstanceSource, 'localPort' | 'protocol' | 'spec'> {
+  readonly publication: Publication;
+  /** What the user calls it in the configuration. */
+  readonly label: string;
+}
 
 export interface Naming {
   /** No other service of the process has it. */
@@ -75,7 +79,7 @@ function findNames(service: NamedService, container: ContainerFacts | undefined)
 }
 
 /** Whether the keys of the layout have the name of the service, and not only that of their parent. */
-function tellsName({ name, root }: NamedService['publication']['layouts'][number]): boolean {
+function tellsName({ name, root }: Layout): boolean {
   const format: LayoutFormat = formats[name];
   return format.nameIn(root, { text: 'a', from: '--name' }, { localPort: 1, container: undefined }) === 'a';
 }
