@@ -19,6 +19,7 @@ import {
 } from './reader.ts';
 import { withRegistrator } from './registrator.ts';
 import { readPublication, readServices } from './service.ts';
+import { warningsOfSharedKey } from './shared-key.ts';
 import type { Environment } from './sources/environment.ts';
 import { readLabels } from './sources/labels.ts';
 import { readRegistrator } from './sources/registrator.ts';
@@ -53,7 +54,13 @@ export function configure(sources: Sources): Result<AnyConfig> {
       readRegistrator([...labels, ...registrator]),
     );
     const both = combine({ shared, services: readServices(completed, registrator) });
-    const config = andThen(both, all => success({ ...all.shared, services: all.services, warnings }));
+    const config = andThen(both, all =>
+      success({
+        ...all.shared,
+        services: all.services,
+        warnings: [...warnings, ...warningsOfSharedKey(all.services)],
+      }),
+    );
     return withProblems(layered.problems, config);
   };
   if (!needsLabels(raw)) return complete(raw);
