@@ -33,7 +33,7 @@ export async function readServices(
     etcd: endpoints.join(','),
     drain: drainMs === 0 ? undefined : `${drainMs}ms`,
     services: only ? undefined : names.map(({ name }) => name).join(',') || 'by the labels of this container',
-    ...(only && describe(only, names[0])),
+    ...(only && describeService(only, names[0])),
   });
   if (!only) logServices(given, log);
   if ('services' in config) for (const warning of config.warnings) log.warn(warning);
@@ -96,12 +96,14 @@ async function checkFiles(services: readonly ServiceConfig[], shared?: SharedCon
 
 function logServices(services: readonly ServiceConfig[], log: Log): void {
   const names = namesOf(services, undefined);
-  for (const [index, service] of services.entries()) log.info('configured', describe(service, names[index]));
+  for (const [index, service] of services.entries())
+    log.info('configured', describeService(service, names[index]));
 }
 
-function describe(
+/** What of the configuration the log shows. */
+export function describeService(
   { localPort, check, intervalMs, timeoutMs, ttlSeconds }: ServiceConfig,
-  naming: Naming | undefined,
+  naming?: Naming,
 ): Fields {
   const { name, listed = [] } = naming ?? {};
   return {

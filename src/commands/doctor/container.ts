@@ -3,7 +3,7 @@
  * ports?
  */
 import { systemClock } from '../../clock.ts';
-import type { AnyConfig } from '../../config/config.ts';
+import type { AnyConfig, Completed } from '../../config/config.ts';
 import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
@@ -60,8 +60,15 @@ export function* examineServices(
 ): Generator<Finding, readonly ServiceConfig[]> {
   if ('services' in config) {
     if (own.self && hasLabels(own.self.container.labels)) yield skipped('services', unreadLabels);
-    for (const warning of config.warnings) yield skipped('services', warning);
-    return config.services;
+    let labelled: Completed | null = null;
+    try {
+      labelled = own.self && config.withCheckLabels(own.self.container.labels);
+    } catch (error) {
+      yield unavailable('services', error);
+    }
+    const { services, warnings } = labelled ?? config;
+    for (const warning of warnings) yield skipped('services', warning);
+    return services;
   }
   if (own.self === null) {
     const reason = `the labels of this container are not known: ${own.reason}`;
