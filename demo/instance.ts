@@ -11,6 +11,9 @@ export interface Instance {
   kill(): Promise<void>;
 }
 
+/** The parent of the keys in a demo, as in --key. */
+export const parent = 'web';
+
 export function keyOf({ address }: Instance): string {
-  return `/service/${address}`;
+  return `/${parent}/${address}`;
 }

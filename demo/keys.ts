@@ -1,5 +1,5 @@
 /**
- * The keys under /service/ during a demo. Every change goes to the screen at once, and each step of the demo waits for
+ * The keys of the app during a demo. Every change goes to the screen at once, and each step of the demo waits for
  * the change that it causes.
  */
 import type { Watcher, WatchEvent } from '../test/support/etcd-watcher.ts';

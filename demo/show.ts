@@ -11,7 +11,7 @@ import { Screen } from './screen.ts';
 export interface Stage {
   /** One line for the screen. */
   readonly description: string;
-  /** Starts to record the changes under /service/. */
+  /** Starts to record the changes of the app's keys. */
   watch(): Promise<Watcher>;
   /** Starts the instances that are not running, so that a person can explore. */
   refill(): Promise<void>;

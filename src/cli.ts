@@ -177,8 +177,8 @@ ${rows.join('\n')}
 
 Each option has a variable (${variableOf('port')}). The flag wins. TIME is 5s, 250ms, 1m, or plain seconds.
 
-example, for an app that is published with -p 8000; it keeps the key /service/10.1.0.101:49155:
-  dockreg --etcd http://10.1.0.101:2379 --port 8000 --ip 10.1.0.101
+example, for an app that is published with -p 8000; it keeps the key /web/10.1.0.101:49155:
+  dockreg --etcd http://10.1.0.101:2379 --port 8000 --key web --ip 10.1.0.101
 
 exit codes: 0 stopped, 64 wrong usage, 78 cannot work in this container, 70 internal error;
   doctor, status: 0 all is well, 1 something is wrong; ls, drain, resume, status: 69 no answer

@@ -31,12 +31,12 @@ function safe(fields: Fields): Fields {
   );
 }
 
-/** The same log, with these fields first in each line. */
-export function withFields(log: Log, first: Fields): Log {
+/** The same log, with these fields, as they are then, first in each line. */
+export function withFields(log: Log, first: () => Fields): Log {
   return {
-    info: (message, fields) => log.info(message, { ...first, ...fields }),
-    warn: (message, fields) => log.warn(message, { ...first, ...fields }),
-    error: (message, fields) => log.error(message, { ...first, ...fields }),
+    info: (message, fields) => log.info(message, { ...first(), ...fields }),
+    warn: (message, fields) => log.warn(message, { ...first(), ...fields }),
+    error: (message, fields) => log.error(message, { ...first(), ...fields }),
   };
 }
 

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEtcd } from '../../test/support/etcd.ts';
 import { freePort } from '../../test/support/wait.ts';
-import type { Instance } from '../instance.ts';
+import { parent, type Instance } from '../instance.ts';
 import { names, type OneHost } from './stage.ts';
 
 const root = join(import.meta.dirname, '../../..');
@@ -25,11 +25,14 @@ export async function openProcesses(): Promise<OneHost> {
   return {
     description: `plain processes on loopback, etcd at ${endpoint}`,
     start,
-    watch: () => etcd.watch('/service/'),
+    watch: () => etcd.watch(`/${parent}/`),
     async refill() {
       await Promise.all(names.filter(name => !running.has(name)).map(start));
     },
-    lookAround: () => [`export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoint}`, 'etcdctl get --prefix /service'],
+    lookAround: () => [
+      `export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=${endpoint}`,
+      `etcdctl get --prefix /${parent}`,
+    ],
     async close() {
       for (const supervisor of running.values()) killAll(supervisor);
       await etcd.stop();
@@ -65,6 +68,7 @@ async function startProcesses(
       ...process.env,
       PORT: String(port),
       DOCKREG_PORT: String(port),
+      DOCKREG_KEY: parent,
       DOCKREG_ETCD: endpoint,
       DOCKREG_ADVERTISE: address,
       DOCKREG_ALLOW_LOOPBACK: 'on',

@@ -4,7 +4,7 @@
  */
 import type { Example } from '../../test/support/example.ts';
 import { memberNames } from '../../test/support/two-hosts.ts';
-import { keyOf } from '../instance.ts';
+import { keyOf, parent } from '../instance.ts';
 import type { Keys } from '../keys.ts';
 import type { Screen } from '../screen.ts';
 import type { TwoHostsStage } from './stage.ts';
@@ -75,7 +75,7 @@ async function shownByAll(
   instances: readonly Example[],
 ): Promise<void> {
   const members = memberNames.filter(name => hosts.isOn(name));
-  await hosts.showAt(members, '/service/', instances.map(keyOf));
+  await hosts.showAt(members, `/${parent}/`, instances.map(keyOf));
   screen.say(`etcd on ${members.join(', ')}: ${instances.map(({ name }) => name).join(', ')}`);
 }
 

@@ -11,8 +11,11 @@ import { clean } from '../core/text.ts';
 
 export interface Metrics {
   readonly contentType: string;
-  /** Sets the counters of a service to 0, and returns what counts its events. */
-  countersOf(service: string): (event: ServiceEvent) => void;
+  /**
+   * Sets the counters of a service to 0, and returns what counts its events.
+   * @param nameOf its name, which may change
+   */
+  countersOf(nameOf: () => string): (event: ServiceEvent) => void;
   /** Resolves with all metrics in the text format. */
   text(services: readonly AdminService[]): Promise<string>;
 }
@@ -67,6 +70,9 @@ const readings: Record<string, readonly [help: string, read: (status: ServiceSta
   last_check_timestamp_seconds: ['When the last check began.', status => unixSeconds(status.lastCheck?.at)],
 };
 
+/** Begins what stands for the name of a service until a scrape. No name has it, as names are cleaned. */
+const placeholder = '\0';
+
 /** @param startedAt in ms since 1970 */
 export function createMetrics(version: string, startedAt: number): Metrics {
   const registry = new Registry();
@@ -99,10 +105,17 @@ export function createMetrics(version: string, startedAt: number): Metrics {
     ([name, [help, read]]) => [gauge(`dockreg_service_${name}`, help, 'service'), read] as const,
   );
 
+  const names: (() => string)[] = [];
+  const withNames = (text: string): string =>
+    text.replaceAll(/(?<=[{,]service=")\0(\d+)(?=")/g, (_, index: string) =>
+      clean(names[Number(index)]?.() ?? '').replaceAll(/["\\]/g, String.raw`\$&`),
+    );
+
   return {
     contentType: registry.contentType,
-    countersOf(name) {
-      const service = clean(name);
+    countersOf(nameOf) {
+      const service = `${placeholder}${names.length}`;
+      names.push(nameOf);
       for (const [verdict, each] of Object.entries(reasons))
         for (const reason of each) checks.inc({ service, verdict, reason }, 0);
       for (const health of Object.keys(healths)) transitions.inc({ service, health }, 0);
@@ -118,7 +131,7 @@ export function createMetrics(version: string, startedAt: number): Metrics {
         durations.observe({ service }, tookMs / 1000);
       };
     },
-    text(services) {
+    async text(services) {
       errors.reset();
       for (const [each] of gauges) each.reset();
       for (const service of services) {
@@ -130,7 +143,7 @@ export function createMetrics(version: string, startedAt: number): Metrics {
           if (value !== null) each.set(labels, value);
         }
       }
-      return registry.metrics();
+      return withNames(await registry.metrics());
     },
   };
 }

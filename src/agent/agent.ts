@@ -3,6 +3,7 @@
  * session and the admins report. core/registration/service.ts decides what that means, and the agent performs it.
  */
 import { timerEarlyMs } from '../clock.ts';
+import type { Naming } from '../core/layouts/names.ts';
 import type { ServiceEvent } from '../core/registration/events.ts';
 import {
   initialState,
@@ -23,6 +24,8 @@ import { keepAddress, type AddressLoopOptions, type AddressSource } from './addr
 
 export interface AgentOptions extends Pick<AddressLoopOptions, 'clock' | 'random' | 'onUnresolvable'> {
   readonly config: ServiceConfig;
+  /** What the service is called now. */
+  readonly naming: () => Pick<Naming, 'name' | 'others'>;
   readonly probe: Probe;
   readonly source: AddressSource;
   /** Opens what observes the app between the checks; null when that is switched off. */
@@ -143,13 +146,18 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   };
 
   return {
-    name: config.label,
+    get name() {
+      return options.naming().name;
+    },
+    get otherNames() {
+      return options.naming().others;
+    },
     ended: run(),
     drain: () => dispatch({ kind: 'admin', admin: 'drain' }),
     resume: () => dispatch({ kind: 'admin', admin: 'register' }),
     status() {
       const now = clock.now();
-      const facts = { config, state, ...session.snapshot() };
+      const facts = { name: options.naming().name, config, state, ...session.snapshot() };
       return statusOf(facts, now, moment => new Date(clock.wall() - (now - moment)).toISOString());
     },
   };

@@ -4,16 +4,22 @@
  */
 import type { Metrics } from '../admin/metrics.ts';
 import { startAdmin } from '../admin/start.ts';
-import { startAgent, type Agent, type AgentOptions } from '../agent/agent.ts';
+import type { Agent, AgentOptions } from '../agent/agent.ts';
+import { startReplaceable } from '../agent/replaceable.ts';
 import { systemClock } from '../clock.ts';
 import type { AnyConfig } from '../config/config.ts';
+import type { Naming } from '../core/layouts/names.ts';
+import type { ServiceConfig } from '../core/settings/service.ts';
+import type { Self } from '../docker/self.ts';
 import { withFields, type Log } from '../log.ts';
 import { useLookups } from '../network/resolve.ts';
 import { unlessAborted } from '../retry.ts';
 import { agentOptions } from '../wiring/agent-options.ts';
 import { createDocker } from '../wiring/docker.ts';
 import { sharedConnections } from '../wiring/etcd.ts';
-import { readServices, warnOfUnreadLabels } from '../wiring/services.ts';
+import { createLabelledChecks } from '../wiring/labelled-checks.ts';
+import { createNames } from '../wiring/names.ts';
+import { describeService, readServices, warnOfUnreadLabels } from '../wiring/services.ts';
 
 /** The most that closing the admin API may take, in ms. It may wait for another program, at a socket that it found. */
 const closeAdminMs = 100;
@@ -44,10 +50,10 @@ export async function run(
   // Nothing is registered yet, so a stop need not wait for what the start still waits for.
   const prepared = await unlessAborted(prepare(config, version, log, startedAt, stop), stop);
   if (prepared === null) return;
-  const { options, metrics } = prepared;
+  const { starters, metrics } = prepared;
   const failed = new AbortController();
   const ending = AbortSignal.any([stop, failed.signal]);
-  const agents = options.map(each => startAgent(each, ending));
+  const agents = starters.map(start => start(ending));
   onAdminCommand(command => {
     for (const agent of agents) agent[command]();
   });
@@ -62,33 +68,68 @@ export async function run(
   }
 }
 
-/** Finds out which services to register, and resolves with what the agent of each needs. */
+type Starter = (stop: AbortSignal) => Agent;
+
+/** Finds out which services to register, and resolves with what starts the agent of each. */
 async function prepare(
   config: AnyConfig,
   version: string,
   log: Log,
   startedAt: number,
   stop: AbortSignal,
-): Promise<{ readonly options: readonly AgentOptions[]; readonly metrics: Metrics | undefined }> {
+): Promise<{ readonly starters: readonly Starter[]; readonly metrics: Metrics | undefined }> {
   const docker = createDocker(config);
   const services = await readServices(config, { version, docker, log }, stop);
+  const names = createNames(services, log);
   const metrics = config.listen && (await import('../admin/metrics.ts')).createMetrics(version, startedAt);
   const isOnly = services.length === 1;
+  const onLabels = 'services' in config ? warnOfUnreadLabels(log) : () => undefined;
+  const checks = 'services' in config ? createLabelledChecks(config, log) : null;
   const shared = {
     version,
     onUnresolvable: isOnly ? ('end' as const) : ('wait' as const),
     endpoints: config.endpoints,
     docker,
     connect: sharedConnections(config),
-    metrics,
-    onLabels: 'services' in config ? warnOfUnreadLabels(log) : () => undefined,
   };
-  const options = await Promise.all(
-    services.map(service =>
-      agentOptions(service, { ...shared, log: isOnly ? log : withFields(log, { service: service.label }) }),
-    ),
-  );
-  return { options, metrics };
+  const prepareOne = async (service: ServiceConfig, index: number): Promise<Starter> => {
+    const naming = (): Naming => names.of(service);
+    const own = {
+      ...shared,
+      naming,
+      count: metrics?.countersOf(() => naming().name),
+      log: isOnly ? log : withFields(log, () => ({ service: naming().name })),
+    };
+    const onSelf = (self: Self): void => {
+      onLabels(self.container.labels);
+      names.learn(self);
+    };
+    let replace: (next: Promise<AgentOptions>) => void = () => undefined;
+    const replacement = new Promise<AgentOptions>(resolve => (replace = resolve));
+    // An agent that has ended waits for no other.
+    replacement.catch(() => undefined);
+    const first = await agentOptions(service, {
+      ...own,
+      onSelf(self) {
+        onSelf(self);
+        const labelled = checks?.(index, self.container.labels) ?? null;
+        if (labelled === null) return false;
+        own.log.info('configured by labels of this container', describeService(labelled, naming()));
+        replace(
+          agentOptions(labelled, {
+            ...own,
+            onSelf(again) {
+              onSelf(again);
+              return false;
+            },
+          }),
+        );
+        return true;
+      },
+    });
+    return end => startReplaceable(first, replacement, end);
+  };
+  return { starters: await Promise.all(services.map(prepareOne)), metrics };
 }
 
 /**

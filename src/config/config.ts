@@ -17,15 +17,27 @@ import {
   withProblems,
   type Reader,
 } from './reader.ts';
+import { withRegistrator } from './registrator.ts';
 import { readPublication, readServices } from './service.ts';
+import { warningsOfSharedKey } from './shared-key.ts';
 import type { Environment } from './sources/environment.ts';
 import { readLabels } from './sources/labels.ts';
+import { readRegistrator, type RegistratorTexts } from './sources/registrator.ts';
 import { readServiceFlag } from './sources/service-flag.ts';
 
 export interface Config extends SharedConfig {
   /** At least one. */
   readonly services: readonly ServiceConfig[];
+  /** What is odd and does no harm, one line each. */
+  readonly warnings: readonly string[];
+  /**
+   * The same services, with what the labels of our container say of their checks in registrator's way; null where that
+   * changes nothing. The labels dockreg.* are not read.
+   */
+  readonly withCheckLabels: (labels: ReadonlyMap<string, string>) => Completed | null;
 }
+
+export type Completed = Pick<Config, 'services' | 'warnings'>;
 
 /** No source names a service, so the labels of the container must. */
 export interface ConfigByLabels extends SharedConfig {
@@ -39,23 +51,36 @@ export function configure(sources: Sources): Result<AnyConfig> {
   const serviceFlag = readServiceFlag(layer(sources).defaults.get('service'));
   const raw = layer({ ...sources, serviceFlag });
   const shared = readShared(readerOf(raw.defaults), environment);
-  const complete = (layered: RawConfig): Result<Config> => {
-    const both = combine({ shared, services: readServices(layered, environment.registrator) });
-    const config = andThen(both, all => success({ ...all.shared, services: all.services }));
+  const { registrator } = environment;
+  const servicesOf = (layered: RawConfig, texts: RegistratorTexts): Result<Completed> => {
+    const { raw: completed, warnings } = withRegistrator(layered, texts);
+    return andThen(readServices(completed, registrator), services =>
+      success({ services, warnings: [...warnings, ...warningsOfSharedKey(services)] }),
+    );
+  };
+  const withLabels = (labels: ReadonlyMap<string, string>): RegistratorTexts =>
+    readRegistrator([...labels, ...registrator]);
+  const complete = (layered: RawConfig, labels: ReadonlyMap<string, string> = new Map()): Result<Config> => {
+    const both = combine({ shared, completed: servicesOf(layered, withLabels(labels)) });
+    const withCheckLabels: Config['withCheckLabels'] = more => {
+      const isOfCheck = [...readRegistrator(more).keys()].some(name => name.includes('_CHECK_'));
+      return isOfCheck ? (valueOf(servicesOf(layered, withLabels(more))) ?? null) : null;
+    };
+    const config = andThen(both, all => success({ ...all.shared, ...all.completed, withCheckLabels }));
     return withProblems(layered.problems, config);
   };
   if (!needsLabels(raw)) return complete(raw);
-  const withLabels: ConfigByLabels['withLabels'] = labels => {
+  const byLabels: ConfigByLabels['withLabels'] = labels => {
     const labelled = layer({ ...sources, labels: readLabels(labels) });
     const { services, defaults, problems } = labelled;
-    if (services.length > 0 || defaults.has('port')) return complete(labelled);
+    if (services.length > 0 || defaults.has('port')) return complete(labelled, labels);
     const missing = problems.length > 0 ? [] : [noService(labelled)];
     return failure(...problems, ...missing, ...problemsOfOptions(defaults, serviceOptionNames));
   };
   const checked = combine({ shared }, () => problemsOfOptions(raw.defaults, serviceOptionNames));
   return withProblems(
     raw.problems,
-    andThen(checked, all => success({ ...all.shared, withLabels })),
+    andThen(checked, all => success({ ...all.shared, withLabels: byLabels })),
   );
 }
 

@@ -157,6 +157,7 @@ const someContainer: ContainerFacts = {
   id: '0'.repeat(64),
   name: 'some-container',
   image: 'some-image',
-  labels: { get: () => 'some-label' },
+  // A label of registrator's for the id of an instance would make all instances of the container one.
+  labels: { get: name => (name.startsWith('SERVICE_') ? undefined : 'some-label') },
   publishedPorts: 1,
 };

@@ -80,6 +80,16 @@ export function conflictsOfTimes(read: ReadTimes, raw: RawOptions): Problem[] {
   );
 }
 
+/** The shortest TTL, in seconds, that breaks no rule with these times. */
+export function ttlSecondsFor({
+  intervalMs,
+  timeoutMs,
+  fall,
+}: Pick<ServiceConfig, 'intervalMs' | 'timeoutMs' | 'fall'>): number {
+  const renewedMs = fall > 1 ? intervalMs + timeoutMs + renewalMs : 0;
+  return Math.ceil(Math.max(2 * intervalMs, renewedMs) / 1000);
+}
+
 /** How a TTL that is too short for this time becomes long enough. */
 function raiseTtl(ms: number): string {
   const seconds = Math.ceil(ms / 1000);

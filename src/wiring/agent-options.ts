@@ -27,20 +27,25 @@ export interface Shared extends Pick<SessionOptions, 'endpoints' | 'connect'> {
   readonly onUnresolvable: OnUnresolvable;
   readonly log: Log;
   readonly docker: DockerAccess;
-  readonly metrics: Metrics | undefined;
-  /** Called with the labels of our container whenever Docker has returned them. */
-  readonly onLabels: (labels: ReadonlyMap<string, string>) => void;
+  readonly naming: AgentOptions['naming'];
+  /** Counts the events of this service; undefined without metrics. */
+  readonly count: ReturnType<Metrics['countersOf']> | undefined;
+  /**
+   * Called whenever Docker has answered about our container. True means that another agent takes the place of this one,
+   * which must register nothing.
+   */
+  readonly onSelf: (self: Self) => boolean;
 }
 
 /** Loads the probe of the service, and resolves with what its agent needs. */
 export async function agentOptions(service: ServiceConfig, shared: Shared): Promise<AgentOptions> {
   const clock = systemClock;
   const random = Math.random;
-  const { version, onUnresolvable, log, endpoints, docker, connect, metrics } = shared;
+  const { version, onUnresolvable, log, endpoints, docker, connect, count, naming } = shared;
   const { ttlSeconds, intervalMs, timeoutMs } = service;
-  const count = metrics?.countersOf(service.label);
   return {
     config: service,
+    naming,
     clock,
     random,
     onUnresolvable,
@@ -68,7 +73,7 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   };
 }
 
-function createAddressSource(service: ServiceConfig, { docker, onLabels, log }: Shared): AddressSource {
+function createAddressSource(service: ServiceConfig, { docker, onSelf, log }: Shared): AddressSource {
   const { advertise } = service;
   const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
     const container = self ? factsOf(self.container, self.network) : undefined;
@@ -82,7 +87,7 @@ function createAddressSource(service: ServiceConfig, { docker, onLabels, log }: 
   return {
     async resolve() {
       const self = await docker.findSelf();
-      onLabels(self.container.labels);
+      if (onSelf(self)) return new Promise(() => undefined);
       const answer = await docker.resolveAddress(self, service, advertise);
       if (!answer.ok) return answer;
       const { address, by } = answer.value;

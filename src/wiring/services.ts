@@ -5,6 +5,7 @@
 import { systemClock } from '../clock.ts';
 import type { AnyConfig } from '../config/config.ts';
 import { hasLabels, unreadLabels } from '../config/sources/labels.ts';
+import { namesOf, type Naming } from '../core/layouts/names.ts';
 import { outOfReach } from '../core/retry.ts';
 import { formatCheck } from '../core/settings/check.ts';
 import type { SharedConfig } from '../core/settings/process.ts';
@@ -25,17 +26,17 @@ export async function readServices(
 ): Promise<readonly ServiceConfig[]> {
   const { endpoints, drainMs } = config;
   const given = 'services' in config ? config.services : [];
+  const names = namesOf(given, undefined);
   const [only] = given.length === 1 ? given : [];
   log.info('started', {
     version,
     etcd: endpoints.join(','),
     drain: drainMs === 0 ? undefined : `${drainMs}ms`,
-    services: only
-      ? undefined
-      : given.map(({ label }) => label).join(',') || 'by the labels of this container',
-    ...(only && describe(only)),
+    services: only ? undefined : names.map(({ name }) => name).join(',') || 'by the labels of this container',
+    ...(only && describeService(only, names[0])),
   });
   if (!only) logServices(given, log);
+  if ('services' in config) for (const warning of config.warnings) log.warn(warning);
   await checkFiles(given, config);
   if ('services' in config) return given;
   const labels = await retry(
@@ -56,8 +57,9 @@ export async function readServices(
   if (labels === null) return [];
   const configured = config.withLabels(labels);
   if (!configured.ok) throw new SetupError(configured.problems);
-  const { services } = configured.value;
+  const { services, warnings } = configured.value;
   logServices(services, log);
+  for (const warning of warnings) log.warn(warning);
   await checkFiles(services);
   return services;
 }
@@ -93,11 +95,21 @@ async function checkFiles(services: readonly ServiceConfig[], shared?: SharedCon
 }
 
 function logServices(services: readonly ServiceConfig[], log: Log): void {
-  for (const service of services) log.info('configured', { service: service.label, ...describe(service) });
+  const names = namesOf(services, undefined);
+  for (const [index, service] of services.entries())
+    log.info('configured', describeService(service, names[index]));
 }
 
-function describe({ localPort, check, intervalMs, timeoutMs, ttlSeconds }: ServiceConfig): Fields {
+/** What of the configuration the log shows. */
+export function describeService(
+  { localPort, check, intervalMs, timeoutMs, ttlSeconds }: ServiceConfig,
+  naming?: Naming,
+): Fields {
+  const { name, listed = [] } = naming ?? {};
   return {
+    service: name,
+    // What `dockreg ls` calls it, where that is another name.
+    listed: listed.filter(each => each !== name).join(',') || undefined,
     port: localPort,
     check: formatCheck(check),
     interval: `${intervalMs}ms`,

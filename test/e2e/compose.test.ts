@@ -38,7 +38,7 @@ function compose(...args: string[]): Promise<string> {
 }
 
 async function keys(): Promise<string[]> {
-  const list = await compose('exec', '-T', 'etcd', 'etcdctl', 'get', '--prefix', '--keys-only', '/service/');
+  const list = await compose('exec', '-T', 'etcd', 'etcdctl', 'get', '--prefix', '--keys-only', '/web/');
   return list.split('\n').filter(Boolean).toSorted();
 }
 
@@ -56,9 +56,9 @@ it('compose.yaml starts three instances that are registered, answer, and are rem
   const mapped = await Promise.all(
     ids.map(async id => (await host.docker(['port', id, '8000/tcp'])).split('\n')[0]!.split(':')[1]!),
   );
-  assert.deepEqual(registered, mapped.map(port => `/service/${host.ip}:${port}`).toSorted());
+  assert.deepEqual(registered, mapped.map(port => `/web/${host.ip}:${port}`).toSorted());
   for (const key of registered) {
-    const response = await fetch(`http://${key.slice('/service/'.length)}/`, {
+    const response = await fetch(`http://${key.slice('/web/'.length)}/`, {
       signal: AbortSignal.timeout(5000),
     });
     assert.match(await response.text(), /^Hello from [0-9a-f]{12}\n$/);

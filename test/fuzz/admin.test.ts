@@ -43,6 +43,7 @@ const status = (name: string): ServiceStatus => ({
 });
 const services: AdminService[] = ['web', 'api'].map(name => ({
   name,
+  otherNames: [],
   drain: () => undefined,
   resume: () => undefined,
   status: () => status(name),
@@ -302,7 +303,7 @@ async function open(): Promise<FuzzBed> {
   };
   const stop = new AbortController();
   const metrics = createMetrics('1.2.3', 0);
-  for (const { name } of services) metrics.countersOf(name);
+  for (const { name } of services) metrics.countersOf(() => name);
   const serving = serveHttp({ ip: '127.0.0.1', port }, api, metrics, stop.signal);
   const closeControl = await openControlSocket(path, api);
   assert.ok(closeControl);

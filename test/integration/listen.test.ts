@@ -131,7 +131,7 @@ describe('/metrics', () => {
   it('escapes what a name may hold', async () => {
     await start();
     const made = createMetrics('1"2', 0);
-    made.countersOf('a"b\\c\nd')({ kind: 'health-changed', health: 'up' });
+    made.countersOf(() => 'a"b\\c\nd')({ kind: 'health-changed', health: 'up' });
     const text = await made.text([]);
     assert.ok(text.includes('dockreg_build_info{version="1\\"2"} 1'), text);
     // A line break is escaped as in each text of others, and the backslash of that is escaped for Prometheus.
@@ -171,6 +171,7 @@ describe('the server by itself', () => {
     const status = (await (await get('/status')).json()) as ProcessStatus;
     const services = status.services.map(service => ({
       name: service.name,
+      otherNames: [],
       drain: () => undefined,
       resume: () => undefined,
       status: () => ({ ...service, isLate: true }),

@@ -110,7 +110,7 @@ class Bed {
     const log = createLog('logfmt', this.clock, line =>
       this.lines.push(line.replace(/^time=\S+ level=/, '').trim()),
     );
-    const count = this.metrics.countersOf(config.label);
+    const count = this.metrics.countersOf(() => config.label);
     const source: AddressSource = {
       resolve: () => {
         this.attempts += 1;
@@ -122,6 +122,7 @@ class Bed {
     this.agent = startAgent(
       {
         config,
+        naming: () => ({ name: config.label, others: [] }),
         clock: this.clock,
         random: () => 0.5,
         onUnresolvable,

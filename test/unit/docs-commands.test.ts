@@ -10,7 +10,14 @@ import { parseConfigFile } from '../../src/config/sources/file.ts';
 import { formatProblem, ProblemError } from '../../src/errors.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const pages = ['README.md', ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`)];
+const pages = [
+  'README.md',
+  'example-app/README.md',
+  ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`),
+  ...readdirSync(join(root, 'examples'), { withFileTypes: true })
+    .filter(entry => entry.isDirectory())
+    .map(({ name }) => `examples/${name}/README.md`),
+];
 
 interface Block {
   readonly place: string;
@@ -68,6 +75,24 @@ function pairs(texts: readonly string[]): (readonly [string, string])[] {
   return texts.map(text => [text.replace(/=.*$/s, ''), text.replace(/^[^=]*=?/, '')] as const);
 }
 
+/** What the image has that the page shows before. */
+function variablesOfImage(place: string): Record<string, string> {
+  const page = place.replace(/:.*/, '');
+  const dockerfiles = blocks.filter(block => block.language === 'dockerfile' && block.place.startsWith(page));
+  const words = dockerfiles.flatMap(({ text }) => text.match(/\bDOCKREG_\w+=\S+/g) ?? []);
+  return Object.fromEntries(pairs(words));
+}
+
+/** Each app of an example has a parent of its own: consumers take all that is below one for the same app. */
+function assertOwnKeys(config: AnyConfig): void {
+  assert.ok('services' in config);
+  const roots = config.services.flatMap(({ publication }) =>
+    publication.layouts.filter(({ name }) => name === 'service').map(({ root: parent }) => parent),
+  );
+  assert.ok(!roots.includes('service'), 'an example has the default --key, which other examples have too');
+  assert.equal(new Set(roots).size, roots.length, `two apps under one key: ${roots.join(', ')}`);
+}
+
 /** The file of --config where the page does not show it. */
 const emptyFile = () => Promise.resolve({ defaults: new Map(), services: [], problems: [] });
 
@@ -98,7 +123,10 @@ describe('a command line of the documentation is accepted', () => {
 
   for (const { place, args } of commands) {
     it(`${place}: dockreg ${args.join(' ')}`, async () => {
-      assert.deepEqual(await problemsOf(() => readCommand(args, impliedBy(args), emptyFile)), []);
+      const read = () => readCommand(args, impliedBy(args), emptyFile);
+      assert.deepEqual(await problemsOf(read), []);
+      const command = await read();
+      if (command.kind === 'run' && !args.includes('--config')) assertOwnKeys(command.config);
     });
   }
 
@@ -107,15 +135,17 @@ describe('a command line of the documentation is accepted', () => {
       const implied = {
         DOCKREG_ETCD: 'http://10.1.0.101:2379',
         ...(labels.length === 0 && { DOCKREG_PORT: '8000' }),
+        ...variablesOfImage(place),
       };
       const read = async (): Promise<void> => {
         const command = await readCommand([], { ...implied, ...Object.fromEntries(env) });
         assert.deepEqual('warnings' in command ? command.warnings : [], []);
         const { config } = command as { config: AnyConfig };
-        if (labels.length === 0) return;
+        if (labels.length === 0) return assertOwnKeys(config);
         assert.ok('withLabels' in config);
         const result = config.withLabels(new Map(labels));
         if (!result.ok) throw new ProblemError(result.problems);
+        assertOwnKeys(result.value);
       };
       assert.deepEqual(await problemsOf(read), []);
     });
@@ -127,7 +157,19 @@ describe('a command line of the documentation is accepted', () => {
         [...text.matchAll(/\$\{(\w+)\}/g)].map(([, name = '']) => [name, '10.1.0.101'] as const),
       );
       const read = (path: string) => Promise.resolve(parseConfigFile(text, path, env));
-      assert.deepEqual(await problemsOf(() => readCommand(['--config', 'dockreg.yaml'], env, read)), []);
+      const command = () => readCommand(['--config', 'dockreg.yaml'], env, read);
+      assert.deepEqual(await problemsOf(command), []);
+      assertOwnKeys(((await command()) as { config: AnyConfig }).config);
     });
   }
+
+  it('example-app/compose.yaml gives its app a key of its own', () => {
+    const text = readFileSync(join(root, 'example-app/compose.yaml'), 'utf8');
+    assert.match(text, /DOCKREG_KEY: web$/m);
+    assert.match(text, /get --prefix \/web$/m);
+  });
+
+  it('no page but those about the default reads the default key', () => {
+    for (const { place, line } of typed) assert.doesNotMatch(line, /--prefix[= ]\/service\b/, place);
+  });
 });

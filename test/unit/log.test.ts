@@ -34,7 +34,7 @@ describe('log', () => {
     const lines: string[] = [];
     const log = withFields(
       createLog('logfmt', clock, line => lines.push(line)),
-      { service: 'web' },
+      () => ({ service: 'web' }),
     );
     log.info('up');
     log.warn('down', { tries: 2 });

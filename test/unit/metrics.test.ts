@@ -24,6 +24,7 @@ const status: ServiceStatus = {
 };
 const web = (changed: Partial<ServiceStatus> = {}): AdminService => ({
   name: 'web',
+  otherNames: [],
   drain: () => undefined,
   resume: () => undefined,
   status: () => ({ ...status, ...changed }),
@@ -42,7 +43,7 @@ const sample = (name: string, labels = ''): string => `dockreg_service_${name}{s
 describe('the metrics', () => {
   it('show every counter of a service as 0 before anything has happened', async () => {
     const metrics = createMetrics('1', 3000);
-    metrics.countersOf('web');
+    metrics.countersOf(() => 'web');
     const samples = samplesIn(await metrics.text([web()]));
     const checks = [
       ...[
@@ -84,7 +85,7 @@ describe('the metrics', () => {
 
   it('count the events of a service', async () => {
     const metrics = createMetrics('1', 0);
-    const count = metrics.countersOf('web');
+    const count = metrics.countersOf(() => 'web');
     const health = { before: { status: 'unknown' }, after: { status: 'unknown' }, tookMs: 500 } as const;
     count({ kind: 'checked', verdict: { kind: 'fail', reason: '', trouble: 'tls' }, ...health });
     count({ kind: 'checked', verdict: { kind: 'impossible', problem: { message: '' } }, ...health });
@@ -109,7 +110,7 @@ describe('the metrics', () => {
 
   it('show what the status says, and nothing for what it does not know', async () => {
     const metrics = createMetrics('1', 0);
-    metrics.countersOf('web');
+    metrics.countersOf(() => 'web');
     const registered = web({
       health: 'up',
       drained: true,
@@ -142,7 +143,7 @@ describe('the metrics', () => {
 
   it('have names as Prometheus wants them', async () => {
     const metrics = createMetrics('1', 0);
-    metrics.countersOf('web');
+    metrics.countersOf(() => 'web');
     const families = [...(await metrics.text([web()])).matchAll(/^# TYPE (\S+) (\S+)$/gm)];
     assert.ok(families.length > 10);
     for (const [, name = '', type] of families) {

@@ -31,7 +31,8 @@ const fresh: Lease = {
 };
 const held: Lease = { ...fresh, ownership: 'holding' };
 const facts: ServiceFacts = {
-  config: { label: 'web', ttlSeconds: 20, intervalMs: 5000, timeoutMs: 3000 },
+  name: 'web',
+  config: { ttlSeconds: 20, intervalMs: 5000, timeoutMs: 3000 },
   state: up,
   lease: held,
   outage: null,

@@ -40,7 +40,7 @@ const nasty: Readonly<Record<string, string>> = {
 function logged(format: 'json' | 'logfmt', text: string): string {
   const lines: string[] = [];
   const log = createLog(format, systemClock, line => lines.push(line));
-  withFields(log, { service: text }).warn(text, { cause: text, [text]: 1 });
+  withFields(log, () => ({ service: text })).warn(text, { cause: text, [text]: 1 });
   return lines.join('');
 }
 
@@ -155,7 +155,7 @@ describe('metrics', () => {
   for (const [what, text] of Object.entries(nasty)) {
     it(`have clean labels with ${what}`, async () => {
       const metrics = createMetrics('1', 0);
-      metrics.countersOf(text);
+      metrics.countersOf(() => text);
       const printed = await metrics.text([]);
       for (const line of printed.split('\n')) {
         assert.doesNotMatch(line, unsafe);

@@ -3,7 +3,7 @@
  * ports?
  */
 import { systemClock } from '../../clock.ts';
-import type { AnyConfig } from '../../config/config.ts';
+import type { AnyConfig, Completed } from '../../config/config.ts';
 import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
@@ -12,6 +12,7 @@ import type { ContainerView } from '../../core/address/container.ts';
 import type { Self } from '../../docker/self.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
+import { createNames } from '../../wiring/names.ts';
 import { fault, msSince, passed, skipped, type Finding, type FindingStep } from './finding.ts';
 
 /** No container has this id. An inspect of it shows whether Docker answers, and every socket proxy allows it. */
@@ -59,7 +60,15 @@ export function* examineServices(
 ): Generator<Finding, readonly ServiceConfig[]> {
   if ('services' in config) {
     if (own.self && hasLabels(own.self.container.labels)) yield skipped('services', unreadLabels);
-    return config.services;
+    let labelled: Completed | null = null;
+    try {
+      labelled = own.self && config.withCheckLabels(own.self.container.labels);
+    } catch (error) {
+      yield unavailable('services', error);
+    }
+    const { services, warnings } = labelled ?? config;
+    for (const warning of warnings) yield skipped('services', warning);
+    return services;
   }
   if (own.self === null) {
     const reason = `the labels of this container are not known: ${own.reason}`;
@@ -79,8 +88,11 @@ export function* examineServices(
     for (const problem of configured.problems) yield fault('services', problem);
     return [];
   }
-  const { services } = configured.value;
-  const names = services.map(({ label }) => label).join(', ');
+  const { services, warnings } = configured.value;
+  for (const warning of warnings) yield skipped('services', warning);
+  const known = createNames(services);
+  known.learn(own.self);
+  const names = services.map(service => known.of(service).name).join(', ');
   yield passed('services', `the labels of this container define ${names}`);
   return services;
 }

@@ -8,6 +8,7 @@ import type { ServiceConfig } from '../../core/settings/service.ts';
 import { safeJson } from '../../core/text.ts';
 import { UnavailableError } from '../../errors.ts';
 import { createDocker } from '../../wiring/docker.ts';
+import { createNames } from '../../wiring/names.ts';
 import { examineAddress, examineCheck, examineListener } from './app.ts';
 import { examineContainer, examinePort, examineServices, type ServiceLocation } from './container.ts';
 import { examineEtcd, examineRecords } from './etcd.ts';
@@ -38,8 +39,10 @@ async function* examine(
   const docker = createDocker(config);
   const own = yield* examineContainer(config, docker);
   const services = yield* examineServices(config, own);
-  const of = ({ label }: ServiceConfig, finding: Finding): Finding =>
-    services.length === 1 ? finding : { service: label, ...finding };
+  const names = createNames(services);
+  if (own.self) names.learn(own.self);
+  const of = (service: ServiceConfig, finding: Finding): Finding =>
+    services.length === 1 ? finding : { service: names.of(service).name, ...finding };
   const locations: ServiceLocation[] = [];
   for (const service of services) {
     const { location, findings } = await examinePort(service, docker, own);

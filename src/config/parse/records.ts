@@ -9,6 +9,7 @@ import type { OwnRecord } from '../../core/layouts/records.ts';
 import { isDnsLabel } from '../../core/layouts/skydns.ts';
 import { brief, quote } from '../../core/text.ts';
 import { isDistinctive, parseTemplate, type Template } from '../../core/layouts/template.ts';
+import { parseParent, parsePath, refuseVariables } from './keys.ts';
 import { limits } from './limits.ts';
 import { requireAtMost, ValueError } from './value.ts';
 
@@ -21,7 +22,7 @@ export interface LayoutChoice {
 
 /** The parent of the keys, with or without a leading slash. Returns it without. */
 export function parseKey(text: string): string {
-  return parseNames(
+  return parseParent(
     text,
     'must be names separated by single slashes, without spaces and without "." or "..", such as service or prod/service',
   );
@@ -47,20 +48,11 @@ function parseLayout(item: string): LayoutChoice {
 }
 
 function parseRoot(item: string, text: string): string {
-  return parseNames(
-    text,
-    `the root of ${quote(item)} must be names separated by single slashes, without spaces, such as app/servers`,
-  );
+  return parseParent(text, ruleOfRoot(item));
 }
 
-/** Names separated by single slashes. Returns them without a leading slash. */
-function parseNames(text: string, rule: string): string {
-  const names = text.replace(/^\//, '').split('/');
-  if (names.some(name => ['', '.', '..'].includes(name) || /[\s\p{Cc}\p{Cs}]/u.test(name)))
-    throw new ValueError(rule);
-  requireAtMost(limits.keyParts, names.length, 'names');
-  requireAtMost(limits.keyLength, text.length, 'characters');
-  return names.join('/');
+function ruleOfRoot(item: string): string {
+  return `the root of ${quote(item)} must be names separated by single slashes, without spaces, such as app/servers`;
 }
 
 /** Returns the domain as consumers look it up: in lower case, without the dot at the end. */
@@ -83,7 +75,8 @@ function parseOwnRecord(text: string): OwnRecord {
   const [, key = '', value = ''] = /^([^=]*)=(.*)$/.exec(text) ?? [];
   if (value === '' || key === '')
     throw new ValueError(`must be KEY=VALUE, such as '/app/{service}/{address}=weight={weight}'`);
-  parseRoot(text, key);
+  refuseVariables(key.replaceAll(/\{[^{}]*\}/g, ''));
+  parsePath(key, ruleOfRoot(text));
   const template = parseTemplate(key, 'record');
   if (!isDistinctive(template))
     throw new ValueError(
@@ -94,6 +87,7 @@ function parseOwnRecord(text: string): OwnRecord {
 }
 
 export function parseName(text: string): string {
+  refuseVariables(text);
   if (!isName(text))
     throw new ValueError(
       'must begin with a letter or digit and have letters, digits, "_", "." and "-" only, such as web',

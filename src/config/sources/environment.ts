@@ -15,12 +15,10 @@ import {
 } from '../options.ts';
 import { limits } from '../parse/limits.ts';
 import { emptyConfig } from '../raw.ts';
+import { readRegistrator } from './registrator.ts';
 import { nearest } from './suggest.ts';
 
 export type Environment = ReturnType<typeof readEnvironment>;
-
-/** The variables of registrator's convention. Another SERVICE_ variable may hold a secret and is not read. */
-const registratorNames = /^SERVICE_(?:\d{1,5}_)?(?:NAME|TAGS|ID)$/;
 
 const prefix = 'DOCKREG_';
 
@@ -30,9 +28,6 @@ export function readEnvironment(env: NodeJS.ProcessEnv) {
     const from = [variableOf(name), fallbackVariable].find(variable => env[variable]);
     return from === undefined ? [] : [[name, { text: env[from] ?? '', from }] as const];
   });
-  const registrator = Object.entries(env).flatMap(([name, text]) =>
-    text && registratorNames.test(name) ? [[name, text] as const] : [],
-  );
   const password = env[passwordVariable] || undefined;
   return {
     ...emptyConfig,
@@ -41,7 +36,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv) {
     /** The password for etcd. */
     password,
     /** The variables of registrator's convention. */
-    registrator: new Map(registrator),
+    registrator: readRegistrator(Object.entries(env)),
     /** What the docker CLI knows of TLS. */
     docker: { verify: env.DOCKER_TLS_VERIFY, unverified: env.DOCKER_TLS, folder: env.DOCKER_CERT_PATH },
     /** One line for each variable that nobody reads, to warn of. */

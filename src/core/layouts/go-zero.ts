@@ -8,6 +8,7 @@ import type { LayoutFormat } from './layout.ts';
 export const goZero: LayoutFormat = {
   root: { kind: 'optional', default: '' },
   prefix,
+  nameIn: (root, name) => (root === '' ? name?.text : root),
 
   write(root, instance) {
     const key = prefix(root, root === '' ? requireName(instance, 'layout go-zero') : undefined);

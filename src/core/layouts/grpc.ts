@@ -8,6 +8,7 @@ import { metadataFields, parseFields, type LayoutFormat } from './layout.ts';
 export const grpc: LayoutFormat = {
   root: { kind: 'optional', default: '' },
   prefix,
+  nameIn: (_root, name) => name?.text,
 
   write(root, instance) {
     const address = formatAddress(instance.address);

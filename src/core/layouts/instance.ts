@@ -56,6 +56,9 @@ export interface Instance extends InstanceSource {
   readonly metadata: Metadata;
 }
 
+/** What the name of a service is found from. */
+type NameSource = Pick<InstanceSource, 'spec' | 'localPort' | 'container'>;
+
 export interface ServiceName {
   readonly text: string;
   /** Its source, for an error: `--name`, `SERVICE_NAME`, `the image`. */
@@ -102,7 +105,7 @@ export function instanceOf(source: InstanceSource): Instance {
   const base: Instance = {
     ...source,
     host: spec.host ?? address.ip,
-    name: nameOf(source),
+    name: serviceNameOf(source),
     id: registratorSetting(source, 'ID')?.text,
     metadata: { tags: [], weight: undefined, zone: undefined, meta: new Map() },
   };
@@ -190,7 +193,7 @@ export function requireContainer({ container }: Instance, what: string): Contain
 }
 
 /** --name, registrator's settings, the labels of compose and swarm, the image. */
-function nameOf(source: InstanceSource): ServiceName | undefined {
+export function serviceNameOf(source: NameSource): ServiceName | undefined {
   const { spec, container } = source;
   if (spec.name !== undefined) return { text: spec.name, from: '--name' };
   const setting = registratorSetting(source, 'NAME');
@@ -215,7 +218,7 @@ function imageName(image: string): string | undefined {
  * label (bridge/util.go).
  */
 function registratorSetting(
-  { spec, localPort, container }: InstanceSource,
+  { spec, localPort, container }: NameSource,
   what: 'NAME' | 'TAGS' | 'ID',
 ): ServiceName | undefined {
   return [`SERVICE_${localPort}_${what}`, `SERVICE_${what}`]

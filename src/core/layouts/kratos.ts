@@ -9,6 +9,7 @@ import { fieldsOf, metadataFields, parseFields, type LayoutFormat } from './layo
 export const kratos: LayoutFormat = {
   root: { kind: 'optional', default: 'microservices' },
   prefix: root => `/${root}/`,
+  nameIn: (_root, name) => name?.text,
 
   write(root, instance) {
     const name = requireName(instance, 'layout kratos');

@@ -3,7 +3,7 @@
  * with both directions, and a line in formats.ts.
  */
 import type { ServiceRecord } from '../lease/writes.ts';
-import type { Instance, Metadata } from './instance.ts';
+import type { Instance, InstanceSource, Metadata, ServiceName } from './instance.ts';
 
 export interface LayoutFormat {
   readonly root: RootRule;
@@ -15,6 +15,15 @@ export interface LayoutFormat {
   prefix(root: string, service: string | undefined): string;
   /** What the consumer lists, where that is more than what begins with the prefix. */
   listed?(root: string): string;
+  /**
+   * What the keys call the service, and so `dockreg ls`: its name or the parent.
+   * @param name undefined when nothing names the service
+   */
+  nameIn(
+    root: string,
+    name: ServiceName | undefined,
+    source: Pick<InstanceSource, 'localPort' | 'container'>,
+  ): string | undefined;
   /** @throws LayoutProblem when the instance lacks what the format needs, or the consumer would reject it */
   write(root: string, instance: Instance): ServiceRecord;
   /** Never throws: anybody may have written the record. Null when it is not of this format. */

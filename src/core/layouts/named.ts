@@ -10,6 +10,7 @@ import type { LayoutFormat } from './layout.ts';
 export const named: LayoutFormat = {
   root: { kind: 'required', example: 'app/servers' },
   prefix: root => `/${root}/`,
+  nameIn: root => root,
 
   write(root, instance) {
     const { name } = requireContainer(instance, 'layout named');

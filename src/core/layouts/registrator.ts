@@ -4,20 +4,25 @@
  */
 import { formatAddress } from '../address/ip.ts';
 import { quote } from '../text.ts';
-import { LayoutProblem, requireContainer, requireName } from './instance.ts';
+import {
+  LayoutProblem,
+  requireContainer,
+  requireName,
+  type InstanceSource,
+  type ServiceName,
+} from './instance.ts';
 import type { LayoutFormat } from './layout.ts';
 
 export const registrator: LayoutFormat = {
   root: { kind: 'required', example: 'services' },
   prefix: root => `/${root}/`,
 
+  nameIn: (_root, name, source) => name && groupOf(name, source),
+
   write(root, instance) {
-    const { address, container, host, id, localPort, name, protocol } = instance;
+    const { address, host, id, localPort, protocol } = instance;
     const service = requireName(instance, 'layout registrator');
-    // Each port of a container with several is a service of its own, unless the user named this very port.
-    const isOneOfMany = (container?.publishedPorts ?? 1) > 1;
-    const namesThePort = name?.from === '--name' || name?.from === `SERVICE_${localPort}_NAME`;
-    const group = isOneOfMany && !namesThePort ? `${service}-${localPort}` : service;
+    const group = groupOf({ from: '', ...instance.name, text: service }, instance);
     const suffix = protocol === 'udp' ? ':udp' : '';
     const instanceId =
       id ?? `${host}:${requireContainer(instance, 'layout registrator').name}:${localPort}${suffix}`;
@@ -32,3 +37,13 @@ export const registrator: LayoutFormat = {
     return { service, address: value, ...(host !== undefined && { host }) };
   },
 };
+
+/** Each port of a container with several is a service of its own, unless the user named this very port. */
+function groupOf(
+  { text, from }: ServiceName,
+  { localPort, container }: Pick<InstanceSource, 'localPort' | 'container'>,
+): string {
+  const isOneOfMany = (container?.publishedPorts ?? 1) > 1;
+  const namesThePort = from === '--name' || from === `SERVICE_${localPort}_NAME`;
+  return isOneOfMany && !namesThePort ? `${text}-${localPort}` : text;
+}

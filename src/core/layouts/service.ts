@@ -7,6 +7,7 @@ import type { LayoutFormat } from './layout.ts';
 export const service: LayoutFormat = {
   root: { kind: 'key' },
   prefix: root => `/${root}/`,
+  nameIn: root => root,
   write: (root, { address }) => ({ key: `/${root}/${formatAddress(address)}`, value: 'running' }),
   read: ({ root, rest }) => ({ service: root, address: rest }),
 };

@@ -11,6 +11,7 @@ export const skydns: LayoutFormat = {
   root: { kind: 'required', example: 'cluster.local' },
   rootIsDomain: true,
   prefix,
+  nameIn: (_root, name) => name?.text,
 
   write(root, instance) {
     const labels = requireName(instance, 'layout skydns').split('.');

@@ -11,6 +11,7 @@ export const traefik: LayoutFormat = {
   allowsOwnRecords: true,
   prefix: root => `${root}/`,
   listed: root => root,
+  nameIn: (_root, name) => name?.text,
 
   write(root, instance) {
     const name = requireName(instance, 'layout traefik');

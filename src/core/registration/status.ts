@@ -12,6 +12,8 @@ import { wantedRecords, type ServiceState } from './service.ts';
 /** One registered service, as admins see and control it. */
 export interface AdminService {
   readonly name: string;
+  /** What people may call it too, such as its port. Several services may share one of these. */
+  readonly otherNames: readonly string[];
   /** Keeps the service out of etcd, whatever its health, until it is resumed. */
   drain(): void;
   resume(): void;
@@ -73,7 +75,8 @@ export type RegistrationStatus =
 
 /** The state of the agent, and what its session says about etcd. */
 export interface ServiceFacts extends Pick<Failover, 'outage' | 'failures' | 'answeredAt' | 'isUnconfirmed'> {
-  readonly config: Pick<ServiceConfig, 'label' | 'ttlSeconds' | 'intervalMs' | 'timeoutMs'>;
+  readonly name: string;
+  readonly config: Pick<ServiceConfig, 'ttlSeconds' | 'intervalMs' | 'timeoutMs'>;
   readonly state: ServiceState;
   readonly lease: Lease;
 }
@@ -91,7 +94,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
   const ttlMs = config.ttlSeconds * 1000;
   const held = lease.kind === 'held' ? lease : null;
   return {
-    name: config.label,
+    name: facts.name,
     health: state.health.status,
     why: state.why,
     since: date(state.healthSince),
