@@ -65,7 +65,11 @@ const rows: Readonly<Record<OptionName, Row>> = {
     subject: 'Services',
     meaning: 'A YAML file with options and [services](services.md).',
   },
-  key: { subject: 'Keys and metadata', meaning: 'Parent of the keys: `/PARENT/<ip>:<port>`.' },
+  key: {
+    subject: 'Keys and metadata',
+    meaning:
+      'Parent of the keys: `/PARENT/<ip>:<port>`. Give each app its own. It has no placeholders; `--record` has.',
+  },
   layout: {
     subject: 'Keys and metadata',
     meaning:
@@ -286,7 +290,8 @@ others may have set it. A message names what was meant where one or two letters 
 | \`${passwordVariable}\` | The password for etcd. It has no flag, because everybody on the machine can read a command line. |
 | \`DOCKER_HOST\` | As for the docker CLI; \`${variableOf('docker')}\` and \`--docker\` win over it. |
 | \`DOCKER_TLS_VERIFY\`, \`DOCKER_CERT_PATH\` | As for the docker CLI: TLS to a \`tcp://\` engine, with \`ca.pem\`, \`cert.pem\` and \`key.pem\` in the folder. TLS without verification is refused. |
-| \`SERVICE_NAME\`, \`SERVICE_TAGS\`, \`SERVICE_ID\`, each also with a port as in \`SERVICE_8000_NAME\` | As for registrator; see [layouts](layouts.md). |
+| \`SERVICE_NAME\`, \`SERVICE_TAGS\`, \`SERVICE_ID\`, each also with a port as in \`SERVICE_8000_NAME\` | As for registrator; see [layouts](layouts.md#images-for-registrator). |
+| \`SERVICE_CHECK_HTTP\`, \`SERVICE_8000_CHECK_HTTP\` and the other check variables of registrator, also as labels | The check of an image for registrator, weaker than every option of dockreg; see [layouts](layouts.md#images-for-registrator). |
 | \`DOCKREG_NODE\` | The Node binary, 20.19 or newer, that the launcher in the image starts instead of its own. |
 
 ## Exit codes

@@ -10,7 +10,7 @@ import { systemClock } from '../clock.ts';
 import type { AnyConfig } from '../config/config.ts';
 import type { Naming } from '../core/layouts/names.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
-import type { Self } from '../docker/self.ts';
+
 import { withFields, type Log } from '../log.ts';
 import { useLookups } from '../network/resolve.ts';
 import { unlessAborted } from '../retry.ts';
@@ -18,7 +18,7 @@ import { agentOptions } from '../wiring/agent-options.ts';
 import { createDocker } from '../wiring/docker.ts';
 import { sharedConnections } from '../wiring/etcd.ts';
 import { createLabelledChecks } from '../wiring/labelled-checks.ts';
-import { createNames } from '../wiring/names.ts';
+import { createNames, type Names } from '../wiring/names.ts';
 import { describeService, readServices, warnOfUnreadLabels } from '../wiring/services.ts';
 
 /** The most that closing the admin API may take, in ms. It may wait for another program, at a socket that it found. */
@@ -92,6 +92,10 @@ async function prepare(
     docker,
     connect: sharedConnections(config),
   };
+  const onSelf = (self: Parameters<Names['learn']>[0]): void => {
+    onLabels(self.container.labels);
+    names.learn(self);
+  };
   const prepareOne = async (service: ServiceConfig, index: number): Promise<Starter> => {
     const naming = (): Naming => names.of(service);
     const own = {
@@ -100,11 +104,7 @@ async function prepare(
       count: metrics?.countersOf(() => naming().name),
       log: isOnly ? log : withFields(log, () => ({ service: naming().name })),
     };
-    const onSelf = (self: Self): void => {
-      onLabels(self.container.labels);
-      names.learn(self);
-    };
-    let replace: (next: Promise<AgentOptions>) => void = () => undefined;
+    let replace: ((next: Promise<AgentOptions>) => void) | null = null;
     const replacement = new Promise<AgentOptions>(resolve => (replace = resolve));
     // An agent that has ended waits for no other.
     replacement.catch(() => undefined);
@@ -115,7 +115,7 @@ async function prepare(
         const labelled = checks?.(index, self.container.labels) ?? null;
         if (labelled === null) return false;
         own.log.info('configured by labels of this container', describeService(labelled, naming()));
-        replace(
+        replace?.(
           agentOptions(labelled, {
             ...own,
             onSelf(again) {

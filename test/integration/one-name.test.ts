@@ -83,6 +83,10 @@ async function output(...args: string[]): Promise<string> {
   return program.lines.map(({ raw }) => raw).join('\n');
 }
 
+function distinct(names: readonly string[]): string[] {
+  return [...new Set(names)].toSorted();
+}
+
 /** The names in the status, in the metrics, and in the last lines of the log that have one. */
 async function namesOf({ program, control, port }: Started): Promise<Record<string, readonly string[]>> {
   const { services } = await requestControl(control, 'status');
@@ -95,7 +99,6 @@ async function namesOf({ program, control, port }: Started): Promise<Record<stri
     const name = /^service named (\S+)/.exec(fields['msg'] ?? '')?.[1] ?? fields['service'];
     return name === undefined || raw.includes('services=') ? [] : [name];
   });
-  const distinct = (names: readonly string[]): string[] => [...new Set(names)].toSorted();
   return {
     status: distinct(services.map(({ name }) => name)),
     page: distinct(shown.map(({ name }) => name)),
@@ -200,14 +203,14 @@ describe('one service has one name', () => {
   });
 });
 
-describe('an image for registrator', () => {
-  /** The app answers 200 at /health only. */
-  const withHealth = async (run: () => Promise<void>): Promise<void> => {
-    app.respond({ status: 404 });
-    app.respond('ok', '/health');
-    await run().finally(() => app.respond('ok'));
-  };
+/** The app answers 200 at /health only. */
+async function withHealth(run: () => Promise<void>): Promise<void> {
+  app.respond({ status: 404 });
+  app.respond('ok', '/health');
+  await run().finally(() => app.respond('ok'));
+}
 
+describe('an image for registrator', () => {
   for (const [source, inLabels] of [
     ['variables', false],
     ['labels', true],

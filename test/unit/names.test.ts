@@ -28,7 +28,7 @@ async function namesIn(
   return namesOf(services, facts && { ...container, ...facts }).map(({ name }) => name);
 }
 
-const alone = ['--port', '8000'];
+const onlyPort = ['--port', '8000'];
 const compose = { labels: new Map([['com.docker.compose.service', 'shop']]) };
 const two = ['--service', 'port=8000', '--service', 'port=9000'];
 
@@ -38,30 +38,30 @@ const rows: [
   facts?: Partial<ContainerFacts> | undefined,
   env?: NodeJS.ProcessEnv,
 ][] = [
-  [alone, ['service']],
-  [[...alone, '--key', '/prod/web'], ['prod/web']],
-  [[...alone, '--key', 'web', '--name', 'shop'], ['shop']],
-  [[...alone, '--key', 'web'], ['web'], compose],
-  [[...alone, '--key', 'web'], ['web'], {}, { SERVICE_NAME: 'shop' }],
-  [[...alone, '--layout', 'named:app/servers'], ['app/servers'], {}],
-  [[...alone, '--layout', 'go-zero:shop.rpc'], ['shop.rpc'], {}],
+  [onlyPort, ['service']],
+  [[...onlyPort, '--key', '/prod/web'], ['prod/web']],
+  [[...onlyPort, '--key', 'web', '--name', 'shop'], ['shop']],
+  [[...onlyPort, '--key', 'web'], ['web'], compose],
+  [[...onlyPort, '--key', 'web'], ['web'], {}, { SERVICE_NAME: 'shop' }],
+  [[...onlyPort, '--layout', 'named:app/servers'], ['app/servers'], {}],
+  [[...onlyPort, '--layout', 'go-zero:shop.rpc'], ['shop.rpc'], {}],
   ...['go-zero', 'grpc', 'grpc:prod', 'kratos', 'traefik', 'skydns:x.local', 'registrator:r'].flatMap(
     (layout): typeof rows => [
-      [[...alone, '--layout', layout], ['shop'], compose],
-      [[...alone, '--layout', layout], ['web'], {}],
-      [[...alone, '--layout', layout], ['shop'], {}, { SERVICE_8000_NAME: 'shop' }],
-      [[...alone, '--layout', layout, '--name', 'own'], ['own'], compose],
+      [[...onlyPort, '--layout', layout], ['shop'], compose],
+      [[...onlyPort, '--layout', layout], ['web'], {}],
+      [[...onlyPort, '--layout', layout], ['shop'], {}, { SERVICE_8000_NAME: 'shop' }],
+      [[...onlyPort, '--layout', layout, '--name', 'own'], ['own'], compose],
     ],
   ),
   // Docker has not answered yet.
-  [[...alone, '--layout', 'kratos'], ['8000']],
-  [[...alone, '--layout', 'kratos'], ['shop'], undefined, { SERVICE_NAME: 'shop' }],
+  [[...onlyPort, '--layout', 'kratos'], ['8000']],
+  [[...onlyPort, '--layout', 'kratos'], ['shop'], undefined, { SERVICE_NAME: 'shop' }],
   // An image that was started by its id has no name, and this one is none.
-  [[...alone, '--layout', 'kratos'], ['8000'], { image: 'sha256:c0ffee' }],
-  [[...alone, '--layout', 'kratos'], ['8000'], { labels: new Map([['SERVICE_NAME', 'my shop']]) }],
-  [[...alone, '--layout', 'service,kratos', '--key', 'web'], ['shop'], compose],
-  [[...alone, '--layout', 'registrator:r'], ['shop-8000'], { ...compose, publishedPorts: 2 }],
-  [[...alone, '--record', '/x/{service}/{id}=1'], ['shop'], compose],
+  [[...onlyPort, '--layout', 'kratos'], ['8000'], { image: 'sha256:c0ffee' }],
+  [[...onlyPort, '--layout', 'kratos'], ['8000'], { labels: new Map([['SERVICE_NAME', 'my shop']]) }],
+  [[...onlyPort, '--layout', 'service,kratos', '--key', 'web'], ['shop'], compose],
+  [[...onlyPort, '--layout', 'registrator:r'], ['shop-8000'], { ...compose, publishedPorts: 2 }],
+  [[...onlyPort, '--record', '/x/{service}/{id}=1'], ['shop'], compose],
   // Services that would share a name.
   [two, ['service:8000', 'service:9000']],
   [
@@ -116,15 +116,16 @@ describe('the name of a service', () => {
         const records = recordsOf({ ...service, address, container: known });
         if (!records.ok) continue;
         const [listed, { name = '' } = {}] = [names[index]?.listed ?? [], names[index]];
-        const seen = service.publication.layouts.map((layout, at) => {
+        const inKeys = service.publication.layouts.map((layout, at) => {
           const { key, value } = recordsUnder(lease, records.value)[at]!;
           assert.ok(key.startsWith(prefixOf(layout, undefined)) || layout.root === '', key);
           const of = layout.root === '' && layout.name === 'go-zero' ? listed[0] : undefined;
           return readInstance(layout, of, key, value)?.service;
         });
-        assert.deepEqual([...new Set(seen)], listed, argv.join(' '));
+        assert.deepEqual([...new Set(inKeys)], listed, argv.join(' '));
         const shared = names.filter(other => other.name.replace(/:.*/, '') === name.replace(/:.*/, ''));
-        if (seen.length === 1 && shared.length === 1 && !argv.includes('--name')) assert.equal(seen[0], name);
+        if (inKeys.length === 1 && shared.length === 1 && !argv.includes('--name'))
+          assert.equal(inKeys[0], name);
       }
     }
   });
@@ -148,6 +149,6 @@ describe('the name of a service', () => {
     );
     assert.deepEqual((await configOf([...shared, '--key', 'prod'])).warnings, []);
     assert.deepEqual((await configOf([...shared, '--layout', 'kratos'])).warnings, []);
-    assert.deepEqual((await configOf(alone)).warnings, []);
+    assert.deepEqual((await configOf(onlyPort)).warnings, []);
   });
 });
