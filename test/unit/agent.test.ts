@@ -185,6 +185,7 @@ class Bed {
       this.#news = [];
       return this.#answer('the poll of the watch', news);
     },
+    identify: async () => [],
     checked: isPass => this.#did(`inform the watch: ${isPass ? 'pass' : 'fail'}`),
     close: () => this.#did('close watch'),
   };
@@ -677,8 +678,14 @@ describe('an agent with an app watch', () => {
     [
       { kind: 'loopback', socket: { ip: '127.0.0.1', port: 8000, uid: 0, inode: '1', waiting: 0 } },
       false,
-      'warn msg="app listens on 127.0.0.1:8000 only: nothing outside the container can reach it, not even ' +
-        'through a published port; let it listen on 0.0.0.0"',
+      'warn msg="app is not registered: it listens on 127.0.0.1:8000 only, where no other host or container reaches ' +
+        'it, not even through a published port; let it listen on 0.0.0.0, or set --allow-unreachable if something ' +
+        'here passes connections on to it"',
+    ],
+    [
+      { kind: 'reachable', socket: { ip: '::', port: 8000, uid: 0, inode: '1', waiting: 0 } },
+      false,
+      'info msg="app listens on [::]:8000 now, where others reach it"',
     ],
   ];
   for (const [news, checksAtOnce, line] of rows) {

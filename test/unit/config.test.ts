@@ -52,6 +52,7 @@ describe('configuration', () => {
           ip: undefined,
           advertise: { kind: 'published' },
           allowLoopback: false,
+          allowUnreachable: false,
           check: {
             kind: 'http',
             method: 'GET',
@@ -62,6 +63,8 @@ describe('configuration', () => {
             tls: undefined,
             socketPath: undefined,
           },
+          checkHost: undefined,
+          checkPort: undefined,
           intervalMs: 5000,
           fastIntervalMs: 5000,
           timeoutMs: 3000,

@@ -159,7 +159,11 @@ describe('the app watch', () => {
   const appGone = 'gone: nothing listens any more: process 17 (node) is gone';
   const cases: [what: string, observations: Observation[], events: string[]][] = [
     ['finds the owner of an app that is up', up, ['', 'watching']],
-    ['reports when something begins to listen', [failed, refused, accepted], ['', '', 'listening']],
+    [
+      'reports once that nothing listens at first, and when something begins to listen',
+      [failed, refused, refused, accepted],
+      ['', 'absent', '', 'listening'],
+    ],
     [
       'emits nothing in the steady state',
       [...up, running, running, read(socket('a'))],

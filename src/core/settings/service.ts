@@ -18,7 +18,12 @@ export interface ServiceConfig {
   readonly advertise: Advertise;
   /** Whether to register an address that only this host can reach. */
   readonly allowLoopback: boolean;
+  /** Whether to register an app that listens on loopback addresses only; `allowLoopback` implies it. */
+  readonly allowUnreachable: boolean;
   readonly check: Check;
+  /** Where the check asks: undefined for the address where the app listens, and for the app's own port. */
+  readonly checkHost: string | undefined;
+  readonly checkPort: number | undefined;
   readonly intervalMs: number;
   /** The time between checks while they fail and the service is still up, in ms; at most the interval. */
   readonly fastIntervalMs: number;
@@ -33,6 +38,18 @@ export interface ServiceConfig {
   readonly ttlSeconds: number;
   /** Whether to watch the app through the kernel between the checks. */
   readonly watch: boolean;
+}
+
+/**
+ * What it means that the app listens on loopback addresses only, where others do not reach it: it is not registered, which
+ * is only warned of where a person gives the registered address, because that may lead elsewhere; or nothing.
+ */
+export function loopbackRole({
+  advertise,
+  allowUnreachable,
+}: Pick<ServiceConfig, 'advertise' | 'allowUnreachable'>): 'withhold' | 'warn' | 'allow' {
+  if (allowUnreachable) return 'allow';
+  return advertise.kind === 'literal' ? 'warn' : 'withhold';
 }
 
 /** Where the host is: an IP address, or the name of a host or an interface, which must be resolved. */
