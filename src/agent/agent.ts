@@ -12,8 +12,7 @@ import {
   type ServiceRules,
 } from '../core/registration/service.ts';
 import { statusOf, type AdminService } from '../core/registration/status.ts';
-import { watchRole } from '../core/settings/check.ts';
-import { loopbackRole, type ServiceConfig } from '../core/settings/service.ts';
+import { loopbackRole, watchRole, type ServiceConfig } from '../core/settings/service.ts';
 import { SetupError } from '../errors.ts';
 import type { Session, SessionOptions } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';

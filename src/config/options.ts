@@ -180,12 +180,10 @@ const serviceOptions = {
     show: showCheck,
     defaultText: 'http:/',
   }),
-  'check-host': option(
-    'ADDRESS',
-    'http, tcp, grpc: address to ask (where the app listens)',
-    parseCheckHost,
-    { ...short, checks: connecting },
-  ),
+  'check-host': option('ADDRESS', 'http, tcp, grpc: address to ask (where the app listens)', parseCheckHost, {
+    ...short,
+    checks: connecting,
+  }),
   'check-port': option('PORT', "http, tcp, grpc: port to ask (the app's)", parsePort, {
     checks: connecting,
   }),

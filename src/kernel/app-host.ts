@@ -2,11 +2,10 @@
  * Finds the address of this container at which an app can be asked. The one that worked last is asked again, which costs
  * nothing. Only when it refuses, the kernel's table of sockets says at which others the app may listen now.
  */
-import { networkInterfaces } from 'node:os';
 import type { Clock } from '../clock.ts';
-import { canonicalIp, isLoopback } from '../core/address/ip.ts';
 import { hostsOf, usualHosts } from '../core/watch/hosts.ts';
 import type { ListeningSocket } from '../core/watch/proc-net.ts';
+import { ownAddress } from '../network/own-address.ts';
 import { readSockets } from './sockets.ts';
 
 /** What an attempt at one address says: nothing listens there, something does, or neither is known. */
@@ -68,27 +67,4 @@ export function openAppHost(port: number, clock: Clock, fixed?: string): AppHost
       return first ? first.answer : askAt(usual);
     },
   };
-}
-
-/**
- * The address as a connect needs it: a link-local one with its interface. Null for an address that this container does not
- * have, or not any more: another one may have it now.
- */
-function ownAddress(ip: string): string | null {
-  const interfaces = isLoopback(ip) ? null : readInterfaces();
-  if (interfaces === null) return ip;
-  for (const [name, list = []] of Object.entries(interfaces)) {
-    const own = list.find(({ address }) => canonicalIp(address) === ip);
-    if (own) return 'scopeid' in own && own.scopeid ? `${ip}%${name}` : ip;
-  }
-  return null;
-}
-
-/** Null where the kernel does not show them. */
-function readInterfaces(): ReturnType<typeof networkInterfaces> | null {
-  try {
-    return networkInterfaces();
-  } catch {
-    return null;
-  }
 }

@@ -4,8 +4,8 @@
 import { systemClock } from '../clock.ts';
 import { passwordVariable, variableOf } from '../config/options.ts';
 import type { Verdict } from '../core/registration/health.ts';
-import { asksPort, checkedPort, type Check } from '../core/settings/check.ts';
-import type { ServiceConfig } from '../core/settings/service.ts';
+import { asksPort, type Check } from '../core/settings/check.ts';
+import { checkedPort, type ServiceConfig } from '../core/settings/service.ts';
 import { containerEnvironment } from '../environment.ts';
 import { openAppHost, type AppHost, type Attempt } from '../kernel/app-host.ts';
 import { openProbe } from '../probe/open.ts';

@@ -35,7 +35,10 @@ describe('an app that listens on', () => {
       ['172.17.0.2', '::'],
       ['127.0.0.1', '::1', '172.17.0.2'],
     ],
-    [['0.0.0.0', '::'], ['127.0.0.1', '::1']],
+    [
+      ['0.0.0.0', '::'],
+      ['127.0.0.1', '::1'],
+    ],
   ];
   for (const [ips, hosts, isUnreachable = false] of rows) {
     const reach = isUnreachable ? 'is reached by nobody else' : 'may be reached';

@@ -1,7 +1,8 @@
 /** The notation of checks: what each text means, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatCheck, watchRole, type Check } from '../../src/core/settings/check.ts';
+import { formatCheck, type Check } from '../../src/core/settings/check.ts';
+import { watchRole } from '../../src/core/settings/service.ts';
 import { enough, problemsOf, serviceOf } from '../support/config.ts';
 
 async function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Check> {

@@ -464,20 +464,27 @@ const session: Readonly<Record<SessionEvent['kind'], SessionEvent>> = {
   uncertain: { kind: 'uncertain', lease: '255', forMs: 20_000 },
 };
 
+/** After each input: `key` if it should be in etcd, and the health if not. */
+function statesOf(changed: Partial<ServiceRules>, ...inputs: ServiceInput[]): string[] {
+  return transitions(inputs, changed).map(({ state }) =>
+    wantedRecords(state) ? 'key' : state.health.status,
+  );
+}
+
 describe('a check of another port than the app serves', () => {
   const condition = { sharesPort: false, needsListener: true, fall: 2 } as const;
   const absent: ServiceInput = { kind: 'absent' };
   const listening: ServiceInput = { kind: 'listening' };
   const keysAfter = (rule: Partial<ServiceRules>, ...inputs: ServiceInput[]): string[] =>
-    transitions(inputs, { ...condition, ...rule }).map(({ state }) =>
-      wantedRecords(state) ? 'key' : state.health.status,
-    );
+    statesOf({ ...condition, ...rule }, ...inputs);
 
   it('does not register an app that does not listen yet', () =>
-    assert.deepEqual(
-      keysAfter({}, at(49155), absent, pass(10), pass(20), listening, pass(30)).slice(2),
-      ['down', 'down', 'down', 'key'],
-    ));
+    assert.deepEqual(keysAfter({}, at(49155), absent, pass(10), pass(20), listening, pass(30)).slice(2), [
+      'down',
+      'down',
+      'down',
+      'key',
+    ]));
 
   it('removes the key when nothing listens on the port of the app, and keeps it away until something does', () =>
     assert.deepEqual(
@@ -520,20 +527,24 @@ describe('a check of another port than the app serves', () => {
 });
 
 describe('an app that listens on a loopback address only', () => {
-  const play = (loopbackRule: ServiceRules['loopback'], ...inputs: ServiceInput[]): string[] =>
-    transitions(inputs, { loopback: loopbackRule }).map(({ state }) =>
-      wantedRecords(state) ? 'key' : state.health.status,
-    );
-
   it('has no key while that is so, whatever its checks say', () =>
     assert.deepEqual(
-      play('withhold', at(49155), loopback, pass(10), pass(20), reachable, loopback, pass(30)),
+      statesOf(
+        { loopback: 'withhold' },
+        at(49155),
+        loopback,
+        pass(10),
+        pass(20),
+        reachable,
+        loopback,
+        pass(30),
+      ),
       ['unknown', 'unknown', 'up', 'up', 'key', 'up', 'up'],
     ));
 
   it('has its key where that is allowed, or where a person gives the address', () => {
     for (const role of ['allow', 'warn'] as const)
-      assert.deepEqual(play(role, at(49155), loopback, pass(10)).at(-1), 'key');
+      assert.deepEqual(statesOf({ loopback: role }, at(49155), loopback, pass(10)).at(-1), 'key');
   });
 
   it('is withdrawn with the reason', () => {

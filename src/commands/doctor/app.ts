@@ -4,10 +4,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
-import type { ServiceConfig } from '../../core/settings/service.ts';
-import { loopbackRole } from '../../core/settings/service.ts';
+import { checkedPort, loopbackRole, type ServiceConfig } from '../../core/settings/service.ts';
 import { canonicalIp, formatAddress, type Address } from '../../core/address/ip.ts';
-import { asksPort, checkedPort, formatCheck } from '../../core/settings/check.ts';
+import { asksPort, formatCheck } from '../../core/settings/check.ts';
 import { hostsOf, loopbackOnly, loopbackProblem, usualHosts } from '../../core/watch/hosts.ts';
 import type { ListeningSocket } from '../../core/watch/proc-net.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
@@ -79,7 +78,8 @@ export async function examineCheck(
     return fault('check', { ...verdict.problem, message: `${outcome}: ${verdict.problem.message}` });
   const isRefused = verdict.kind === 'fail' && verdict.trouble === 'refused';
   const elsewhere = isRefused ? hintForRefused(service) : undefined;
-  const hint = elsewhere ?? `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`;
+  const hint =
+    elsewhere ?? `the app must pass --check ${formatCheck(service.check)} within ${service.timeoutMs} ms`;
   return fault('check', { message: `${outcome}: ${verdict.reason}`, hint });
 }
 

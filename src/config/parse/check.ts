@@ -38,7 +38,8 @@ export function parseCheckTarget(text: string): CheckTarget {
         );
       break;
     case 'tcp':
-      if (text !== scheme) throw new ValueError('takes nothing after tcp', 'the port is that of --port, or --check-port');
+      if (text !== scheme)
+        throw new ValueError('takes nothing after tcp', 'the port is that of --port, or --check-port');
       break;
     case 'docker':
       if (text !== scheme) throw new ValueError('takes nothing after docker');

@@ -1,6 +1,4 @@
 /** The settings of a check, one type for each kind. */
-import type { ServiceConfig } from './service.ts';
-
 /** `docker` is the result of the container's own HEALTHCHECK, as Docker reports it. */
 export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | { readonly kind: 'docker' };
 
@@ -99,25 +97,4 @@ export function formatCommand(command: string): string {
 /** Whether the check connects to a TCP port. */
 export function asksPort(check: Check): boolean {
   return 'socketPath' in check && check.socketPath === undefined;
-}
-
-/** The TCP port that the check connects to. */
-export function checkedPort({ localPort, checkPort }: Pick<ServiceConfig, 'localPort' | 'checkPort'>): number {
-  return checkPort ?? localPort;
-}
-
-/**
- * What an event at the app's TCP port, which the app watch observes, means for a check.
- * - `verdict`: the check uses the port, so it can only fail when nothing listens any more.
- * - `condition`: the check uses another port of the app. While nothing listens on the app's own, no check passes.
- * - `reason`: the check uses something else, so the event is only a reason to check now.
- * - `none`: the app uses UDP, where no socket listens.
- */
-export function watchRole(
-  service: Pick<ServiceConfig, 'check' | 'checkPort' | 'localPort' | 'protocol'>,
-): 'verdict' | 'condition' | 'reason' | 'none' {
-  const { check, localPort, protocol } = service;
-  if (asksPort(check) && checkedPort(service) === localPort) return 'verdict';
-  if (protocol !== 'tcp') return 'none';
-  return asksPort(check) ? 'condition' : 'reason';
 }

@@ -3,7 +3,7 @@ import type { Advertise } from '../address/advertise.ts';
 import type { Protocol } from '../address/ip.ts';
 import type { ServiceSpec } from '../layouts/instance.ts';
 import type { Publication } from '../layouts/records.ts';
-import type { Check } from './check.ts';
+import { asksPort, type Check } from './check.ts';
 
 /** One service: where its app listens, how it is checked, and how it is registered. */
 export interface ServiceConfig {
@@ -38,6 +38,30 @@ export interface ServiceConfig {
   readonly ttlSeconds: number;
   /** Whether to watch the app through the kernel between the checks. */
   readonly watch: boolean;
+}
+
+/** The TCP port that the check connects to. */
+export function checkedPort({
+  localPort,
+  checkPort,
+}: Pick<ServiceConfig, 'localPort' | 'checkPort'>): number {
+  return checkPort ?? localPort;
+}
+
+/**
+ * What an event at the app's TCP port, which the app watch observes, means for a check.
+ * - `verdict`: the check uses the port, so it can only fail when nothing listens any more.
+ * - `condition`: the check uses another port of the app. While nothing listens on the app's own, no check passes.
+ * - `reason`: the check uses something else, so the event is only a reason to check now.
+ * - `none`: the app uses UDP, where no socket listens.
+ */
+export function watchRole(
+  service: Pick<ServiceConfig, 'check' | 'checkPort' | 'localPort' | 'protocol'>,
+): 'verdict' | 'condition' | 'reason' | 'none' {
+  const { check, localPort, protocol } = service;
+  if (asksPort(check) && checkedPort(service) === localPort) return 'verdict';
+  if (protocol !== 'tcp') return 'none';
+  return asksPort(check) ? 'condition' : 'reason';
 }
 
 /**

@@ -264,7 +264,9 @@ function observeWatched(
       if (same.waiting > 0) events.push({ kind: 'waiting', clients: same.waiting });
       const known = isWhole ? [same, ...sockets.filter(each => each !== same)] : target.sockets;
       const next = { ...target, sockets: known, tableAt: now + gapMs(after, target, tookMs) };
-      return { watch: { ...after, target: next }, events };
+      // The socket that others reach is the one to watch.
+      const isOther = news?.kind === 'reachable';
+      return { watch: { ...after, target: isOther ? changed('unidentified', next) : next }, events };
     }
     case 'checked':
       // Without a visible owner, a failed check raises the question whether anything listens.
