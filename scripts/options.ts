@@ -129,10 +129,26 @@ const rows: Readonly<Record<OptionName, Row>> = {
     subject: 'Address',
     meaning: 'Whether to register a loopback address, which no other host can reach.',
   },
+  'allow-unreachable': {
+    subject: 'Address',
+    meaning:
+      'Whether to register an app that listens on loopback addresses only, which [nobody reaches](address.md#an-app-on-127001) unless something in its network passes connections on. `--allow-loopback` implies it.',
+  },
   check: {
     subject: 'Checks',
     meaning:
       'The [check](checks.md): `http:/PATH`, `https:/PATH`, `tcp`, `exec:COMMAND`, `grpc[:SERVICE]`, `grpcs[:SERVICE]` or `docker`.',
+  },
+  'check-host': {
+    subject: 'Checks',
+    meaning:
+      'The address of this container at which the app is [asked](checks.md#where-the-app-is-asked), such as `::1` or `172.17.0.2`.',
+    defaultValue: 'where the app listens, `127.0.0.1` first',
+  },
+  'check-port': {
+    subject: 'Checks',
+    meaning: 'The port at which it is asked, such as one for management.',
+    defaultValue: "the app's local port",
   },
   'check-method': { subject: 'Checks', meaning: 'Method: `GET`, `HEAD`, `POST`, `PUT` or `OPTIONS`.' },
   'check-header': { subject: 'Checks', meaning: 'A header of the request, such as `Host: web.example`.' },
@@ -159,7 +175,7 @@ const rows: Readonly<Record<OptionName, Row>> = {
   'check-server-name': {
     subject: 'Checks',
     meaning: 'The name that the certificate must have, also sent as SNI.',
-    defaultValue: '`127.0.0.1`',
+    defaultValue: 'the address that is asked; `localhost` does too for a loopback address',
   },
   'check-insecure': {
     subject: 'Checks',

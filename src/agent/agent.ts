@@ -13,8 +13,7 @@ import {
   type ServiceRules,
 } from '../core/registration/service.ts';
 import { statusOf, type AdminService } from '../core/registration/status.ts';
-import { watchRole } from '../core/settings/check.ts';
-import type { ServiceConfig } from '../core/settings/service.ts';
+import { loopbackRole, watchRole, type ServiceConfig } from '../core/settings/service.ts';
 import { SetupError } from '../errors.ts';
 import type { Session, SessionOptions } from '../etcd/session.ts';
 import type { AppWatch } from '../kernel/app-watch.ts';
@@ -50,10 +49,13 @@ const closeMs = 1500;
 /** Runs until `stop` aborts. */
 export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   const { config, clock, random, source, emit } = options;
+  const role = watchRole(config);
   const rules: ServiceRules = {
     ...config,
     startUntil: clock.now() + config.startPeriodMs,
-    sharesPort: watchRole(config.check, config.protocol) === 'verdict',
+    sharesPort: role === 'verdict',
+    needsListener: role === 'condition',
+    loopback: loopbackRole(config),
     onUnresolvable: options.onUnresolvable,
   };
   const failed = new AbortController();
@@ -92,10 +94,20 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
   const requestCheck = (): void => dispatch({ kind: 'check-requested' });
   const session = options.openSession({ emit: dispatch, requestCheck });
 
+  /** Nothing is registered before it is known that somebody can reach it. Costs nothing while the watch knows the app. */
+  const identifyListener = async (): Promise<void> => {
+    if (watch === null || (rules.loopback !== 'withhold' && !rules.needsListener)) return;
+    const events = await watch.identify(rules.sharesPort);
+    if (ending.aborted) return;
+    for (const event of events) dispatch(event);
+  };
+
   const check = async (): Promise<void> => {
     wakeup.reset();
     const startedAt = clock.now();
     const verdict = await options.probe(ending);
+    if (ending.aborted) return;
+    if (verdict.kind === 'pass') await identifyListener();
     if (ending.aborted) return;
     dispatch({ kind: 'check-ended', verdict, startedAt });
     if (source.networkChanged?.()) addressWakeup.wake();

@@ -7,7 +7,9 @@ import { formatLease } from '../core/lease/writes.ts';
 import type { CheckedEvent, ServiceEvent } from '../core/registration/events.ts';
 import { isConclusive, type Thresholds } from '../core/registration/health.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
+import { loopbackProblem } from '../core/watch/hosts.ts';
 import { describeOwner, type Survey } from '../core/watch/watch.ts';
+import { formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** Logs an event of the service with this configuration. */
@@ -42,11 +44,12 @@ export function logEvent(
       return log.warn(`app down: ${event.reason}`);
     case 'watching':
       return log.info(`app is watched: ${describeSurvey(event.survey)}`);
+    case 'unreachable':
+      return log.warn(`app is not registered: it ${formatProblem(event.problem)}`);
     case 'loopback':
-      return log.warn(
-        `app listens on ${formatAddress(event.socket)} only: nothing outside the container can reach it, not even ` +
-          'through a published port; let it listen on 0.0.0.0',
-      );
+      return log.warn(`app ${formatProblem(loopbackProblem(event.socket))}`);
+    case 'reachable':
+      return log.info(`app listens on ${formatAddress(event.socket)} now, where others reach it`);
     case 'replaced': {
       const before = describeOwner(event.before.owner);
       const now = describeSurvey(event.now);
@@ -116,6 +119,7 @@ export function logEvent(
       );
 
     case 'health-changed':
+    case 'absent':
     case 'listening':
     case 'waiting':
     case 'records-changed':

@@ -41,6 +41,11 @@ export function readCheck(raw: RawOptions, prefix: string): Result<Check> {
         '--check-send needs an answer to wait for',
         'give it with --check-expect',
       ],
+      [
+        raw.has('check-socket') && (raw.has('check-host') || raw.has('check-port')),
+        '--check-socket is asked instead of a port, so --check-host and --check-port have no use',
+        'leave out the socket, or the other two',
+      ],
     ).map(withPrefix(prefix)),
   ]);
   return andThen(combined, ({ target: { scheme, argument }, ...values }): Result<Check> => {

@@ -62,7 +62,9 @@ function withDefaults({ from, label, options: own }: RawService, defaults: RawOp
   const advertise = valueOf(value('advertise'))?.kind;
   const applies = (name: OptionName): boolean => {
     if (name === 'ip') return advertise !== 'container' && advertise !== 'literal';
-    if (name === 'tolerate' && own.has('check-socket')) return false;
+    const isOfPort = name === 'tolerate' || name === 'check-host' || name === 'check-port';
+    if (isOfPort && own.has('check-socket')) return false;
+    if (name === 'check-socket' && (own.has('check-host') || own.has('check-port'))) return false;
     return check === undefined || appliesTo(name, valueOf(check)?.scheme);
   };
   return { from, label, options: new Map([...[...defaults].filter(([name]) => applies(name)), ...own]) };

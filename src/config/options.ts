@@ -4,7 +4,7 @@
  */
 import { layoutNames } from '../core/layouts/formats.ts';
 import { schemes } from '../core/layouts/instance.ts';
-import { parseAdvertise, parseHost, parseListen, parseLocalPort } from './parse/address.ts';
+import { parseAdvertise, parseCheckHost, parseHost, parseListen, parseLocalPort } from './parse/address.ts';
 import {
   parseBytes,
   parseCheckTarget,
@@ -28,6 +28,7 @@ import {
   parseCount,
   parseInterval,
   parsePause,
+  parsePort,
   parseTimeout,
   parseTtl,
   parseWeight,
@@ -168,10 +169,23 @@ const serviceOptions = {
     parseSwitch,
     { defaultText: 'off', impliedValue: 'on' },
   ),
+  'allow-unreachable': option(
+    'on|off',
+    'register an app that listens on a loopback address only',
+    parseSwitch,
+    { defaultText: 'off', impliedValue: 'on' },
+  ),
   check: option('CHECK', 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker', parseCheckTarget, {
     maxLength: long,
     show: showCheck,
     defaultText: 'http:/',
+  }),
+  'check-host': option('ADDRESS', 'http, tcp, grpc: address to ask (where the app listens)', parseCheckHost, {
+    ...short,
+    checks: connecting,
+  }),
+  'check-port': option('PORT', "http, tcp, grpc: port to ask (the app's)", parsePort, {
+    checks: connecting,
   }),
   'check-method': option('METHOD', 'http: method', parseMethod, { defaultText: 'GET', checks: http }),
   'check-header': option('NAME:VALUE', 'http: header, also Host; repeatable', parseHeaders, {

@@ -63,11 +63,14 @@ function readService(
   const results = {
     port: value('port'),
     check: readCheck(raw, prefix),
+    checkHost: optional('check-host'),
+    checkPort: optional('check-port'),
     spec: readSpec(reader, variables),
     publication: readPublication(reader),
     ip: optional('ip'),
     advertise: value('advertise'),
     allowLoopback: value('allow-loopback'),
+    allowUnreachable: value('allow-unreachable'),
     intervalMs: value('interval'),
     fastIntervalMs: optional('fast-interval'),
     timeoutMs: optional('timeout'),
@@ -83,7 +86,8 @@ function readService(
   );
   return andThen(combined, ({ port, ...values }) => {
     const label = ownLabel ?? values.spec.name ?? raw.get('port')?.text ?? '';
-    const service = { label, ...port, ...values, ...impliedTimes(values) };
+    const allowUnreachable = values.allowUnreachable || values.allowLoopback;
+    const service = { label, ...port, ...values, allowUnreachable, ...impliedTimes(values) };
     // What is wrong with the records of a likely instance is wrong with those of every instance.
     const records = recordsOf(likelyInstance(service));
     return withProblems(problemsOf(records).map(withPrefix(prefix)), success(service));

@@ -6,9 +6,10 @@
 import { connect } from 'node:net';
 import { TimeLimitError, timerEarlyMs, within, type Clock } from '../clock.ts';
 import {
+  isIdentified,
   isUnchanged,
   isUnsettled,
-  knownSocket,
+  mainSocket,
   nextReading,
   observe,
   pollMs,
@@ -20,6 +21,9 @@ import {
 } from '../core/watch/watch.ts';
 import { isShortage } from '../core/shortage.ts';
 import { codeOf, messageOf } from '../errors.ts';
+import { othersFirst } from '../core/watch/hosts.ts';
+import { tableGapMs } from '../core/watch/proc-net.ts';
+import type { AppHost, Attempt } from './app-host.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
 import { readSockets } from './sockets.ts';
 
@@ -28,6 +32,12 @@ export interface AppWatch {
   wait(until: number, signal: AbortSignal): Promise<void>;
   /** Makes the reading that is due, and more where one is not enough to understand a change. */
   poll(): Promise<readonly WatchEvent[]>;
+  /**
+   * Finds out which sockets listen, unless that is known, and returns what is new. For a caller that needs to know it
+   * before it trusts a check that passed.
+   * @param isListening whether a check has shown that something listens on the port
+   */
+  identify(isListening: boolean): Promise<readonly WatchEvent[]>;
   /** Reports the outcome of a check of the app. */
   checked(passed: boolean): void;
   close(): void;
@@ -38,19 +48,37 @@ const connectMs = 250;
 /** A change takes a connect and a survey to understand, and both again where the survey found no owner. */
 const mostReadings = 4;
 
-/** Watches the app at the address and port that its checks connect to. */
-export function openAppWatch(host: string, port: number, clock: Clock): AppWatch {
-  let watch = startWatch(clock.now());
+export interface AppWatchOptions {
+  readonly clock: Clock;
+  /** Whether to report when the addresses change at which the app listens. */
+  readonly followsAddresses: boolean;
+}
+
+/** Watches the app that listens on the port of `appHost`. */
+export function openAppWatch(appHost: AppHost, { clock, followsAddresses }: AppWatchOptions): AppWatch {
+  const { port } = appHost;
+  let watch = startWatch(clock.now(), followsAddresses);
   let dueAt = clock.now();
+  /** When an app that is absent is searched for at other addresses. */
+  let searchAt = -Infinity;
   let holder: Holder | null = null;
   /** Events of a steady tick that the next poll returns. */
   let pending: readonly WatchEvent[] | null = null;
 
+  const connectAnywhere = async (): Promise<Observation> => {
+    const connectTo = (host: string): Promise<Observation> => tryConnect(clock, host, port);
+    const now = clock.now();
+    if (watch.target.kind === 'absent' && now < searchAt) return connectTo(appHost.host);
+    const answer = await appHost.ask(connectTo, attemptOf);
+    searchAt = now + tableGapMs(appHost.searchMs, 'awaited');
+    return answer;
+  };
+
   /** The table is read where a connect fails for lack of something of ours, and only to confirm that the app is gone. */
   const connectOrRead = async (): Promise<Observation> => {
-    const answer = await tryConnect(clock, host, port);
+    const answer = await connectAnywhere();
     if (answer.kind !== 'inconclusive' || watch.target.kind !== 'maybe-gone') return answer;
-    const { sockets } = readSockets(host, port);
+    const { sockets } = readSockets(appHost.host, port);
     if (sockets === null) return answer;
     return sockets.length > 0 ? { kind: 'accepted' } : { kind: 'table', sockets, tookMs: 0 };
   };
@@ -75,16 +103,18 @@ export function openAppWatch(host: string, port: number, clock: Clock): AppWatch
       case 'owner':
         return holder?.poll() ?? { kind: 'released', how: 'is out of sight' };
       case 'table': {
-        const { sockets } = readSockets(host, port, knownSocket(watch));
+        const { sockets } = readSockets(appHost.host, port, mainSocket(watch));
         return { kind: 'table', sockets, tookMs: clock.now() - startedAt };
       }
       case 'survey': {
         holder?.close();
         holder = null;
-        const table = readSockets(host, port);
+        const table = readSockets(appHost.host, port);
+        appHost.note(table.sockets);
         // This read both tables; the readings that follow read one.
         const tookMs = (clock.now() - startedAt) / 2;
-        return { kind: 'surveyed', survey: open(survey(table)), tookMs };
+        const sockets = followsAddresses && table.sockets ? othersFirst(table.sockets) : table.sockets;
+        return { kind: 'surveyed', survey: open(survey({ ...table, sockets })), tookMs };
       }
     }
   };
@@ -130,12 +160,29 @@ export function openAppWatch(host: string, port: number, clock: Clock): AppWatch
       }
       return events;
     },
+    async identify(isListening) {
+      let events = pending ?? [];
+      pending = null;
+      if (isListening && !isIdentified(watch))
+        events = [...events, ...apply({ kind: 'checked', passed: true })];
+      for (let count = 0; count < mostReadings && !isIdentified(watch); count++) {
+        const observation = await readOnce();
+        events = [...events, ...apply(observation)];
+        if (observation.kind === 'refused' || observation.kind === 'inconclusive') break;
+      }
+      return events;
+    },
     checked: passed => void apply({ kind: 'checked', passed }),
     close() {
       holder?.close();
       holder = null;
     },
   };
+}
+
+function attemptOf({ kind }: Observation): Attempt {
+  if (kind === 'inconclusive') return 'unknown';
+  return kind === 'refused' ? 'refused' : 'answered';
 }
 
 /** Connects and closes at once. It is inconclusive when it fails for a reason of our own machine. */

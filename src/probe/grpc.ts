@@ -43,7 +43,7 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
   return attempt(options, `${subject} at ${text}`, async (signal, progress) => {
     const certificate = tls && (await readAuthority(tls));
     const connection = new Connection(target.address, options.clock);
-    const secure = tls && dialTls(connection, tls, certificate, 'h2');
+    const secure = tls && dialTls(connection, target, tls, certificate, 'h2');
     const call: Call = {
       received: observe(connection, secure),
       hasSettings: false,

@@ -15,7 +15,7 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
   return attempt(options, subject, async (signal, progress) => {
     const authority = await readAuthority(tls);
     const connection = new Connection(target.address, options.clock);
-    const socket = dialTls(connection, tls, authority, 'http/1.1');
+    const socket = dialTls(connection, target, tls, authority, 'http/1.1');
     // got does not close the socket after a 101 that nobody asked for, and not while it does not have it yet.
     signal.addEventListener('abort', () => connection.destroy(), { once: true });
     if (signal.aborted) connection.destroy();

@@ -4,6 +4,7 @@
  */
 import { TimeLimitError, within, type Clock } from '../clock.ts';
 import type { ContainerView } from '../core/address/container.ts';
+import { formatAddress } from '../core/address/ip.ts';
 import type { Trouble, Verdict } from '../core/registration/health.ts';
 import { ownTrouble } from '../core/shortage.ts';
 import { clean } from '../core/text.ts';
@@ -32,14 +33,20 @@ export interface ProbeTarget {
   readonly text: string;
   /** The host and port of a URL; a Unix socket has none, so it is `localhost`. */
   readonly authority: string;
+  /** The name that a certificate must have, unless the check says another: an IP address, or `localhost`. */
+  readonly name: string;
 }
 
 /** The Unix socket that the check names, or else the app's port. */
 export function targetOf(socketPath: string | undefined, { host, port }: ProbeOptions): ProbeTarget {
-  const text = socketPath ?? `${host}:${port}`;
-  return socketPath === undefined
-    ? { address: { host, port }, text, authority: text }
-    : { address: { path: socketPath }, text, authority: 'localhost' };
+  if (socketPath !== undefined) {
+    const name = 'localhost';
+    return { address: { path: socketPath }, text: socketPath, authority: name, name };
+  }
+  // The zone of a link-local address means something on this machine alone.
+  const name = host.replace(/%.*$/, '');
+  const authority = formatAddress({ ip: name, port });
+  return { address: { host, port }, text: formatAddress({ ip: host, port }), authority, name };
 }
 
 export function pass(detail: string): Verdict {

@@ -1,14 +1,15 @@
 /**
  * The TLS connection of a check: which authority it trusts, and what to do when the app's certificate is not accepted.
  */
-import { connect, type TLSSocket } from 'node:tls';
+import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { isIp, isLoopback } from '../core/address/ip.ts';
 import type { Verdict } from '../core/registration/health.ts';
 import type { CheckTls } from '../core/settings/check.ts';
 import { codeOf, formatProblem } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem } from '../tls/pem.ts';
 import type { Connection } from './closing.ts';
-import { fail } from './probe.ts';
+import { fail, type ProbeTarget } from './probe.ts';
 
 /** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
 export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
@@ -21,6 +22,7 @@ export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefine
  */
 export function dialTls(
   connection: Connection,
+  { name }: ProbeTarget,
   { insecure, serverName }: CheckTls,
   authority: Buffer | undefined,
   protocol: 'h2' | 'http/1.1',
@@ -30,11 +32,24 @@ export function dialTls(
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
     ...(authority && { ca: authority }),
-    ...(serverName !== undefined && { servername: serverName }),
+    // Without a name of the check there is no SNI, because an IP address cannot be one.
+    ...(serverName === undefined ? identifiedBy(name) : { servername: serverName }),
   });
   // TLS takes this from the connection. HTTP/2 does not notice the app's end of a socket that stays half open.
   socket.allowHalfOpen = false;
   return socket;
+}
+
+/** The certificate must have this address or name. One for `localhost` has every loopback address. */
+function identifiedBy(host: string): Pick<ConnectionOptions, 'host' | 'checkServerIdentity'> {
+  if (!isIp(host) || !isLoopback(host)) return { host };
+  return {
+    host,
+    checkServerIdentity(_, certificate) {
+      const error = checkServerIdentity(host, certificate);
+      return error && checkServerIdentity('localhost', certificate) ? error : undefined;
+    },
+  };
 }
 
 const hints: TlsHints = {

@@ -11,14 +11,13 @@ import type { Address } from '../core/address/ip.ts';
 import type { AddressResult, OnUnresolvable } from '../core/address/location.ts';
 import { factsOf } from '../core/layouts/instance.ts';
 import { recordsOf } from '../core/layouts/records.ts';
-import { watchRole } from '../core/settings/check.ts';
-import type { ServiceConfig } from '../core/settings/service.ts';
+import { loopbackRole, watchRole, type ServiceConfig } from '../core/settings/service.ts';
 import type { Self } from '../docker/self.ts';
 import { success } from '../errors.ts';
 import { openSession, type SessionOptions } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import { networkChangeDetector } from '../network/changes.ts';
-import { appHost, appProbe } from './app-probe.ts';
+import { appProbe, openHosts } from './app-probe.ts';
 import type { DockerAccess } from './docker.ts';
 
 /** What the services of a process share, and the log of this one. */
@@ -43,6 +42,7 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
   const random = Math.random;
   const { version, onUnresolvable, log, endpoints, docker, connect, count, naming } = shared;
   const { ttlSeconds, intervalMs, timeoutMs } = service;
+  const hosts = openHosts(service);
   return {
     config: service,
     naming,
@@ -53,12 +53,12 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
       logEvent(log, event, service);
       count?.(event);
     },
-    probe: await appProbe(service, docker, version),
+    probe: await appProbe(service, docker, version, hosts.ofCheck),
     source: createAddressSource(service, shared),
     openWatch: async () => {
-      if (!service.watch || watchRole(service.check, service.protocol) === 'none') return null;
+      if (!service.watch || watchRole(service) === 'none') return null;
       const { openAppWatch } = await import('../kernel/app-watch.ts');
-      return openAppWatch(appHost, service.localPort, clock);
+      return openAppWatch(hosts.ofApp, { clock, followsAddresses: loopbackRole(service) === 'withhold' });
     },
     openSession: hooks =>
       openSession({

@@ -3,32 +3,62 @@
  */
 import { systemClock } from '../clock.ts';
 import { passwordVariable, variableOf } from '../config/options.ts';
-import type { Check } from '../core/settings/check.ts';
-import type { ServiceConfig } from '../core/settings/service.ts';
+import type { Verdict } from '../core/registration/health.ts';
+import { asksPort, type Check } from '../core/settings/check.ts';
+import { checkedPort, type ServiceConfig } from '../core/settings/service.ts';
 import { containerEnvironment } from '../environment.ts';
+import { openAppHost, type AppHost, type Attempt } from '../kernel/app-host.ts';
 import { openProbe } from '../probe/open.ts';
 import type { Probe } from '../probe/probe.ts';
 import { rememberHeader } from '../secrets.ts';
 import type { DockerAccess } from './docker.ts';
 
-/** The app is probed in our own container. */
-export const appHost = '127.0.0.1';
+/** Where the app and its check are asked, in our own container. They are the same unless the check has its own port. */
+export function openHosts(service: ServiceConfig): { readonly ofApp: AppHost; readonly ofCheck: AppHost } {
+  const { localPort, checkHost } = service;
+  const port = checkedPort(service);
+  const ofCheck = openAppHost(port, systemClock, checkHost);
+  return { ofApp: port === localPort ? ofCheck : openAppHost(localPort, systemClock), ofCheck };
+}
 
-export function appProbe(
+/** A probe is kept for each address at which the app was asked, up to this many. */
+const mostProbes = 4;
+
+export async function appProbe(
   { check, localPort, timeoutMs }: ServiceConfig,
   docker: DockerAccess,
   version: string,
+  appHost: AppHost,
 ): Promise<Probe> {
   rememberSecrets(check);
-  return openProbe(check, {
-    host: appHost,
-    port: localPort,
-    clock: systemClock,
-    timeoutMs,
-    userAgent: `dockreg/${version}`,
-    env: commandEnvironment(containerEnvironment(), localPort),
-    inspect: async () => (await docker.findSelf()).network,
-  });
+  const openAt = (host: string): Promise<Probe> =>
+    openProbe(check, {
+      host,
+      port: appHost.port,
+      clock: systemClock,
+      timeoutMs,
+      userAgent: `dockreg/${version}`,
+      env: commandEnvironment(containerEnvironment(), localPort),
+      inspect: async () => (await docker.findSelf()).network,
+    });
+  const first = await openAt(appHost.host);
+  if (!asksPort(check)) return first;
+  const probes = new Map([[appHost.host, first]]);
+  const probeAt = async (host: string): Promise<Probe> => {
+    const known = probes.get(host);
+    if (known) return known;
+    if (probes.size >= mostProbes) probes.clear();
+    const probe = await openAt(host);
+    probes.set(host, probe);
+    return probe;
+  };
+  return signal => appHost.ask(async host => (await probeAt(host))(signal), attemptOf);
+}
+
+/** What we could not do ourselves, such as a connect over IPv6 where there is none, is not known. */
+function attemptOf(verdict: Verdict): Attempt {
+  if (verdict.kind === 'unknown' || verdict.kind === 'impossible') return 'unknown';
+  return verdict.kind === 'fail' && verdict.trouble === 'refused' ? 'refused' : 'answered';
 }
 
 /** Variables of ours that can hold a password, a token or a header: the settings of a check can be in each of them. */

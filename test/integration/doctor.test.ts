@@ -144,7 +144,9 @@ describe('a setup without a fault', () => {
       new RegExp(
         `^✓ port {7}${web.port}/tcp of c0ffee00c0ff \\(web\\) is reached at 127\\.0\\.0\\.1:${web.port}, `,
       ),
-      new RegExp(`^✓ app {8}process ${process.pid} \\(\\S+\\) listens on 0\\.0\\.0\\.0:${web.port}$`),
+      new RegExp(
+        `^✓ app {8}process ${process.pid} \\(\\S+\\) listens on 0\\.0\\.0\\.0:${web.port}; the check asks 127\\.0\\.0\\.1:${web.port}$`,
+      ),
       /^✓ check {6}passes: HTTP 200 after \d+ ms$/,
       new RegExp(
         `^✓ address {4}127\\.0\\.0\\.1:${web.port} accepts a connection from this container after \\d+ ms$`,
@@ -276,7 +278,14 @@ describe('the app', () => {
   it('listens on 127.0.0.1 only', async () => {
     web.close();
     const local = await startApp({ port: web.port, host: '127.0.0.1' });
-    await assertFaults({}, [['app', /listens on 127\.0\.0\.1:\d+ only.*let it listen on 0\.0\.0\.0/]]);
+    const elsewhere = { DOCKREG_ALLOW_LOOPBACK: 'off', DOCKREG_IP: '192.0.2.1' };
+    await assertFaults({ env: elsewhere }, [
+      ['app', /listens on 127\.0\.0\.1:\d+ only.*let it listen on 0\.0\.0\.0, or set --allow-unreachable/],
+      ['address', /192\.0\.2\.1:\d+ accepts no connection/],
+    ]);
+    const { code, findings } = await examine();
+    assert.equal(code, 0, 'not allowed, although the registered address may be loopback');
+    assert.match(findings.find(({ step }) => step === 'app')!.detail, /only, which is allowed/);
     local.close();
   });
 

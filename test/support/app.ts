@@ -150,10 +150,10 @@ export class App {
   }
 }
 
-/** Starts an app that answers `ok`, by default on a free port of 127.0.0.1. */
+/** Starts an app that answers `ok`, by default on a free port of every IPv4 address. */
 export async function startApp({
   port,
-  host = '127.0.0.1',
+  host = '0.0.0.0',
 }: { port?: number; host?: string } = {}): Promise<App> {
   const app = new App(host, port ?? (await freePort()));
   await app.listen();

@@ -84,6 +84,8 @@ class Bed {
   /** Makes it answer, or fail. */
   speak: ((error?: Error) => void) | undefined;
 
+  /** What the watch finds out about the listening socket when a check has passed. */
+  listener: WatchEvent[] = [];
   readonly #wakeWatch = new Wakeup();
   #news: WatchEvent[] = [];
 
@@ -185,6 +187,11 @@ class Bed {
       const news = this.#news;
       this.#news = [];
       return this.#answer('the poll of the watch', news);
+    },
+    identify: async () => {
+      const found = this.listener;
+      this.listener = [];
+      return found;
     },
     checked: isPass => this.#did(`inform the watch: ${isPass ? 'pass' : 'fail'}`),
     close: () => this.#did('close watch'),
@@ -655,6 +662,36 @@ describe('an agent with an app watch', () => {
     assert.ok(!bed.kinds.includes('watching'));
   });
 
+  it('never publishes an app on loopback: it is known before the first check counts', async () => {
+    const bed = new Bed(await serviceOf(enough), { watched: true });
+    const socket = { ip: '127.0.0.1', port: 8000, uid: 0, inode: '1', waiting: 0 };
+    bed.listener = [{ kind: 'loopback', socket }];
+    await settle();
+    await bed.pass(20);
+    assert.ok(bed.take().every(deed => !deed.includes('publish')));
+    const { health, registration, why } = bed.agent.status();
+    assert.deepEqual([health, registration], ['up', 'absent']);
+    assert.match(
+      why ?? '',
+      /^HTTP 200; not registered: the app listens on 127\.0\.0\.1:8000 only, .*; let it listen/,
+    );
+    await bed.observe({ kind: 'reachable', socket: { ...socket, ip: '0.0.0.0' } });
+    assert.ok(bed.take().some(deed => deed.includes('publish')));
+    await bed.end();
+  });
+
+  it('never publishes an app whose health has a port of its own before it listens', async () => {
+    const bed = new Bed(await serviceOf([...enough, '--check-port', '9000']), { watched: true });
+    bed.listener = [{ kind: 'absent' }];
+    await settle();
+    await bed.pass(2);
+    assert.ok(bed.take().every(deed => !deed.includes('publish') && !deed.includes('inform')));
+    assert.equal(bed.agent.status().why, "nothing listens on the app's port");
+    await bed.observe({ kind: 'listening' });
+    assert.ok(bed.take().some(deed => deed.includes('publish')));
+    await bed.end();
+  });
+
   it('only checks when nothing listens any more and the check goes another way', async () => {
     const bed = await started({ watched: true, argv: ['--check', 'exec:true'] });
     await bed.pass(1);
@@ -678,8 +715,14 @@ describe('an agent with an app watch', () => {
     [
       { kind: 'loopback', socket: { ip: '127.0.0.1', port: 8000, uid: 0, inode: '1', waiting: 0 } },
       false,
-      'warn msg="app listens on 127.0.0.1:8000 only: nothing outside the container can reach it, not even ' +
-        'through a published port; let it listen on 0.0.0.0"',
+      'warn msg="app is not registered: it listens on 127.0.0.1:8000 only, where no other host or container reaches ' +
+        'it, not even through a published port; let it listen on 0.0.0.0, or set --allow-unreachable if something ' +
+        'here passes connections on to it"',
+    ],
+    [
+      { kind: 'reachable', socket: { ip: '::', port: 8000, uid: 0, inode: '1', waiting: 0 } },
+      false,
+      'info msg="app listens on [::]:8000 now, where others reach it"',
     ],
   ];
   for (const [news, checksAtOnce, line] of rows) {

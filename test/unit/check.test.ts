@@ -1,7 +1,8 @@
 /** The notation of checks: what each text means, and what is refused. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatCheck, watchRole, type Check } from '../../src/core/settings/check.ts';
+import { formatCheck, type Check } from '../../src/core/settings/check.ts';
+import { watchRole } from '../../src/core/settings/service.ts';
 import { enough, problemsOf, serviceOf } from '../support/config.ts';
 
 async function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Check> {
@@ -141,11 +142,15 @@ describe('a check', () => {
       [['--check', 'http', '--check-socket', '/run/app.sock'], 'reason', 'none'],
       [['--check', 'exec:true'], 'reason', 'none'],
       [['--check', 'docker'], 'reason', 'none'],
+      [['--check', 'tcp', '--check-port', '9000'], 'condition', 'none'],
+      [['--check', 'tcp', '--check-port', '8000'], 'verdict'],
+      [['--check', 'http:/', '--check-host', '::1'], 'verdict'],
     ];
   for (const [argv, role, onUdp = role] of roles) {
     it(`${argv.join(' ')}: the watch of the port is ${role}, of an app on UDP ${onUdp}`, async () => {
-      assert.equal(watchRole(await checkOf(argv), 'tcp'), role);
-      assert.equal(watchRole(await checkOf(argv), 'udp'), onUdp);
+      const service = await serviceOf([...enough, ...argv]);
+      assert.equal(watchRole(service), role);
+      assert.equal(watchRole({ ...service, protocol: 'udp' }), onUdp);
     });
   }
 
@@ -199,6 +204,28 @@ describe('a check', () => {
     [['--check', 'exec:true', '--check-socket', '/s'], /--check-socket is for http, https, tcp, grpc, grpcs/],
     [['--check-socket', 'app.sock'], /absolute path of a Unix socket/],
     [['--check-socket', `/${'s'.repeat(107)}`], /of 107 bytes at most/],
+    [
+      ['--check-host', 'localhost'],
+      /^--check-host "localhost": must be an IP address of this container, such as 127\.0\.0\.1/,
+    ],
+    [['--check-host', '[::1]'], /must be an IP address of this container/],
+    [['--check-host', '0.0.0.0'], /is a wildcard address, which cannot be asked; give one address/],
+    [['--check-host', '::'], /is a wildcard address/],
+    [['--check-host', '::ffff:0.0.0.0'], /is a wildcard address/],
+    [['--check-host', '224.0.0.1'], /is a multicast address/],
+    [['--check-host', '255.255.255.255'], /is a broadcast address/],
+    [['--check-host', ''], /--check-host needs a value/],
+    [['--check-port', '0'], /--check-port "0": must be a port number/],
+    [['--check-port', '9000/tcp'], /must be a port number/],
+    [
+      ['--check', 'exec:true', '--check-host', '::1'],
+      /--check-host is for http, https, tcp, grpc, grpcs checks, and the check is exec; leave it out/,
+    ],
+    [['--check', 'docker', '--check-port', '1'], /--check-port is for http, https, tcp, grpc, grpcs/],
+    [
+      ['--check-socket', '/run/a', '--check-port', '1'],
+      /^--check-socket is asked instead of a port, so --check-host and --check-port have no use; leave out the socket/,
+    ],
     [['--check-send', 'x', '--check-expect', 'y'], /--check-send is for tcp checks/],
     [['--check', 'tcp', '--check', 'tcp'], /--check is given 2 times/],
     [['--check-header', ''], /--check-header needs a value/],
@@ -211,6 +238,18 @@ describe('a check', () => {
       );
     });
   }
+
+  it('takes one address of --check-host in its shortest form, with the zone of a link-local one', async () => {
+    for (const [text, host] of [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::1', '::1'],
+      ['0:0:0:0:0:0:0:1', '::1'],
+      ['::ffff:172.17.0.2', '172.17.0.2'],
+      ['FD00::2', 'fd00::2'],
+      ['fe80::1%eth0', 'fe80::1%eth0'],
+    ] as const)
+      assert.equal((await serviceOf([...enough, '--check-host', text])).checkHost, host);
+  });
 
   it('names the variable that is of no use to this check', async () => {
     assert.deepEqual(await problemsOf([...enough, '--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [

@@ -53,6 +53,7 @@ describe('configuration', () => {
           ip: undefined,
           advertise: { kind: 'published' },
           allowLoopback: false,
+          allowUnreachable: false,
           check: {
             kind: 'http',
             method: 'GET',
@@ -63,6 +64,8 @@ describe('configuration', () => {
             tls: undefined,
             socketPath: undefined,
           },
+          checkHost: undefined,
+          checkPort: undefined,
           intervalMs: 5000,
           fastIntervalMs: 5000,
           timeoutMs: 3000,
@@ -104,6 +107,9 @@ describe('configuration', () => {
       DOCKREG_CONTAINER: 'a1b2c3d4a1b2',
       DOCKREG_IP: '10.1.0.101',
       DOCKREG_CHECK: 'tcp',
+      DOCKREG_CHECK_HOST: '::1',
+      DOCKREG_CHECK_PORT: '9000',
+      DOCKREG_ALLOW_UNREACHABLE: 'on',
       DOCKREG_INTERVAL: '10',
       DOCKREG_TIMEOUT: '250ms',
       DOCKREG_RISE: '2',
@@ -171,7 +177,10 @@ describe('configuration', () => {
           ip: { kind: 'ip', ip: '10.1.0.101' },
           advertise: { kind: 'published' },
           allowLoopback: false,
+          allowUnreachable: true,
           check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
+          checkHost: '::1',
+          checkPort: 9000,
           intervalMs: 10_000,
           fastIntervalMs: 2000,
           timeoutMs: 250,
@@ -560,7 +569,7 @@ describe('configuration', () => {
 
   it('has a help text of one screen that names every option', () => {
     const text = helpText('1.2.3');
-    assert.ok(text.split('\n').length <= 66, `${text.split('\n').length} lines`);
+    assert.ok(text.split('\n').length <= 72, `${text.split('\n').length} lines`);
     assert.ok(text.split('\n').every(line => line.length <= 100));
     for (const name of optionNames) assert.ok(text.includes(`--${name} `), name);
   });

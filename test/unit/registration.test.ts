@@ -14,6 +14,7 @@ import {
   type ServiceRules,
   type ServiceState,
 } from '../../src/core/registration/service.ts';
+import type { ListeningSocket } from '../../src/core/watch/proc-net.ts';
 import type { Owner, Survey } from '../../src/core/watch/watch.ts';
 import { createLog } from '../../src/log.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -28,8 +29,13 @@ const rules: ServiceRules = {
   tolerateMs: 0,
   timeoutMs: 3000,
   sharesPort: true,
+  needsListener: false,
+  loopback: 'withhold',
   onUnresolvable: 'wait',
 };
+const socket = (ip: string): ListeningSocket => ({ ip, port: 8000, inode: ip, uid: 0, waiting: 0 });
+const loopback: ServiceInput = { kind: 'loopback', socket: socket('127.0.0.1') };
+const reachable: ServiceInput = { kind: 'reachable', socket: socket('172.17.0.2') };
 const pass = (startedAt: number): ServiceInput => ({
   kind: 'check-ended',
   verdict: { kind: 'pass', detail: 'ok' },
@@ -458,6 +464,97 @@ const session: Readonly<Record<SessionEvent['kind'], SessionEvent>> = {
   uncertain: { kind: 'uncertain', lease: '255', forMs: 20_000 },
 };
 
+/** After each input: `key` if it should be in etcd, and the health if not. */
+function statesOf(changed: Partial<ServiceRules>, ...inputs: ServiceInput[]): string[] {
+  return transitions(inputs, changed).map(({ state }) =>
+    wantedRecords(state) ? 'key' : state.health.status,
+  );
+}
+
+describe('a check of another port than the app serves', () => {
+  const condition = { sharesPort: false, needsListener: true, fall: 2 } as const;
+  const absent: ServiceInput = { kind: 'absent' };
+  const listening: ServiceInput = { kind: 'listening' };
+  const keysAfter = (rule: Partial<ServiceRules>, ...inputs: ServiceInput[]): string[] =>
+    statesOf({ ...condition, ...rule }, ...inputs);
+
+  it('does not register an app that does not listen yet', () =>
+    assert.deepEqual(keysAfter({}, at(49155), absent, pass(10), pass(20), listening, pass(30)).slice(2), [
+      'down',
+      'down',
+      'down',
+      'key',
+    ]));
+
+  it('removes the key when nothing listens on the port of the app, and keeps it away until something does', () =>
+    assert.deepEqual(
+      keysAfter({}, at(49155), pass(10), gone, pass(20), fail(30), pass(40), listening, pass(50)).slice(1),
+      ['key', 'down', 'down', 'down', 'down', 'down', 'key'],
+    ));
+
+  it('counts a refused check like any other failure: the app itself may be well', () =>
+    assert.deepEqual(keysAfter({}, at(49155), pass(10), refused(20), refused(30)).slice(1), [
+      'key',
+      'key',
+      'down',
+    ]));
+
+  it('is not ended by a pass while an absence is tolerated, and not prolonged by it', () => {
+    const inputs = [at(49155), pass(10), gone, pass(500), pass(900), pass(1011)];
+    assert.deepEqual(keysAfter({ tolerateMs: 1000 }, ...inputs).slice(1), [
+      'key',
+      'key',
+      'key',
+      'key',
+      'down',
+    ]);
+    const { actions, state } = transitions(inputs, { ...condition, tolerateMs: 1000 })[3]!;
+    assert.deepEqual(
+      actions.filter(({ kind }) => kind === 'publish' || kind === 'keep'),
+      [{ kind: 'keep', triedAt: 500 }],
+    );
+    assert.equal(state.why, 'nothing listens');
+  });
+
+  it('says what is missing as the reason of the failed check', () => {
+    const { state } = transitions([absent, pass(10)], condition).at(-1)!;
+    assert.deepEqual(state.lastCheck?.verdict, {
+      kind: 'fail',
+      reason: "nothing listens on the app's port",
+      trouble: 'refused',
+    });
+  });
+});
+
+describe('an app that listens on a loopback address only', () => {
+  it('has no key while that is so, whatever its checks say', () =>
+    assert.deepEqual(
+      statesOf(
+        { loopback: 'withhold' },
+        at(49155),
+        loopback,
+        pass(10),
+        pass(20),
+        reachable,
+        loopback,
+        pass(30),
+      ),
+      ['unknown', 'unknown', 'up', 'up', 'key', 'up', 'up'],
+    ));
+
+  it('has its key where that is allowed, or where a person gives the address', () => {
+    for (const role of ['allow', 'warn'] as const)
+      assert.deepEqual(statesOf({ loopback: role }, at(49155), loopback, pass(10)).at(-1), 'key');
+  });
+
+  it('is withdrawn with the reason', () => {
+    const { actions } = transitions([at(49155), pass(10), loopback]).at(-1)!;
+    const [withdraw] = actions;
+    assert.ok(withdraw?.kind === 'withdraw');
+    assert.match(withdraw.reason, /^the app listens on 127\.0\.0\.1:8000 only, where no other host/);
+  });
+});
+
 describe('every input', () => {
   const up = [at(49155), pass(1)];
   const { address } = resolved(49155);
@@ -517,11 +614,13 @@ describe('every input', () => {
     ['one that is resumed, while it is down', [fail(1), { kind: 'resumed', owner }], 'resumed, check-now'],
     ['clients that wait', [...up, { kind: 'waiting', clients: 3 }], 'waiting, check-now'],
     ['a watch that begins', [{ kind: 'watching', survey }], 'watching'],
-    [
-      'an app on loopback',
-      [{ kind: 'loopback', socket: { ip: '127.0.0.1', port: 8000, inode: '1', uid: 0, waiting: 0 } }],
-      'loopback',
-    ],
+    ['an app on loopback', [loopback], 'unreachable'],
+    ['an up app on loopback', [...up, loopback], 'withdraw, unreachable'],
+    ['an up app that others reach again', [...up, loopback, reachable], 'publish, reachable'],
+    ['an app on loopback with an address of the user', [...up, loopback], 'loopback', { loopback: 'warn' }],
+    ['an app on loopback that is allowed', [...up, loopback], '', { loopback: 'allow' }],
+    ['its other address', [...up, loopback, reachable], '', { loopback: 'allow' }],
+    ['an app that is absent at first', [{ kind: 'absent' }], ''],
 
     ...Object.values(session).map((event): Row => [`${event.kind} of the session`, [event], event.kind]),
     ['a session that ended', [stop, { kind: 'closed', confirmed: true }], 'closed'],

@@ -112,7 +112,10 @@ const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more:
   ip: ['10.1.0.101', {}],
   advertise: ['container:web_net', {}],
   'allow-loopback': ['on', {}],
+  'allow-unreachable': ['on', {}],
   check: ['exec:test -e /a,b && echo "x"', {}],
+  'check-host': ['::1', {}],
+  'check-port': ['9000', { check: 'tcp' }],
   'check-method': ['HEAD', {}],
   'check-header': ['Host: web.example\nAccept: text/html, */*', {}],
   'check-status': ['200-299,301', {}],
@@ -351,6 +354,24 @@ describe('what holds', () => {
       services.map(({ tolerateMs }) => tolerateMs),
       [10_000, 0, 0],
     );
+  });
+
+  it('is --check-host, --check-port or --check-socket for all only where they do not contradict', async () => {
+    const where = ['--check-host', '::1', '--check-port', '9000'];
+    const services = servicesIn(
+      await outcomeOf([...where, '--service', 'port=1', '--service', 'port=2,check-socket=/run/app.sock']),
+    );
+    assert.deepEqual(
+      services.map(({ checkHost, checkPort }) => [checkHost, checkPort]),
+      [
+        ['::1', 9000],
+        [undefined, undefined],
+      ],
+    );
+    const [own] = servicesIn(
+      await outcomeOf(['--check-socket', '/run/app.sock', '--service', 'port=1,check-port=9000']),
+    );
+    assert.deepEqual([own?.checkPort, own?.check], [9000, services[0]?.check]);
   });
 
   it('is a service of its own before the port for all', async () => {

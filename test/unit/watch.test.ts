@@ -5,6 +5,7 @@ import { isLoopback } from '../../src/core/address/ip.ts';
 import { byReach, readTable, type ListeningSocket } from '../../src/core/watch/proc-net.ts';
 import {
   isUnsettled,
+  mainSocket,
   readingGapMs,
   nextReading,
   observe,
@@ -155,11 +156,30 @@ function pidOf({ owner }: Survey): string {
 /** Up, and the owner known. */
 const up = [passed, found(node(17), 'a')];
 
+const both = (...ips: string[]): Observation => ({
+  kind: 'table',
+  sockets: ips.map(ip => socket(ip, 0, ip)),
+  tookMs: 2,
+});
+const follow = (...observations: Observation[]): { events: string[]; watch: Watch } => {
+  let watch = startWatch(0, true);
+  const events = observations.map((observation, index) => {
+    const next = observe(watch, observation, 100 * index);
+    ({ watch } = next);
+    return next.events.map(short).join();
+  });
+  return { events, watch };
+};
+
 describe('the app watch', () => {
   const appGone = 'gone: nothing listens any more: process 17 (node) is gone';
   const cases: [what: string, observations: Observation[], events: string[]][] = [
     ['finds the owner of an app that is up', up, ['', 'watching']],
-    ['reports when something begins to listen', [failed, refused, accepted], ['', '', 'listening']],
+    [
+      'reports once that nothing listens at first, and when something begins to listen',
+      [failed, refused, refused, accepted],
+      ['', 'absent', '', 'listening'],
+    ],
     [
       'emits nothing in the steady state',
       [...up, running, running, read(socket('a'))],
@@ -288,6 +308,49 @@ describe('the app watch', () => {
     ]);
     assert.deepEqual(play(passed, home('127.0.0.1', '10.1.0.101')).events, ['', 'watching']);
     assert.deepEqual(play(passed, home('127.0.0.1', '::1')).events, ['', 'watching,loopback']);
+  });
+
+  describe('whose addresses are followed', () => {
+    it('is reported when it listens where others reach it, and when it does not any more', () => {
+      const news = [passed, home('127.0.0.1'), both('127.0.0.1'), both('127.0.0.1', '10.1.0.101')];
+      const { events, watch } = follow(...news, home('10.1.0.101', '127.0.0.1'));
+      assert.deepEqual(events, ['', 'watching,loopback', '', 'reachable', '']);
+      assert.deepEqual(observe(watch, both('10.1.0.101', '127.0.0.1'), 1000).events, []);
+      const last = [gone, accepted, home('127.0.0.1')];
+      assert.deepEqual(follow(...news, home('10.1.0.101', '127.0.0.1'), ...last).events.slice(5), [
+        '',
+        '',
+        'loopback',
+      ]);
+    });
+
+    it('is read in both tables only while it has more than one socket, or one on loopback', () => {
+      assert.equal(mainSocket(follow(passed, home('0.0.0.0')).watch)?.ip, '0.0.0.0');
+      assert.equal(mainSocket(follow(passed, home('127.0.0.1')).watch), undefined);
+      assert.equal(mainSocket(follow(passed, home('10.1.0.101', '127.0.0.1')).watch), undefined);
+      assert.equal(mainSocket(play(passed, home('127.0.0.1')).watch)?.ip, '127.0.0.1');
+    });
+
+    it('is read more often while it is awaited where others reach it', () => {
+      const { watch } = follow(passed, home('127.0.0.1'));
+      assert.equal(nextReading(watch, 1099), 'owner');
+      assert.equal(nextReading(watch, 1100), 'table');
+    });
+  });
+
+  it('says nothing new of the addresses while a resource is lacking', () => {
+    const { events } = play(
+      passed,
+      home('127.0.0.1'),
+      gone,
+      accepted,
+      lacking,
+      accepted,
+      lacking,
+      accepted,
+      lacking,
+    );
+    assert.ok(events.join().includes('loopback') && !events.join().includes('reachable'), events.join());
   });
 
   it('reads the owner, and the table only as often as its cost allows', () => {

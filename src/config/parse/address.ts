@@ -1,7 +1,7 @@
 /** The app's port, addresses, hosts, and which address is registered. */
 import { isIP } from 'node:net';
 import type { Advertise } from '../../core/address/advertise.ts';
-import { canonicalIp, type Address } from '../../core/address/ip.ts';
+import { canonicalIp, reservedRange, type Address } from '../../core/address/ip.ts';
 import type { HostName, ServiceConfig } from '../../core/settings/service.ts';
 import { parsePort } from './numbers.ts';
 import { ValueError } from './value.ts';
@@ -28,6 +28,21 @@ export function parseHost(text: string): HostName {
       'must be an IPv4 or IPv6 address of the host, such as 10.1.0.101, or the name of a host or an interface',
     );
   return { kind: 'name', name: text };
+}
+
+/** An address of this container: `127.0.0.1`, `::1`, `172.17.0.2`, `fe80::1%eth0`. */
+export function parseCheckHost(text: string): string {
+  if (isIP(text) === 0)
+    throw new ValueError('must be an IP address of this container, such as 127.0.0.1, ::1 or 172.17.0.2');
+  const ip = canonicalIp(text);
+  const range = reservedRange(ip);
+  if (range === 'unspecified' || range === 'multicast' || range === 'broadcast')
+    throw new ValueError(
+      `is a ${range === 'unspecified' ? 'wildcard' : range} address, which cannot be asked`,
+      'give one address, such as 127.0.0.1, or leave it out',
+    );
+  const zone = /%.*$/.exec(text)?.[0] ?? '';
+  return range === 'link-local' ? `${ip}${zone}` : ip;
 }
 
 /** `published`, `host`, `container`, `container:NETWORK`, `swarm`, `10.1.0.101:49155` or `[2001:db8::1]:49155`. */

@@ -38,7 +38,8 @@ export function parseCheckTarget(text: string): CheckTarget {
         );
       break;
     case 'tcp':
-      if (text !== scheme) throw new ValueError('takes nothing after tcp', 'the port is that of --port');
+      if (text !== scheme)
+        throw new ValueError('takes nothing after tcp', 'the port is that of --port, or --check-port');
       break;
     case 'docker':
       if (text !== scheme) throw new ValueError('takes nothing after docker');
@@ -50,7 +51,7 @@ function parseUrlPath(scheme: string, path: string): string {
   if (path.startsWith('//'))
     throw new ValueError(
       'must be a path and not a whole URL, because dockreg asks the app at its --port',
-      `write ${scheme}:/healthz`,
+      `write ${scheme}:/healthz, with --check-host and --check-port if it is asked elsewhere`,
     );
   if (!path.startsWith('/'))
     throw new ValueError(

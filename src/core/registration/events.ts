@@ -2,6 +2,7 @@
  * Everything that a registered service reports while it runs. Its log lines (agent/log.ts) and its metrics
  * (admin/metrics.ts) are made from these events and from nothing else.
  */
+import type { Problem } from '../../errors.ts';
 import type { AddressEvent } from '../address/location.ts';
 import type { SessionEvent } from '../lease/events.ts';
 import type { WatchEvent } from '../watch/watch.ts';
@@ -26,6 +27,8 @@ export interface CheckedEvent {
 }
 
 type OwnEvent =
+  /** The app is not registered, whatever its health, because nobody would reach it. */
+  | { readonly kind: 'unreachable'; readonly problem: Problem }
   | CheckedEvent
   /** A check could not be made: the first of a row, each new cause, and then less and less often. */
   | { readonly kind: 'not-checked'; readonly cause: string }

@@ -27,6 +27,8 @@ export interface JudgementRules extends Pick<
   readonly startUntil: number;
   /** Whether the checks and the app watch look at the same port. */
   readonly sharesPort: boolean;
+  /** Whether no check passes while the app watch says that nothing listens. */
+  readonly needsListener: boolean;
 }
 
 export const unjudged: Judgement = {
@@ -45,7 +47,7 @@ export function judgeCheck(
 ): Judgement {
   const { health, failedAt, absentSince } = before;
   const isUp = health.status === 'up';
-  if (isUp && isRefused(verdict, rules))
+  if (isUp && isRefused(verdict, before, rules))
     return { ...before, ...judgeGone(before, verdict.reason, startedAt, rules) };
   // Any other answer about the port means that something listens.
   const gone = rules.sharesPort && isConclusive(verdict) ? null : before.gone;
@@ -74,12 +76,20 @@ export function judgeGone(
   return { health: { status: 'down', passes: 0, reason }, gone: reason, absentSince: null };
 }
 
+/** The verdict of a check, or what the app watch says of the app's port where that decides. */
+export function overruled(verdict: Verdict, { gone }: Judgement, { needsListener }: JudgementRules): Verdict {
+  if (!needsListener || gone === null || !isConclusive(verdict)) return verdict;
+  return { kind: 'fail', reason: gone, trouble: 'refused' };
+}
+
 /** Whether the check found that nothing listens on the app's port. */
 export function isRefused(
   verdict: Verdict,
-  { sharesPort }: JudgementRules,
+  { gone }: Judgement,
+  { sharesPort, needsListener }: JudgementRules,
 ): verdict is Extract<Verdict, { kind: 'fail' }> {
-  return sharesPort && verdict.kind === 'fail' && verdict.trouble === 'refused';
+  const isOfPort = sharesPort || (needsListener && gone !== null);
+  return isOfPort && verdict.kind === 'fail' && verdict.trouble === 'refused';
 }
 
 /** The failed check from which the next one is timed, by its begin; null unless the service is failing. */

@@ -7,7 +7,8 @@ import type { OnUnresolvable, ResolvedAddress } from '../address/location.ts';
 import type { Problem } from '../../errors.ts';
 import type { ServiceRecord } from '../lease/writes.ts';
 import { noteFailure, type Outage } from '../retry.ts';
-import type { ServiceConfig } from '../settings/service.ts';
+import type { loopbackRole, ServiceConfig } from '../settings/service.ts';
+import { loopbackProblem } from '../watch/hosts.ts';
 import type { AdminState, ServiceEvent } from './events.ts';
 import { detailOf, isConclusive, type Verdict } from './health.ts';
 import {
@@ -16,6 +17,7 @@ import {
   isRefused,
   judgeCheck,
   judgeGone,
+  overruled,
   unjudged,
   type Judgement,
   type JudgementRules,
@@ -31,6 +33,8 @@ export interface ServiceState extends Judgement {
   readonly admin: AdminState;
   /** Where others reach the app; null while that is not known. */
   readonly resolved: ResolvedAddress | null;
+  /** Why nobody would reach the app at its address, so that it is not registered; null while that is not so. */
+  readonly unreachable: Problem | null;
   /** When the last check that gave a verdict about the app began. */
   readonly checkedAt: number;
   readonly lastCheck: {
@@ -48,6 +52,7 @@ export interface ServiceState extends Judgement {
 
 export interface ServiceRules extends JudgementRules, Pick<ServiceConfig, 'intervalMs' | 'timeoutMs'> {
   readonly onUnresolvable: OnUnresolvable;
+  readonly loopback: ReturnType<typeof loopbackRole>;
 }
 
 export type ServiceInput =
@@ -59,7 +64,14 @@ export type ServiceInput =
 
 /** What only the reducer reports. */
 type OwnReport = {
-  kind: 'checked' | 'not-checked' | 'checked-again' | 'absence-tolerated' | 'absence-over' | 'health-changed';
+  kind:
+    | 'checked'
+    | 'not-checked'
+    | 'checked-again'
+    | 'absence-tolerated'
+    | 'absence-over'
+    | 'unreachable'
+    | 'health-changed';
 };
 
 export type ServiceAction =
@@ -99,6 +111,7 @@ export function initialState(now: number): ServiceState {
     why: null,
     admin: 'register',
     resolved: null,
+    unreachable: null,
     checkedAt: -Infinity,
     lastCheck: null,
     schedule: startSchedule(now),
@@ -126,8 +139,10 @@ export function reduce(
 }
 
 /** The records that should stand in etcd; null for none. */
-export function wantedRecords({ health, resolved, admin }: ServiceState): readonly ServiceRecord[] | null {
-  return health.status === 'up' && admin === 'register' && resolved ? resolved.records : null;
+export function wantedRecords(state: ServiceState): readonly ServiceRecord[] | null {
+  const { health, resolved, unreachable, admin } = state;
+  const isWanted = health.status === 'up' && admin === 'register' && unreachable === null;
+  return isWanted && resolved ? resolved.records : null;
 }
 
 function reconcile(before: ServiceState, after: ServiceState): readonly ServiceAction[] {
@@ -138,9 +153,10 @@ function reconcile(before: ServiceState, after: ServiceState): readonly ServiceA
   return [{ kind: 'publish', records, checkedAt: after.checkedAt }];
 }
 
-function whyNot({ health, resolved, admin }: ServiceState): string {
+function whyNot({ health, resolved, unreachable, admin }: ServiceState): string {
   if (admin !== 'register') return admin === 'drain' ? 'drained' : 'stopping';
   if (resolved === null) return 'no address';
+  if (health.status === 'up' && unreachable) return `the app ${unreachable.message}`;
   return health.status === 'down' ? health.reason : 'not up';
 }
 
@@ -176,7 +192,7 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       const gone = input.kind === 'stopped' ? before.gone : reason;
       const quick = { ...before, gone, schedule: speedUp(before.schedule, now) };
       if (input.kind !== 'app-gone' || reason === null) return reporting(input, quick, checkNow);
-      if (!rules.sharesPort) return { state: quick, actions: [checkNow] };
+      if (!rules.sharesPort && !rules.needsListener) return { state: quick, actions: [checkNow] };
       if (quick.health.status !== 'up') return { state: { ...quick, why: reason }, actions: [] };
       const judged = judgeGone(before, reason, now, rules);
       const after = { ...quick, ...judged, why: reason };
@@ -188,6 +204,19 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
         actions: absenceEvents(before, after, now, rules),
       };
     }
+    case 'absent': {
+      const gone = "nothing listens on the app's port";
+      return { state: rules.needsListener ? { ...before, gone } : before, actions: [] };
+    }
+    case 'loopback': {
+      if (rules.loopback === 'allow') return { state: before, actions: [] };
+      if (rules.loopback === 'warn') return reporting(input, before);
+      const unreachable = loopbackProblem(input.socket);
+      return reporting({ kind: 'unreachable', problem: unreachable }, { ...before, unreachable });
+    }
+    case 'reachable':
+      if (rules.loopback === 'allow') return { state: before, actions: [] };
+      return reporting(input, { ...before, unreachable: null });
     case 'waiting':
       return reporting(input, before, checkNow);
     case 'resumed':
@@ -203,7 +232,6 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
     case 'fruitless':
     case 'uncertain':
     case 'watching':
-    case 'loopback':
       return reporting(input, before);
   }
 }
@@ -218,7 +246,9 @@ function afterCheck(
   const tookMs = now - startedAt;
   const reason = `dockreg itself did not run for ${Math.round(tookMs)} ms`;
   const verdict: Verdict =
-    tookMs > rules.timeoutMs + ownPauseMs ? { kind: 'unknown', reason } : check.verdict;
+    tookMs > rules.timeoutMs + ownPauseMs
+      ? { kind: 'unknown', reason }
+      : overruled(check.verdict, before, rules);
   if (verdict.kind === 'impossible' && rules.onUnresolvable === 'end')
     return { state: before, actions: [{ kind: 'end', problems: [verdict.problem] }] };
   const judged = judgeCheck(before, verdict, startedAt, rules);
@@ -241,7 +271,7 @@ function afterCheck(
     const reports = rules.sharesPort ? [...again, checked, inform] : [...again, checked];
     const actions = [...reports, ...absenceEvents(before, judged, now, rules)];
     const checkedState = { ...state, why: detail, checkOutage: null };
-    if (health.status === 'up' && isRefused(verdict, rules))
+    if (health.status === 'up' && isRefused(verdict, before, rules))
       // A tolerated absence keeps the lease. Nothing is written for an app that did not answer.
       return { state: checkedState, actions: [...actions, { kind: 'keep', triedAt: startedAt }] };
     return { state: { ...checkedState, checkedAt: startedAt }, actions };

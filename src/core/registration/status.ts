@@ -6,6 +6,7 @@ import type { Failover } from '../lease/failover.ts';
 import type { Lease } from '../lease/lease.ts';
 import { formatLease, recordsUnder } from '../lease/writes.ts';
 import type { ServiceConfig } from '../settings/service.ts';
+import { formatProblem } from '../../errors.ts';
 import { detailOf, type Health, type Verdict } from './health.ts';
 import { wantedRecords, type ServiceState } from './service.ts';
 
@@ -30,7 +31,10 @@ export interface ProcessStatus {
 export interface ServiceStatus {
   readonly name: string;
   readonly health: Health['status'];
-  /** What the last verdict, or the app watch, says about the health; null before the first check. */
+  /**
+   * What the last verdict, or the app watch, says about the health, and why an app that is up is not registered; null
+   * before the first check.
+   */
   readonly why: string | null;
   /** Since when the service has this health. */
   readonly since: string;
@@ -96,7 +100,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
   return {
     name: facts.name,
     health: state.health.status,
-    why: state.why,
+    why: whyOf(state),
     since: date(state.healthSince),
     drained: state.admin === 'drain',
     address: resolved && formatAddress(resolved.address),
@@ -120,6 +124,11 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
       detail: detailOf(lastCheck.verdict),
     },
   };
+}
+
+function whyOf({ why, health, unreachable }: ServiceState): string | null {
+  if (unreachable === null || health.status !== 'up') return why;
+  return `${why ?? ''}; not registered: the app ${formatProblem(unreachable)}`;
 }
 
 function registrationOf(

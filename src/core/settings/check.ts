@@ -1,6 +1,4 @@
 /** The settings of a check, one type for each kind. */
-import type { Protocol } from '../address/ip.ts';
-
 /** `docker` is the result of the container's own HEALTHCHECK, as Docker reports it. */
 export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | { readonly kind: 'docker' };
 
@@ -96,21 +94,7 @@ export function formatCommand(command: string): string {
   return program === undefined ? '***' : `${program}${rest === undefined ? '' : ' ***'}`;
 }
 
-/**
- * What an event at the app's TCP port, which the app watch observes, means for a check.
- * - `verdict`: the check uses the port, so it can only fail when nothing listens any more.
- * - `reason`: the check uses something else, so the event is only a reason to check now.
- * - `none`: the app uses UDP, where no socket listens.
- */
-export function watchRole(check: Check, protocol: Protocol): 'verdict' | 'reason' | 'none' {
-  const elsewhere = protocol === 'tcp' ? 'reason' : 'none';
-  switch (check.kind) {
-    case 'http':
-    case 'tcp':
-    case 'grpc':
-      return check.socketPath === undefined ? 'verdict' : elsewhere;
-    case 'exec':
-    case 'docker':
-      return elsewhere;
-  }
+/** Whether the check connects to a TCP port. */
+export function asksPort(check: Check): boolean {
+  return 'socketPath' in check && check.socketPath === undefined;
 }

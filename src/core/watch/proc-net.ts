@@ -20,6 +20,19 @@ export interface ListeningSocket {
 const listen = '0A';
 
 /**
+ * The share of the time that reading the table may cost: little beside other readings, more where there is nothing else
+ * to read, and most while an app is awaited at an address where it can be registered. And the least time between two
+ * readings, in ms.
+ */
+const share = { beside: 0.0002, only: 0.001, awaited: 0.01 } as const;
+const leastGapMs = 1000;
+
+/** The time from a reading of the table that took so long to the next, in ms. */
+export function tableGapMs(tookMs: number, role: keyof typeof share): number {
+  return Math.max(leastGapMs, tookMs / share[role]);
+}
+
+/**
  * Returns the sockets that listen on `port`, in the complete lines of the beginning of a table, and whether the text is
  * `complete`: it reaches a socket that does not listen, and all listening sockets come before it.
  */

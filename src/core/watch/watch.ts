@@ -4,8 +4,8 @@
  * when the socket is gone and a connect is refused, no client can reach the app. In the steady state only the owner is
  * read, which costs microseconds. The table of sockets costs milliseconds, so it is read at changes and seldom otherwise.
  */
-import { isLoopback } from '../address/ip.ts';
-import type { ListeningSocket } from './proc-net.ts';
+import { reachNews, type ReachEvent } from './hosts.ts';
+import { tableGapMs, type ListeningSocket } from './proc-net.ts';
 
 /** The process that owns the listening socket. */
 export interface Owner {
@@ -20,7 +20,7 @@ export interface Owner {
 
 /** Which sockets listen on the port, and which process owns the first. */
 export interface Survey {
-  /** The socket that our checks reach comes first; null when the kernel does not show the sockets. */
+  /** The socket that our checks, or others, reach comes first; null when the kernel does not show the sockets. */
   readonly sockets: readonly ListeningSocket[] | null;
   readonly owner: Owner | null;
   /** Why the survey is not complete, or the empty string. */
@@ -55,9 +55,14 @@ interface Changed {
 
 export interface Watch {
   /** `absent`: nothing listened at the last connect, or there was none yet; `since` is in monotonic ms. */
-  readonly target: { readonly kind: 'absent'; readonly since: number } | Changed | Watched;
-  /** What was reported and is not reported again: how well we see the app, and a loopback address. */
+  readonly target:
+    | { readonly kind: 'absent'; readonly since: number; readonly isReported: boolean }
+    | Changed
+    | Watched;
+  /** What was reported and is not reported again: how well we see the app, and that it is at loopback addresses only. */
   readonly reported: { readonly visibility: string; readonly loopback: boolean };
+  /** Whether it is followed at which addresses the app listens, which takes readings of both tables. */
+  readonly followsAddresses: boolean;
 }
 
 /**
@@ -79,12 +84,15 @@ export type Observation =
   | { readonly kind: 'stopped' }
   /** The owner does not hold the socket any more. `how` completes the sentence "process 17 (node) …". */
   | { readonly kind: 'released'; readonly how: string }
+  /** Of both tables, unless `mainSocket` names a socket: then of the one that has it. */
   | { readonly kind: 'table'; readonly sockets: readonly ListeningSocket[] | null; readonly tookMs: number }
   | { readonly kind: 'checked'; readonly passed: boolean };
 
 export type WatchEvent =
   /** No client can connect any more. */
   | { readonly kind: 'app-gone'; readonly reason: string }
+  /** The first connect was refused. Emitted at most once. */
+  | { readonly kind: 'absent' }
   /** Nothing listened before, now something does. */
   | { readonly kind: 'listening' }
   /** Another process or another socket serves the port. With `handover`, the socket itself is one of those before. */
@@ -95,8 +103,7 @@ export type WatchEvent =
   | { readonly kind: 'waiting'; readonly clients: number }
   /** What is watched, and how well. Emitted once, and again when we see more or less than before. */
   | { readonly kind: 'watching'; readonly survey: Survey }
-  /** The app listens on a loopback address only. Emitted once. */
-  | { readonly kind: 'loopback'; readonly socket: ListeningSocket };
+  | ReachEvent;
 
 /** The next state of the watch, and what is new. */
 export interface WatchTransition {
@@ -109,19 +116,17 @@ export const pollMs = 250;
 /** The time between two connects while nothing listens: a share of the time that this has lasted, within bounds in ms. */
 const absentShare = 0.02;
 const absentMs = { least: 50, most: 250 } as const;
-/**
- * The share of the time that reading the table may cost: little beside the readings of the owner, more where there is
- * nothing else to read. And the least time between two of them, in ms.
- */
-const tableShare = { beside: 0.0002, only: 0.001 } as const;
-const tableMs = 1000;
 /** How often a survey that found less than expected is repeated. */
 const mostTries = 2;
 /** The time until a reading that lacked a resource is repeated, in ms. */
 const lackMs = 5000;
 
-export function startWatch(now: number): Watch {
-  return { target: { kind: 'absent', since: now }, reported: { visibility: '', loopback: false } };
+export function startWatch(now: number, followsAddresses = false): Watch {
+  return {
+    target: { kind: 'absent', since: now, isReported: false },
+    reported: { visibility: '', loopback: false },
+    followsAddresses,
+  };
 }
 
 /** What to read when the next reading is due. */
@@ -162,9 +167,16 @@ export function isUnchanged({ target }: Watch, { kind }: Observation): boolean {
   return target.kind === 'watched' && kind === (target.stopped ? 'stopped' : 'running');
 }
 
-/** The socket that is watched. */
-export function knownSocket({ target }: Watch): ListeningSocket | undefined {
-  return target.kind === 'watched' ? target.sockets?.[0] : undefined;
+/** The socket of which a reading of the table is enough; undefined where it must show all. */
+export function mainSocket({ target, reported, followsAddresses }: Watch): ListeningSocket | undefined {
+  const { sockets } = target.kind === 'watched' ? target : { sockets: null };
+  const matterAll = followsAddresses && (reported.loopback || (sockets?.length ?? 0) > 1);
+  return matterAll ? undefined : sockets?.[0];
+}
+
+/** Whether a process or a socket is known that can be watched, or that there is none to know. */
+export function isIdentified({ target }: Watch): boolean {
+  return target.kind === 'watched';
 }
 
 /** Applies one observation, made at `now` (monotonic ms). */
@@ -174,26 +186,23 @@ export function observe(watch: Watch, observation: Observation, now: number): Wa
     case 'absent':
       if (observation.kind === 'accepted')
         return advance(watch, changed('unidentified', null), { kind: 'listening' });
+      if (observation.kind === 'refused' && !target.isReported)
+        return advance(watch, { ...target, isReported: true }, { kind: 'absent' });
       if (observation.kind !== 'checked' || !observation.passed) return advance(watch, target);
       return advance(watch, changed('unidentified', null));
 
-    case 'maybe-gone':
-      if (observation.kind === 'refused') {
-        const reason = `nothing listens any more${target.gone ? `: ${target.gone}` : ''}`;
-        return advance(watch, { kind: 'absent', since: now }, { kind: 'app-gone', reason });
-      }
-      // A connect was not possible. Only a table that showed the app before shows that it is gone.
-      if (
-        observation.kind === 'table' &&
-        observation.sockets?.length === 0 &&
-        target.before?.sockets?.length
-      ) {
-        const reason = `nothing listens any more: ${target.gone ?? socketGone}`;
-        return advance(watch, { kind: 'absent', since: now }, { kind: 'app-gone', reason });
+    case 'maybe-gone': {
+      // Where no connect is possible, only a table that showed the app before shows that it is gone.
+      const isMissing = observation.kind === 'table' && observation.sockets?.length === 0;
+      if (observation.kind === 'refused' || (isMissing && target.before?.sockets?.length)) {
+        const what = target.gone ?? (isMissing ? socketGone : null);
+        const reason = `nothing listens any more${what === null ? '' : `: ${what}`}`;
+        return advance(watch, { kind: 'absent', since: now, isReported: true }, { kind: 'app-gone', reason });
       }
       if (observation.kind !== 'accepted') return advance(watch, target);
       if (target.gone === null && target.before) return advance(watch, target.before);
       return advance(watch, { ...target, kind: 'unidentified' });
+    }
 
     case 'unidentified': {
       if (observation.kind !== 'surveyed') return advance(watch, target);
@@ -248,8 +257,16 @@ function observeWatched(
       if (sockets.length === 0) return advance(watch, changed('maybe-gone', target, socketGone));
       const same = sockets.find(({ inode }) => inode === target.sockets?.[0]?.inode);
       if (same === undefined) return advance(watch, changed('unidentified', target));
-      const next = { ...target, tableAt: now + tableGapMs(target, tookMs) };
-      return advance(watch, next, same.waiting > 0 ? { kind: 'waiting', clients: same.waiting } : undefined);
+      const isWhole = mainSocket(watch) === undefined;
+      const news = isWhole ? reachNews(watch.reported.loopback, sockets) : null;
+      const after = withReach(watch, news);
+      const events: WatchEvent[] = news ? [news] : [];
+      if (same.waiting > 0) events.push({ kind: 'waiting', clients: same.waiting });
+      const known = isWhole ? [same, ...sockets.filter(each => each !== same)] : target.sockets;
+      const next = { ...target, sockets: known, tableAt: now + gapMs(after, target, tookMs) };
+      // The socket that others reach is the one to watch.
+      const isOther = news?.kind === 'reachable';
+      return { watch: { ...after, target: isOther ? changed('unidentified', next) : next }, events };
     }
     case 'checked':
       // Without a visible owner, a failed check raises the question whether anything listens.
@@ -287,7 +304,8 @@ function startWatching(
   now: number,
   tookMs: number,
 ): WatchTransition {
-  const { reported } = watch;
+  const news = reachNews(watch.reported.loopback, survey.sockets);
+  const after = withReach(watch, news);
   const events: WatchEvent[] = [];
   const [first] = survey.sockets ?? [];
   if (before) {
@@ -296,29 +314,34 @@ function startWatching(
       events.push({ kind: 'replaced', before, now: survey, handover });
   }
   const visibility = `${survey.owner?.certain ?? ''} ${survey.owner ? '' : survey.hidden}`;
-  if (visibility !== reported.visibility) events.push({ kind: 'watching', survey });
-  const loopback = first !== undefined && (survey.sockets?.every(({ ip }) => isLoopback(ip)) ?? false);
-  if (loopback && !reported.loopback) events.push({ kind: 'loopback', socket: first });
+  if (visibility !== watch.reported.visibility) events.push({ kind: 'watching', survey });
+  if (news) events.push(news);
   return {
     watch: {
+      ...after,
       target: {
         kind: 'watched',
         ...survey,
         stopped: false,
-        tableAt: now + tableGapMs(survey, tookMs),
+        tableAt: now + gapMs(after, survey, tookMs),
         surveyAt: survey.isPassing ? now + lackMs : Infinity,
       },
-      reported: { visibility, loopback: loopback || reported.loopback },
+      reported: { ...after.reported, visibility },
     },
     events,
   };
 }
 
+function withReach(watch: Watch, news: ReachEvent | null): Watch {
+  return news ? { ...watch, reported: { ...watch.reported, loopback: news.kind === 'loopback' } } : watch;
+}
+
 /** The time between two readings of the table. A table that shows nothing of the app is not read again. */
-function tableGapMs({ sockets, owner }: Survey, tookMs: number): number {
+function gapMs({ reported, followsAddresses }: Watch, { sockets, owner }: Survey, tookMs: number): number {
   // The table is not readable, or it is that of another network namespace.
   if (sockets === null || sockets.length === 0) return Infinity;
-  return Math.max(tableMs, tookMs / (owner ? tableShare.beside : tableShare.only));
+  if (followsAddresses && reported.loopback) return tableGapMs(tookMs, 'awaited');
+  return tableGapMs(tookMs, owner ? 'beside' : 'only');
 }
 
 /** `process 17 (node)` */
