@@ -123,7 +123,8 @@ const rows: Readonly<Record<OptionName, Row>> = {
   },
   'allow-loopback': {
     subject: 'Address',
-    meaning: 'Whether to register a loopback address, which no other host can reach.',
+    meaning:
+      'Whether to register an address that only this host and its containers reach: loopback, or [where containers reach their host](address.md), such as 172.17.0.1.',
   },
   check: {
     subject: 'Checks',

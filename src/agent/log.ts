@@ -8,6 +8,7 @@ import type { CheckedEvent, ServiceEvent } from '../core/registration/events.ts'
 import { isConclusive, type Thresholds } from '../core/registration/health.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
 import { describeOwner, type Survey } from '../core/watch/watch.ts';
+import { formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** Logs an event of the service with this configuration. */
@@ -77,6 +78,10 @@ export function logEvent(
           ? `address ${formatAddress(event.address)} could not be confirmed: ${event.cause}`
           : `waiting for the address: ${event.cause}`,
       );
+    case 'address-warning':
+      if (event.warnings.length === 0)
+        return log.info(`address ${formatAddress(event.address)}: its warnings are over`);
+      return event.warnings.forEach(warning => log.warn(`address ${formatProblem(warning)}`));
     case 'address-lost':
       return log.warn(`address ${formatAddress(event.address)} is gone: ${event.cause}`);
 

@@ -162,12 +162,10 @@ const serviceOptions = {
     parseAdvertise,
     { defaultText: 'published' },
   ),
-  'allow-loopback': option(
-    'on|off',
-    'register a loopback address, which no other host can reach',
-    parseSwitch,
-    { defaultText: 'off', impliedValue: 'on' },
-  ),
+  'allow-loopback': option('on|off', 'register an address that only this host can reach', parseSwitch, {
+    defaultText: 'off',
+    impliedValue: 'on',
+  }),
   check: option('CHECK', 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker', parseCheckTarget, {
     maxLength: long,
     show: showCheck,
