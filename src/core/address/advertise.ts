@@ -174,7 +174,8 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
 
   const title = `port ${port} of container ${view.title} is published`;
   const ranges = new Set(bindings.map(each => reservedRange(each.hostIp)));
-  if (hostIp === undefined && (ranges.has(null) || !ranges.has('unspecified')))
+  const isAtOne = bindings.some(each => each.hostIp === registered?.ip && each.hostPort === registered.port);
+  if (hostIp === undefined && (ranges.has(null) || !ranges.has('unspecified') || isAtOne))
     return atBinding(bindings, registered, title);
   const best = bestOf(bindings, undefined);
   const unknown = keepOr(registered, bindings, {

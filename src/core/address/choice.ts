@@ -68,10 +68,11 @@ export function atBinding(
   const forOthers = bindings.filter(({ hostIp }) => reservedRange(hostIp) !== 'loopback');
   const usable = distinct(forOthers.length > 0 ? forOthers : bindings);
   const best = bestOf(usable, undefined);
-  const isKept = stillHolds(registered, usable);
+  const isKept = stillHolds(registered, bindings);
   const address = isKept && registered ? registered : { ip: best.hostIp, port: best.hostPort };
   const hint = 'name one with --ip, or with --advertise IP:PORT';
-  const warnings = usable.length === 1 ? [] : [chosen(address, title, usable, hint)];
+  const candidates = isKept && !stillHolds(registered, usable) ? distinct(bindings) : usable;
+  const warnings = candidates.length === 1 ? [] : [chosen(address, title, candidates, hint)];
   return found(address.ip, address.port, 'published', warnings);
 }
 
