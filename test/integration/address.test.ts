@@ -66,6 +66,19 @@ function settings(id: string, service: string, etcdUrl = etcd.endpoints[0]!): Re
   };
 }
 
+/** Runs the program to its end. Resolves with its exit code and what it wrote to standard error. */
+const end = async (
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<[number | null, string]> => {
+  const program = await startProgram({ args, env });
+  const { code } = await program.exitWithin(20_000);
+  program.assertClean(/./);
+  return [code, program.stderr];
+};
+
+const keysOf = async (service: string): Promise<string[]> => [...(await etcd.keys(`/${service}/`)).keys()];
+
 interface Change {
   readonly args?: readonly string[];
   readonly before: Omit<InspectOptions, 'id'>;
@@ -123,7 +136,6 @@ const changes: Readonly<Record<string, () => Change>> = {
 describe('while it runs', { skip: !isRoot && 'needs root' }, () => {
   let network: OwnNetwork;
   const programs: { name: string; id: string; service: string; program: Program; change: Change }[] = [];
-  const keysOf = async (service: string): Promise<string[]> => [...(await etcd.keys(`/${service}/`)).keys()];
 
   before(async () => {
     const [member] = etcd.members;
@@ -206,46 +218,30 @@ describe('at the start', () => {
   const gateway = /172\.18\.5\.1 .* is the gateway of network bridge: every Docker host .*--allow-loopback/;
   const refused: readonly (readonly [
     what: string,
-    options: Omit<InspectOptions, 'id'>,
+    options: () => Omit<InspectOptions, 'id'>,
     args: string[],
     text: RegExp,
   ])[] = [
     [
       'several networks',
-      { networks: { ...container1, metrics: '172.30.1.2' } },
+      () => ({ networks: { ...container1, metrics: '172.30.1.2' } }),
       ['--advertise', 'container'],
       /on several networks/,
     ],
     [
       'an --ip that no binding has',
-      { ports: 'one' as never },
+      () => on('10.1.0.101:80'),
       ['--ip', '10.1.0.102'],
       /published on 10\.1\.0\.101:80 only, so nothing listens at 10\.1\.0\.102/,
     ],
-    ['every address without --ip', { ports: 'all' as never }, [], /on every address of the host/],
-    ['a gateway as the only binding', { ports: 'gateway' as never, networks: container1 }, [], gateway],
+    ['every address without --ip', () => on('0.0.0.0:80'), [], /on every address of the host/],
+    ['a gateway as the only binding', () => ({ ...on('172.18.5.1:80'), networks: container1 }), [], gateway],
   ];
-  const bindings: Readonly<Record<string, string>> = {
-    one: '10.1.0.101:80',
-    all: '0.0.0.0:80',
-    gateway: '172.18.5.1:80',
-  };
-
-  const end = async (
-    args: readonly string[],
-    env: Readonly<Record<string, string>>,
-  ): Promise<[number | null, string]> => {
-    const program = await startProgram({ args, env });
-    const { code } = await program.exitWithin(20_000);
-    program.assertClean(/./);
-    return [code, program.stderr];
-  };
 
   it('what is open is refused', async () => {
     await Promise.all(
-      refused.map(async ([what, { ports, ...options }, args, text]) => {
-        const binding = bindings[String(ports)];
-        const id = container({ ...options, ...(binding !== undefined && on(binding)) });
+      refused.map(async ([what, options, args, text]) => {
+        const id = container(options());
         const [code, stderr] = await end(['--port', String(web.port), ...args], settings(id, 'none'));
         assert.equal(code, 78, `${what}: ${stderr}`);
         assert.match(stderr, text);

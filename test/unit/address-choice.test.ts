@@ -166,6 +166,21 @@ describe('several published addresses', () => {
       expected: '10.1.0.101:80',
       warning: /is one of several/,
     },
+    'only this host connects, and others can now too: loopback stays': {
+      on: ['127.0.0.1:80', '10.1.0.101:80'],
+      registered: '127.0.0.1:80',
+      allowLoopback: true,
+      expected: '127.0.0.1:80',
+      warning: /10\.1\.0\.101:80, 127\.0\.0\.1:80/,
+    },
+    'only this host connects, and every address is published now: loopback stays': {
+      on: ['127.0.0.1:80', '0.0.0.0:81'],
+      registered: '127.0.0.1:80',
+      allowLoopback: true,
+      facts: { nodeIp: '10.1.0.9' },
+      expected: '127.0.0.1:80',
+      warning: /0\.0\.0\.0:81, 127\.0\.0\.1:80/,
+    },
     'only one is left': { on: ['10.1.0.101:80'], registered: '192.168.1.5:80', expected: '10.1.0.101:80' },
   });
 });
