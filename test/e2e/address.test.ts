@@ -54,19 +54,19 @@ const cases: Readonly<Record<string, Case>> = {
     options: [...published, '--init', '--read-only', '--tmpfs', '/run', '--tmpfs', '/tmp'],
   },
   'published on one address of the host, without --ip': {
-    options: ['--publish', '10.1.0.101::8000'],
+    options: ['--publish', '10.1.0.101:28007:8000'],
     variables: {},
     address: async container => `10.1.0.101:${await mappedPort(container, '10.1.0.101')}`,
   },
   'published on two addresses of the host, without --ip': {
-    options: ['--publish', '10.1.0.101::8000', '--publish', `${hostTwo}::8000`],
+    options: ['--publish', '10.1.0.101:28004:8000', '--publish', `${hostTwo}:28004:8000`],
     variables: {},
     address: async container => `10.1.0.101:${await mappedPort(container, '10.1.0.101')}`,
     warning:
       /10\.1\.0\.101:\d+ is one of several: .* published on 10\.1\.0\.101:\d+, 10\.1\.0\.201:\d+; name one with --ip/,
   },
   'published on two addresses of the host, with the second one as --ip': {
-    options: ['--publish', '10.1.0.101::8000', '--publish', `${hostTwo}::8000`],
+    options: ['--publish', '10.1.0.101:28005:8000', '--publish', `${hostTwo}:28005:8000`],
     variables: { DOCKREG_IP: hostTwo },
     address: async container => `${hostTwo}:${await mappedPort(container, hostTwo)}`,
   },
@@ -225,7 +225,7 @@ describe('a container is registered at its own address', () => {
 describe('a container is not registered', () => {
   const refused: Readonly<Record<string, Pick<Case, 'options' | 'variables'> & { readonly says: RegExp }>> = {
     'at an --ip where nothing listens': {
-      options: ['--publish', '10.1.0.101::8000'],
+      options: ['--publish', '10.1.0.101:28006:8000'],
       variables: { DOCKREG_IP: hostTwo },
       says: /published on 10\.1\.0\.101:\d+ only, so nothing listens at 10\.1\.0\.201 .*--advertise 10\.1\.0\.201:\d+/,
     },
