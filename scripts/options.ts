@@ -127,7 +127,8 @@ const rows: Readonly<Record<OptionName, Row>> = {
   },
   'allow-loopback': {
     subject: 'Address',
-    meaning: 'Whether to register a loopback address, which no other host can reach.',
+    meaning:
+      'Whether to register an address that only this host and its containers reach: loopback, or [where containers reach their host](address.md), such as 172.17.0.1.',
   },
   'allow-unreachable': {
     subject: 'Address',

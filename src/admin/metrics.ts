@@ -55,6 +55,10 @@ const readings: Record<string, readonly [help: string, read: (status: ServiceSta
     'Whether the records stood in etcd when it last answered, and requests fail since.',
     ({ registration }) => Number(registration === 'unconfirmed' || registration === 'uncertain'),
   ],
+  address_warning: [
+    'Whether `status` has a warning about the address.',
+    status => Number(status.addressWarning !== null),
+  ],
   etcd_answered_timestamp_seconds: [
     'When a request to etcd last succeeded.',
     status => unixSeconds(status.etcdAnsweredAt),

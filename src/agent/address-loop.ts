@@ -3,6 +3,7 @@
  * restart or a reconnected network gives a new port. core/address/location.ts decides what an answer means.
  */
 import type { Clock } from '../clock.ts';
+import type { Address } from '../core/address/ip.ts';
 import {
   noteAnswer,
   unknownLocation,
@@ -16,9 +17,10 @@ import { unlessAborted, type Wakeup } from '../retry.ts';
 export interface AddressSource {
   /**
    * Resolves with where others reach the app, or with the reason why they cannot.
+   * @param registered the address that is known until now, which is kept while it still holds
    * @throws UnavailableError while that cannot be found out
    */
-  readonly resolve: () => Promise<AddressResult>;
+  readonly resolve: (registered: Address | undefined) => Promise<AddressResult>;
   /** Whether the addresses of our own network have changed since the last call; null when the address is fixed. */
   readonly networkChanged: (() => boolean) | null;
 }
@@ -42,7 +44,7 @@ export async function keepAddress(
   let location = unknownLocation;
   ending.addEventListener('abort', () => wakeup.wake(), { once: true });
   while (!ending.aborted) {
-    const answering = resolve().catch((error: unknown) => {
+    const answering = resolve(location.known?.address).catch((error: unknown) => {
       if (error instanceof UnavailableError) return error;
       throw error;
     });

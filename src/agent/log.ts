@@ -80,6 +80,10 @@ export function logEvent(
           ? `address ${formatAddress(event.address)} could not be confirmed: ${event.cause}`
           : `waiting for the address: ${event.cause}`,
       );
+    case 'address-warning':
+      if (event.warnings.length === 0)
+        return log.info(`address ${formatAddress(event.address)}: its warnings are over`);
+      return event.warnings.forEach(warning => log.warn(`address ${formatProblem(warning)}`));
     case 'address-lost':
       return log.warn(`address ${formatAddress(event.address)} is gone: ${event.cause}`);
 

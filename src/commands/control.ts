@@ -92,8 +92,11 @@ function formatStatus(services: readonly ServiceStatus[]): string {
           `etcd: ${clean(etcdError)}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt, now)} old`}\n`,
         ],
   );
+  const warnings = services.flatMap(({ name, addressWarning }) =>
+    addressWarning === null ? [] : [`${brief(name)}: address ${clean(addressWarning)}\n`],
+  );
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...new Set(failing)].join('')
+    [...warnings, ...new Set(failing)].join('')
   );
 }

@@ -163,12 +163,10 @@ const serviceOptions = {
     parseAdvertise,
     { defaultText: 'published' },
   ),
-  'allow-loopback': option(
-    'on|off',
-    'register a loopback address, which no other host can reach',
-    parseSwitch,
-    { defaultText: 'off', impliedValue: 'on' },
-  ),
+  'allow-loopback': option('on|off', 'register an address that only this host can reach', parseSwitch, {
+    defaultText: 'off',
+    impliedValue: 'on',
+  }),
   'allow-unreachable': option(
     'on|off',
     'register an app that listens on a loopback address only',

@@ -5,16 +5,19 @@ import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../clock.ts';
 import type { HostName } from '../core/settings/service.ts';
 import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
-import type { HostIp } from '../core/address/advertise.ts';
+import type { AddressQuestion, HostIp } from '../core/address/advertise.ts';
+import { docker0 } from '../core/address/every-host.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
 import { lookup, type Resolver } from './lookup.ts';
 
 /**
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
- * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address. The one that was
- * chosen before is kept while it is among the best: many name servers change the order with each answer.
+ * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address. The one that is
+ * registered is kept while it is among those that others can reach, and the one that was chosen before while it is among
+ * the best: many name servers change the order with each answer.
  * @param resolver looks up a name; default: /etc/hosts and DNS
  * @param chosen what was chosen before, by name; the choice is added
+ * @param known the address that is registered, and what our own kernel says
  * @throws UnavailableError when the name does not resolve within 3 s
  */
 export async function resolveHostIp(
@@ -22,6 +25,7 @@ export async function resolveHostIp(
   clock: Clock,
   resolver?: Resolver,
   chosen = new Map<string, string>(),
+  known: Pick<AddressQuestion, 'registered' | 'own'> = {},
 ): Promise<HostIp> {
   const interfaces = ownInterfaces();
   const isOurs = (ip: string): boolean =>
@@ -32,19 +36,19 @@ export async function resolveHostIp(
   const { name } = host;
   const own = interfaces[name];
   if (own) {
-    const ip = best(own);
+    const { ip, others } = best(own, known);
     if (ip === undefined) throw new UnavailableError(`--ip ${name} is an interface without an address`);
-    return { ip, source: `interface ${name}`, fromInterface: name, ours: true };
+    return { ip, source: `interface ${name}`, fromInterface: name, ours: true, others };
   }
   const resolved = await lookup(name, clock, resolver).catch((cause: unknown) => {
     const interfacesText = interfaces === unreadable ? 'is not known as an interface' : 'is not an interface';
     const message = `--ip ${name} ${interfacesText} and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });
-  const ip = best(resolved, chosen.get(name));
+  const { ip, others } = best(resolved, known, chosen.get(name));
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
   chosen.set(name, ip);
-  return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip) };
+  return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip), name, others };
 }
 
 const unreadable: NodeJS.Dict<NetworkInterfaceInfo[]> = {};
@@ -58,13 +62,25 @@ function ownInterfaces(): NodeJS.Dict<NetworkInterfaceInfo[]> {
   }
 }
 
-function best(addresses: readonly { readonly address: string }[], before?: string): string | undefined {
-  const ips = addresses.map(({ address }) => canonicalIp(address));
+/** The best of the addresses, and those that are as good. */
+function best(
+  addresses: readonly { readonly address: string }[],
+  { registered, own }: Pick<AddressQuestion, 'registered' | 'own'>,
+  before?: string,
+): { readonly ip: string | undefined; readonly others: readonly string[] } {
+  /** How far an address is from one that others can reach. */
+  const distance = (ip: string): number => {
+    if (reservedRange(ip) !== null) return 2;
+    return ip === docker0 || own?.gateways.includes(ip) || own?.bridges.has(ip) ? 1 : 0;
+  };
+  const rank = (ip: string): number => 2 * distance(ip) + (isIPv6(ip) ? 1 : 0);
+  const ips = [...new Set(addresses.map(({ address }) => canonicalIp(address)))];
   const [first] = ips.toSorted((a, b) => rank(a) - rank(b));
-  const isKept = ips.some(ip => ip === before && first !== undefined && rank(ip) === rank(first));
-  return isKept ? before : first;
-}
-
-function rank(ip: string): number {
-  return (reservedRange(ip) === null ? 0 : 2) + (isIPv6(ip) ? 1 : 0);
+  if (first === undefined) return { ip: undefined, others: [] };
+  const chosen =
+    ips.find(ip => ip === registered?.ip && distance(ip) === distance(first)) ??
+    ips.find(ip => ip === before && rank(ip) === rank(first)) ??
+    first;
+  const others = ips.filter(ip => ip !== chosen && rank(ip) === rank(chosen)).toSorted();
+  return { ip: chosen, others };
 }

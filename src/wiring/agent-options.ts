@@ -7,13 +7,14 @@ import type { AddressSource } from '../agent/address-loop.ts';
 import type { AgentOptions } from '../agent/agent.ts';
 import { logEvent } from '../agent/log.ts';
 import { systemClock } from '../clock.ts';
+import { everyHostWarning } from '../core/address/every-host.ts';
 import type { Address } from '../core/address/ip.ts';
 import type { AddressResult, OnUnresolvable } from '../core/address/location.ts';
 import { factsOf } from '../core/layouts/instance.ts';
 import { recordsOf } from '../core/layouts/records.ts';
 import { loopbackRole, watchRole, type ServiceConfig } from '../core/settings/service.ts';
 import type { Self } from '../docker/self.ts';
-import { success } from '../errors.ts';
+import { success, type Problem } from '../errors.ts';
 import { openSession, type SessionOptions } from '../etcd/session.ts';
 import type { Log } from '../log.ts';
 import { networkChangeDetector } from '../network/changes.ts';
@@ -75,23 +76,32 @@ export async function agentOptions(service: ServiceConfig, shared: Shared): Prom
 
 function createAddressSource(service: ServiceConfig, { docker, onSelf, log }: Shared): AddressSource {
   const { advertise } = service;
-  const resultOf = (address: Address, self: Self | null, how: string): AddressResult => {
+  const resultOf = (
+    address: Address,
+    self: Self | null,
+    how: string,
+    warnings: readonly Problem[],
+  ): AddressResult => {
     const container = self ? factsOf(self.container, self.network) : undefined;
     const records = recordsOf({ ...service, address, container });
-    return records.ok ? success({ address, records: records.value, how }) : records;
+    return records.ok ? success({ address, records: records.value, how, warnings }) : records;
   };
   if (advertise.kind === 'literal') {
     const { address } = advertise;
-    return { resolve: async () => resultOf(address, null, '--advertise'), networkChanged: null };
+    const warning = service.allowLoopback ? undefined : everyHostWarning(address, undefined);
+    const resolve = async (): Promise<AddressResult> =>
+      resultOf(address, null, '--advertise', warning ? [warning] : []);
+    return { resolve, networkChanged: null };
   }
   return {
-    async resolve() {
+    async resolve(registered) {
       const self = await docker.findSelf();
       if (onSelf(self)) return new Promise(() => undefined);
-      const answer = await docker.resolveAddress(self, service, advertise);
+      const answer = await docker.resolveAddress(self, service, advertise, registered);
       if (!answer.ok) return answer;
-      const { address, by } = answer.value;
-      return resultOf(address, self, `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`);
+      const { address, by, warnings = [] } = answer.value;
+      const how = `container ${self.container.id.slice(0, 12)} by ${self.source}, ${by}`;
+      return resultOf(address, self, how, warnings);
     },
     networkChanged: networkChangeDetector(problem =>
       problem === null

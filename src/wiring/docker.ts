@@ -4,11 +4,13 @@
 import { systemClock } from '../clock.ts';
 import type { SharedConfig } from '../core/settings/process.ts';
 import type { ServiceConfig } from '../core/settings/service.ts';
+import type { Address } from '../core/address/ip.ts';
 import type { AddressQuestion, AdvertisedAddress } from '../core/address/advertise.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { Self } from '../docker/self.ts';
 import type { Result } from '../errors.ts';
 import { resolveHostIp } from '../network/host-address.ts';
+import { readOwnNetwork } from '../network/own-network.ts';
 
 /** Each method throws an UnavailableError while Docker does not answer. */
 export interface DockerAccess {
@@ -20,6 +22,7 @@ export interface DockerAccess {
     self: Self,
     service: ServiceConfig,
     advertise: AddressQuestion['advertise'],
+    registered?: Address,
   ): Promise<Result<AdvertisedAddress>>;
 }
 
@@ -38,10 +41,12 @@ export function createDocker({ engine: endpoint, container }: SharedConfig): Doc
       pending ??= find().finally(() => (pending = undefined));
       return pending;
     },
-    async resolveAddress({ network }, service, advertise) {
+    async resolveAddress({ network }, service, advertise, registered) {
       const { resolveAddress } = await import('../docker/self.ts');
-      const hostIp = service.ip && (await resolveHostIp(service.ip, systemClock, undefined, chosen));
-      return resolveAddress(await engine(), network, { ...service, advertise, hostIp });
+      const own = service.ip && (await readOwnNetwork());
+      const hostIp =
+        service.ip && (await resolveHostIp(service.ip, systemClock, undefined, chosen, { registered, own }));
+      return resolveAddress(await engine(), network, { ...service, advertise, hostIp, registered, own });
     },
   };
 }

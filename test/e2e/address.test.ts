@@ -9,9 +9,12 @@ import type { Watcher } from '../support/etcd-watcher.ts';
 import { exampleOptions, logsOf } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
+import { eventually } from '../support/wait.ts';
 
 /** The addresses of the host and the switch in an IPv6 network beside the bed's own. */
 const [hostSix, lanSix] = ['fd00:1::101', 'fd00:1::1'];
+/** A second address of the host. */
+const hostTwo = '10.1.0.201';
 
 let host: Host;
 let etcd: EtcdCluster;
@@ -24,8 +27,12 @@ interface Case {
   readonly variables?: Readonly<Record<string, string>>;
   /** A further network that it is connected to. */
   readonly second?: string;
+  /** A network that it is connected to when it is registered. */
+  readonly later?: string;
   /** The container whose network it uses. Default: its own. */
   readonly owner?: string;
+  /** What the log must say beside the address. Default: no warning about it. */
+  readonly warning?: RegExp;
   /** The address where it must be registered. Default: the mapped port on all IPv4 addresses of the host. */
   readonly address?: (container: string) => string | Promise<string>;
 }
@@ -47,9 +54,40 @@ const cases: Readonly<Record<string, Case>> = {
     options: [...published, '--init', '--read-only', '--tmpfs', '/run', '--tmpfs', '/tmp'],
   },
   'published on one address of the host, without --ip': {
-    options: ['--publish', '10.1.0.101::8000'],
+    options: ['--publish', '10.1.0.101:28007:8000'],
     variables: {},
     address: async container => `10.1.0.101:${await mappedPort(container, '10.1.0.101')}`,
+  },
+  'published on two addresses of the host, without --ip': {
+    options: ['--publish', '10.1.0.101:28004:8000', '--publish', `${hostTwo}:28004:8000`],
+    variables: {},
+    address: async container => `10.1.0.101:${await mappedPort(container, '10.1.0.101')}`,
+    warning:
+      /10\.1\.0\.101:\d+ is one of several: .* published on 10\.1\.0\.101:\d+, 10\.1\.0\.201:\d+; name one with --ip/,
+  },
+  'published on two addresses of the host, with the second one as --ip': {
+    options: ['--publish', '10.1.0.101:28005:8000', '--publish', `${hostTwo}:28005:8000`],
+    variables: { DOCKREG_IP: hostTwo },
+    address: async container => `${hostTwo}:${await mappedPort(container, hostTwo)}`,
+  },
+  'published at two ports, with --ip': {
+    options: ['--publish', '10.1.0.101:28001:8000', '--publish', '10.1.0.101:28002:8000'],
+    address: () => '10.1.0.101:28001',
+    warning:
+      /10\.1\.0\.101:28001 is one of several: .*; publish it once, or name one: --advertise 10\.1\.0\.101:28001/,
+  },
+  'with host.docker.internal as --ip, which --add-host gives an address of the host': {
+    options: [...published, '--add-host', 'host.docker.internal:10.1.0.101'],
+    variables: { DOCKREG_IP: 'host.docker.internal' },
+    warning: /may not be reached by other hosts: host\.docker\.internal is a name that every Docker host has/,
+  },
+  'on a second network since it runs, with --advertise container': {
+    options: ['--network', 'metrics'],
+    variables: { DOCKREG_ADVERTISE: 'container' },
+    address: async container => `${await ipOn('metrics', container)}:8000`,
+    later: 'backend',
+    warning:
+      /172\.30\.1\.\d+:8000 is kept, although container \S+ is on several networks \(backend, metrics\); name one/,
   },
   "published on all, with an IPv6 --ip: at IPv6's port": {
     variables: { DOCKREG_IP: hostSix },
@@ -68,6 +106,7 @@ const cases: Readonly<Record<string, Case>> = {
     options: ['--network', 'host'],
     variables: { DOCKREG_IP: 'eth0', DOCKREG_PORT: '8002' },
     address: () => '10.1.0.101:8002',
+    warning: /10\.1\.0\.101:8002 is one of several: interface eth0 stands for 10\.1\.0\.101, 10\.1\.0\.201/,
   },
   "on another container's network": {
     options: ['--network', 'container:owner'],
@@ -93,6 +132,7 @@ before(async () => {
   await loadImages(host);
   // Without `nodad` the kernel would first check whether another host has the address.
   await host.run('ip', ['addr', 'add', `${hostSix}/64`, 'dev', 'eth0', 'nodad']);
+  await host.run('ip', ['addr', 'add', `${hostTwo}/24`, 'dev', 'eth0']);
   await run('ip', ['addr', 'add', `${lanSix}/64`, 'dev', 'lan', 'nodad']);
   await host.docker(['network', 'create', '--subnet', '172.30.0.0/24', 'backend']);
   await host.docker(['network', 'create', '--subnet', '172.30.1.0/24', 'metrics']);
@@ -156,7 +196,7 @@ describe('a container is registered at its own address', () => {
     it(name, async () => {
       const address = (await options.address?.(id)) ?? `${host.ip}:${await mappedPort(id, '0.0.0.0')}`;
       const key = `/service/${address}`;
-      await watcher.first(event => event.type === 'put' && event.key === key, { timeoutMs: 40_000 });
+      await watcher.first(event => event.type === 'put' && event.key === key, { timeoutMs: 90_000 });
       registered.add(key);
 
       const answer = await fetch(`http://${address}/`, { signal: AbortSignal.timeout(5000) });
@@ -164,6 +204,15 @@ describe('a container is registered at its own address', () => {
       assert.equal(await answer.text(), `Hello from ${hostname}\n`);
       const found = (await inspected(options.owner ?? id, '{{.Id}}')).slice(0, 12);
       assert.ok((await logsOf(host, id)).includes(`container ${found} by mountinfo`));
+
+      if (options.later !== undefined) await host.docker(['network', 'connect', options.later, id]);
+      const { warning } = options;
+      if (warning === undefined)
+        return assert.doesNotMatch(await logsOf(host, id), /level=warn msg="address/);
+      await eventually('the warning', async () => warning.test(await logsOf(host, id)), {
+        timeoutMs: 45_000,
+      });
+      assert.ok((await etcd.keys('/service/')).has(key), 'the key stays');
     });
   }
 
@@ -171,4 +220,42 @@ describe('a container is registered at its own address', () => {
     assert.deepEqual(new Set((await etcd.keys('/service/')).keys()), registered);
     assert.equal(watcher.events.length, registered.size);
   });
+});
+
+describe('a container is not registered', () => {
+  const refused: Readonly<Record<string, Pick<Case, 'options' | 'variables'> & { readonly says: RegExp }>> = {
+    'at an --ip where nothing listens': {
+      options: ['--publish', '10.1.0.101:28006:8000'],
+      variables: { DOCKREG_IP: hostTwo },
+      says: /published on 10\.1\.0\.101:\d+ only, so nothing listens at 10\.1\.0\.201 .*--advertise 10\.1\.0\.201:\d+/,
+    },
+    'at the gateway, as host.docker.internal': {
+      options: [...published, '--add-host', 'host.docker.internal:host-gateway'],
+      variables: { DOCKREG_IP: 'host.docker.internal' },
+      says: /172\.18\.101\.1 \(name host\.docker\.internal, published\) is the gateway of network bridge: every Docker host/,
+    },
+    'at the gateway, as the only address where it is published': {
+      options: ['--publish', '172.18.101.1:28003:8000'],
+      variables: {},
+      says: /172\.18\.101\.1 \(published\) is the gateway of network bridge/,
+    },
+    "at the bridge of Docker, on the host's network": {
+      options: ['--network', 'host'],
+      variables: { DOCKREG_IP: 'docker0', DOCKREG_PORT: '8004' },
+      says: /172\.18\.101\.1 \(interface docker0, host network\) is the address of the bridge docker0/,
+    },
+    'on two networks with --advertise container': {
+      options: ['--network', 'backend'],
+      variables: { DOCKREG_ADVERTISE: 'container' },
+      says: /is on several networks \(backend, metrics\); name one/,
+    },
+  };
+  for (const [name, { says, ...options }] of Object.entries(refused))
+    it(name, async () => {
+      const id = `refused-${Object.keys(refused).indexOf(name)}`;
+      const keys = (await etcd.keys('/service/')).size;
+      await start(id, name.includes('two networks') ? { ...options, second: 'metrics' } : options);
+      await eventually('the refusal', async () => says.test(await logsOf(host, id)), { timeoutMs: 40_000 });
+      assert.equal((await etcd.keys('/service/')).size, keys);
+    });
 });

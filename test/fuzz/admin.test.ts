@@ -33,6 +33,7 @@ const status = (name: string): ServiceStatus => ({
   registration: 'registered',
   registeredSince: '2026-01-01T00:00:01.000Z',
   records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
+  addressWarning: null,
   lease: { id: 'ff', remainingSeconds: 18.5 },
   etcdError: null,
   etcdErrors: 0,

@@ -165,6 +165,7 @@ describe('a running dockreg with hostile texts', () => {
     const at = new Date().toISOString();
     const service: ServiceStatus = {
       ...{ name: why, health: 'down', why, since: at, drained: false, address: null, records: [] },
+      addressWarning: null,
       ...{ registration: 'absent', registeredSince: null, lease: null, isLate: false, uncheckedSince: null },
       ...{ etcdError: why, etcdErrors: 1, etcdAnsweredAt: null, lastCheck: null },
     };

@@ -11,6 +11,7 @@ import {
   type AddressResult,
   type OnUnresolvable,
 } from '../../src/core/address/location.ts';
+import type { Address } from '../../src/core/address/ip.ts';
 import { failure, success, UnavailableError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
 import { Wakeup } from '../../src/retry.ts';
@@ -25,6 +26,13 @@ const at = (port: number, value = 'running'): AddressResult =>
 const none: AddressResult = failure({ message: 'not published', hint: 'publish it' });
 const away = new UnavailableError('no socket');
 
+/** The same, with warnings. */
+const warned = (port: number, ...messages: readonly string[]): AddressResult => {
+  const answer = at(port);
+  const warnings = messages.map(message => ({ message, hint: 'name one' }));
+  return answer.ok ? success({ ...answer.value, warnings }) : answer;
+};
+
 type Answer = AddressResult | UnavailableError;
 
 interface Story {
@@ -34,6 +42,8 @@ interface Story {
   readonly waits: readonly number[];
   readonly log: readonly string[];
   readonly events: readonly AddressEvent[];
+  /** The address that was known at each attempt. */
+  readonly asked: readonly (Address | undefined)[];
 }
 
 interface StoryOptions {
@@ -54,9 +64,11 @@ async function addressLoop(
   const waits: number[] = [];
   const ending = new AbortController();
   const wakeup = new Wakeup();
+  const asked: (Address | undefined)[] = [];
   let attempts = 0;
   const source = {
-    resolve: () => {
+    resolve: (known: Address | undefined) => {
+      asked.push(known);
       const answer = answers[attempts];
       if (attempts === changedAt) wakeup.wake();
       attempts += 1;
@@ -82,7 +94,7 @@ async function addressLoop(
     if ('resolved' in event) return [event.resolved.records.map(({ key }) => key).join(' ')];
     return event.kind === 'address-lost' ? ['none'] : [];
   });
-  return { reported, waits, log: lines, events };
+  return { reported, waits, log: lines, events, asked };
 }
 
 describe('the address loop', () => {
@@ -102,6 +114,47 @@ describe('the address loop', () => {
     const { reported, log } = await addressLoop([at(1), at(1, 'v2'), at(1, 'v2')]);
     assert.deepEqual(reported, ['10.1.0.101:1', '10.1.0.101:1']);
     assert.equal(log.length, 1);
+  });
+
+  it('asks each time with the address that is known, which is kept while it holds', async () => {
+    const { asked } = await addressLoop([at(1), at(1), away, none, at(1), none, none, at(2), at(3)]);
+    const ports = asked.map(address => address?.port);
+    assert.deepEqual(ports, [undefined, 1, 1, 1, 1, 1, 1, undefined, 2]);
+  });
+
+  it('reports a warning about the address once, another one, and that it is over', async () => {
+    const { events, log } = await addressLoop([
+      warned(1, 'one of two'),
+      warned(1, 'one of two'),
+      at(1),
+      at(1),
+      warned(1, 'one of three', 'not of others'),
+      none,
+      warned(1, 'one of three', 'not of others'),
+    ]);
+    assert.deepEqual(
+      events.flatMap(event => (event.kind === 'address-warning' ? [event.warnings.length] : [])),
+      [1, 0, 2],
+    );
+    assert.deepEqual(
+      log.flatMap(
+        line => /level=(\w+) msg="address (.*(?:one|others|over))"/.exec(line)?.slice(1, 3).join(' ') ?? [],
+      ),
+      [
+        'warn one of two; name one',
+        'info 10.1.0.101:1: its warnings are over',
+        'warn one of three; name one',
+        'warn not of others; name one',
+      ],
+    );
+  });
+
+  it('reports a move to an address with a warning after the move, and none of the old address', async () => {
+    const { events } = await addressLoop([warned(1, 'one of two'), warned(2, 'one of two'), at(3)]);
+    assert.deepEqual(
+      events.map(({ kind }) => kind),
+      ['address-found', 'address-warning', 'address-found', 'address-warning', 'address-found'],
+    );
   });
 
   it('resolves again at once when the network changed during an attempt', async () => {

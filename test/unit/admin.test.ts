@@ -98,6 +98,7 @@ describe('the status that a command reads', () => {
     registration: 'registered',
     registeredSince: '2026-01-01T00:00:01.000Z',
     records: [{ key: 'k', value: 'v' }],
+    addressWarning: null,
     lease: { id: 'ff', remainingSeconds: 18.5 },
     etcdError: null,
     etcdErrors: 0,
@@ -120,7 +121,8 @@ describe('the status that a command reads', () => {
       for (const value of wrong) {
         // These fields may hold such a value.
         if (typeof value === 'boolean' && ['drained', 'isLate'].includes(field)) continue;
-        if (value === 'purple' && ['name', 'why', 'address', 'etcdError'].includes(field)) continue;
+        if (value === 'purple' && ['name', 'why', 'address', 'addressWarning', 'etcdError'].includes(field))
+          continue;
         if (value === 1 && field === 'etcdErrors') continue;
         if (Array.isArray(value) && field === 'records') continue;
         const changed = { ...status, services: [{ ...service, [field]: value }] };

@@ -244,6 +244,7 @@ describe('configuration', () => {
     assert.ok(await allowed('--allow-loopback', '--ip', '127.0.0.1'));
     assert.ok(!(await allowed('--allow-loopback', 'off')));
     assert.ok(await allowed('--advertise', '[::1]:80', '--allow-loopback'));
+    assert.ok(await allowed('--allow-loopback', '--ip', '172.17.0.1'));
   });
 
   const refused: [argv: string[], text: RegExp][] = [
@@ -276,6 +277,11 @@ describe('configuration', () => {
     [['--ip', 'not an ip/../x'], /--ip "not an ip\/\.\.\/x": must be an IPv4 or IPv6 address/],
     [[...enough, '--ip', '0.0.0.0'], /means every address and reaches none/],
     [[...enough, '--ip', '::'], /means every address/],
+    [[...enough, '--ip', '172.17.0.1'], /--ip 172\.17\.0\.1 is the address of docker0: .*--allow-loopback/],
+    [[...enough, '--ip', '::ffff:172.17.0.1'], /--ip 172\.17\.0\.1 is the address of docker0/],
+    [[...enough, '--advertise', '172.17.0.1:80'], /--advertise 172\.17\.0\.1 is the address of docker0/],
+    [[...enough, '--ip', '169.254.1.2'], /is a link-local address/],
+    [[...enough, '--ip', '127.0.0.1'], /is a loopback address/],
     [['--key', 'a//b'], /--key "a\/\/b": must be names separated by single slashes/],
     [['--key', 'a/../b'], /must be names/],
     [['--key', '/'], /must be names/],

@@ -1,6 +1,7 @@
 /** The host's address by a name: bounded in time, and without a pile of look-ups. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { HostIp } from '../../src/core/address/advertise.ts';
 import { formatProblem, UnavailableError } from '../../src/errors.ts';
 import { resolveHostIp } from '../../src/network/host-address.ts';
 import { sharedResolver, type NameAddress } from '../../src/network/lookup.ts';
@@ -25,6 +26,13 @@ function deferred(): Deferred {
 const chosenFrom = async (...list: string[]): Promise<string> =>
   (await resolveHostIp(named, new FakeClock(), () => Promise.resolve(list.map(ip)))).ip;
 
+/** What is chosen of a list while this address is registered. */
+const keptOf = async (registered: string, ...list: string[]): Promise<string> => {
+  const known = { registered: { ip: registered, port: 80 } };
+  return (await resolveHostIp(named, new FakeClock(), () => Promise.resolve(list.map(ip)), new Map(), known))
+    .ip;
+};
+
 describe('a name in --ip', () => {
   it('is the first IPv4 address that others can reach, else the first IPv6 address', async () => {
     assert.equal(await chosenFrom('2001:db8::1', '127.0.0.1', '10.1.0.101', '10.1.0.102'), '10.1.0.101');
@@ -40,6 +48,28 @@ describe('a name in --ip', () => {
     assert.equal(await next('10.1.0.103', '10.1.0.101'), '10.1.0.103', 'unless it is gone');
     assert.equal(await next('127.0.0.1'), '127.0.0.1');
     assert.equal(await next('127.0.0.1', '10.1.0.101'), '10.1.0.101', 'or a better one is there');
+  });
+
+  it('keeps the registered address while DNS lists it, also when one of the other family appears', async () => {
+    assert.equal(await keptOf('10.1.0.102', '10.1.0.101', '10.1.0.102'), '10.1.0.102');
+    assert.equal(await keptOf('2001:db8::1', '10.1.0.101', '2001:db8::1'), '2001:db8::1');
+    assert.equal(await keptOf('10.1.0.103', '10.1.0.101', '10.1.0.102'), '10.1.0.101', 'unless it is gone');
+    assert.equal(
+      await keptOf('127.0.0.1', '127.0.0.1', '10.1.0.101'),
+      '10.1.0.101',
+      'or a better one is there',
+    );
+  });
+
+  it('of a host with bridges of Docker is the address that others reach, and the equals of it are named', async () => {
+    const own = { gateways: ['10.88.0.1'], bridges: new Map([['172.30.0.1', 'br-0123456789ab']]) };
+    const resolve = (...list: string[]): Promise<HostIp> =>
+      resolveHostIp(named, new FakeClock(), () => Promise.resolve(list.map(ip)), new Map(), { own });
+    const all = ['172.17.0.1', '10.88.0.1', '172.30.0.1', '2001:db8::1', '10.1.0.102', '10.1.0.101'];
+    const { ip: chosen, others, name } = await resolve(...all);
+    assert.deepEqual([chosen, others, name], ['10.1.0.102', ['10.1.0.101'], 'host-1.example']);
+    assert.equal((await resolve('172.17.0.1', '2001:db8::1')).ip, '2001:db8::1');
+    assert.deepEqual((await resolve('10.1.0.101', '10.1.0.101', '::ffff:10.1.0.101')).others, []);
   });
 
   it('for which DNS is silent is given up after 3 s, and its late answer is ignored', async () => {

@@ -14,6 +14,7 @@ const status: ServiceStatus = {
   registration: 'absent',
   registeredSince: null,
   records: [],
+  addressWarning: null,
   lease: null,
   etcdAnsweredAt: null,
   etcdError: null,
@@ -70,7 +71,7 @@ describe('the metrics', () => {
       ...['etcd_errors_total', 'check_duration_seconds_sum', 'check_duration_seconds_count'].map(name =>
         sample(name),
       ),
-      ...['up', 'drained', 'registered', 'unconfirmed'].map(name => sample(name)),
+      ...['up', 'drained', 'registered', 'unconfirmed', 'address_warning'].map(name => sample(name)),
     ];
     assert.deepEqual(
       samples,
@@ -115,6 +116,7 @@ describe('the metrics', () => {
       health: 'up',
       drained: true,
       registration: 'registered',
+      addressWarning: '10.1.0.101:80 is one of several',
       registeredSince: '1970-01-01T00:00:41.000Z',
       etcdAnsweredAt: '1970-01-01T00:00:43.000Z',
       lease: { id: 'ff', remainingSeconds: 18.5 },
@@ -126,6 +128,7 @@ describe('the metrics', () => {
       drained: 1,
       registered: 1,
       unconfirmed: 0,
+      address_warning: 1,
       etcd_answered_timestamp_seconds: 43,
       registered_since_timestamp_seconds: 41,
       lease_remaining_seconds: 18.5,

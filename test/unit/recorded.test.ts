@@ -13,7 +13,7 @@ interface InspectAnswer {
   readonly Id: string;
   readonly NetworkSettings?: {
     readonly Ports: Readonly<Record<string, readonly { HostIp?: string; HostPort: string }[] | null>>;
-    readonly Networks?: Readonly<Record<string, { readonly IPAddress: string }>>;
+    readonly Networks?: Readonly<Record<string, { readonly IPAddress: string; readonly Gateway?: string }>>;
   };
 }
 
@@ -33,6 +33,12 @@ interface Case {
   readonly port?: number;
   readonly advertise?: Exclude<Advertise, { kind: 'literal' }>;
   readonly allowLoopback?: boolean;
+  /** The address that is registered, in the form of `expected`. */
+  readonly registered?: string;
+  /** What is said beside the address. Default: nothing. */
+  readonly warning?: RegExp;
+  /** What podman says beside it, where that differs. */
+  readonly podmanWarning?: RegExp | undefined;
   /**
    * The address, where `{<port>/<protocol>@<HostIp>}` is the first port that Docker mapped there and `{<network>}` our
    * own address on a network; or a pattern for the problem.
@@ -55,6 +61,15 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     { ip: host, expected: wildcard },
     { ip: six, expected: `[${six}]:{8000/tcp@::}`, podman: noSix },
     { expected: /published on every address.*--ip/ },
+    { registered: wildcard, expected: wildcard, warning: /is kept, although .* on every address/ },
+    { registered: `${host}:1`, expected: /published on every address.*--ip/ },
+    { ip: '{gateway}', expected: /is the gateway of network (?:bridge|podman): every Docker host/ },
+    {
+      ip: '{gateway}',
+      allowLoopback: true,
+      expected: '{gateway}:{8000/tcp@0.0.0.0}',
+    },
+    { ip: '172.17.0.1', expected: /is the address of docker0/ },
     { ip: host, protocol: 'udp', expected: /8000\/udp .* is not published, only 8000\/tcp/ },
     { ip: host, port: 9000, expected: /9000\/tcp .* is not published, only 8000\/tcp/ },
     { ip: host, advertise: { kind: 'host' }, expected: /not on the host's network/ },
@@ -84,6 +99,11 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     'published-on-lan-address',
     { expected: `${host}:{8000/tcp@${host}}` },
     { ip: host, expected: `${host}:{8000/tcp@${host}}` },
+    {
+      ip: '10.1.0.102',
+      expected:
+        /published on 10\.1\.0\.101:\d+ only, so nothing listens at 10\.1\.0\.102 .*--advertise 10\.1\.0\.102:\d+/,
+    },
     { ip: six, expected: /published on 10\.1\.0\.101 only, and 2001:db8::1 .* is an IPv6 address/ },
   ],
   [
@@ -108,7 +128,17 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     { ip: host, protocol: 'udp', expected: `${host}:{8000/udp@0.0.0.0}` },
     { ip: six, protocol: 'udp', expected: `[${six}]:{8000/udp@::}`, podman: noSix },
   ],
-  ['published-twice', { ip: host, expected: wildcard }],
+  [
+    'published-twice',
+    {
+      ip: host,
+      expected: wildcard,
+      warning: /^10\.1\.0\.101:\d+ is one of several: .*; publish it once, or name one/,
+      // Podman keeps one of the two.
+      podmanWarning: undefined,
+    },
+    { registered: wildcard, expected: wildcard, warning: /is kept, although .* on every address/ },
+  ],
   ['published-other-port', { ip: host, port: 9000, expected: `${host}:{9000/tcp@0.0.0.0}` }],
   ['exposed-only', { ip: host, port: 9000, expected: /9000\/tcp .* is exposed but not published.*-p 9000/ }],
   ['nothing', { ip: host, expected: /publishes no port/ }],
@@ -139,10 +169,22 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     'networks-two',
     { ip: host, expected: wildcard },
     { advertise: ofContainer, expected: /on several networks .*name one/ },
+    ...['{backend}:8000', '{metrics}:8000'].map(registered => ({
+      advertise: ofContainer,
+      registered,
+      expected: registered,
+      warning: /is kept, although container .* is on several networks \(backend, metrics\); name one/,
+    })),
+    { advertise: ofContainer, registered: '{backend}:8001', expected: /on several networks .*name one/ },
+    { advertise: ofContainer, registered: '172.30.9.9:8000', expected: /on several networks .*name one/ },
     { advertise: { kind: 'container', network: 'metrics' }, expected: '{metrics}:8000' },
     { advertise: { kind: 'container', network: 'wire' }, expected: /no address on network wire/ },
   ],
-  ['networks-all-disconnected', { ip: host, expected: /is on no network.*connect it/ }],
+  [
+    'networks-all-disconnected',
+    { ip: host, expected: /is on no network.*connect it/ },
+    { ip: host, registered: `${host}:8000`, expected: /is on no network.*connect it/ },
+  ],
   ['pod-infra', { ip: host, expected: wildcard }],
   ['paused', { ip: host, expected: wildcard }],
   ['swarm-host-mode', { expected: wildcard }, { advertise: asTask, expected: wildcard }],
@@ -190,7 +232,10 @@ for (const engine of readdirSync(folder)) {
       const path = `${folder}/${engine}/${file}.json`;
       const recorded = read(path);
       if (recorded === null) continue;
-      for (const { podman, ...question } of questions) {
+      for (const { podman, ...rest } of questions) {
+        const { podmanWarning, ...question } = rest;
+        if (engine === 'podman' && 'podmanWarning' in rest)
+          Object.assign(question, { warning: podmanWarning });
         const asked = engine === 'podman' && podman ? { ...question, expected: podman } : question;
         it(`${file} ${nameOf(asked)}`, () => check(recorded, asked));
       }
@@ -215,23 +260,27 @@ function namesOwner({ container }: Recorded): void {
 
 function check({ container, service, info }: Recorded, asked: Case): void {
   const { port = 8000, protocol = 'tcp', advertise = { kind: 'published' }, expected } = asked;
-  const hostIp =
-    asked.ip === undefined
-      ? undefined
-      : { ip: asked.ip, source: `--ip ${asked.ip}`, fromInterface: undefined, ours: false };
+  const ip = asked.ip && fill(asked.ip, container);
+  const hostIp = ip ? { ip, source: `--ip ${ip}`, fromInterface: undefined, ours: false } : undefined;
+  const [, registeredIp = '', registeredPort] =
+    /^(.*):(\d+)$/.exec(fill(asked.registered ?? '', container)) ?? [];
+  const registered = registeredPort ? { ip: registeredIp, port: Number(registeredPort) } : undefined;
   const facts: SwarmFacts = {
     nodeIp: info === undefined ? null : readNodeIp(info, place),
     ingress: service === undefined ? null : readIngress(service, place, service.ID),
   };
   const answer = addressOf(
     viewOf(container),
-    { localPort: port, protocol, advertise, hostIp, allowLoopback: asked.allowLoopback ?? false },
+    { localPort: port, protocol, advertise, hostIp, registered, allowLoopback: asked.allowLoopback ?? false },
     facts,
   );
   assert.ok('ok' in answer, JSON.stringify(answer));
   const text = answer.ok
     ? formatAddress(answer.value.address)
     : `problem: ${answer.problems.map(formatProblem).join()}`;
+  const warnings = answer.ok ? (answer.value.warnings ?? []).map(formatProblem).join() : '';
+  if (asked.warning) assert.match(warnings, asked.warning);
+  else assert.equal(warnings, '');
   if (expected instanceof RegExp) assert.match(text, new RegExp(`^problem: .*${expected.source}`));
   else assert.equal(text, fill(expected, container));
 }
@@ -239,6 +288,7 @@ function check({ container, service, info }: Recorded, asked: Case): void {
 /** Reads the answer without the program's code. Podman has other names for the wildcard and the default network. */
 function fill(template: string, { NetworkSettings: settings }: InspectAnswer): string {
   return template
+    .replace('{gateway}', () => Object.values(settings?.Networks ?? {})[0]?.Gateway ?? 'no gateway')
     .replace(/\{(\d+\/\w+)@([^}]+)\}/, (_, port: string, hostIp: string) => {
       const bindings = settings?.Ports[port] ?? [];
       const at = (ip: string): string | undefined => bindings.find(({ HostIp }) => HostIp === ip)?.HostPort;

@@ -82,6 +82,11 @@ const lost: ServiceInput = {
   address: resolved(49155).address,
   cause: 'not published',
 };
+const warning = (...messages: readonly string[]): ServiceInput => ({
+  kind: 'address-warning',
+  address: resolved(49155).address,
+  warnings: messages.map(message => ({ message })),
+});
 const gone: ServiceInput = { kind: 'app-gone', reason: 'nothing listens' };
 const drain: ServiceInput = { kind: 'admin', admin: 'drain' };
 const resume: ServiceInput = { kind: 'admin', admin: 'register' };
@@ -202,6 +207,15 @@ describe('registration', () => {
       `publish ${one} @1`,
       'publish /other @1',
     ]);
+  });
+
+  it('keeps what is registered when there is a warning about its address, and shows it', () => {
+    const inputs = [at(49155), pass(1), warning('one of two'), warning(), lost, warning('late')];
+    assert.deepEqual(play(...inputs).slice(1), [`publish ${one} @1`, '', '', 'withdraw: no address', '']);
+    assert.deepEqual(
+      transitions(inputs).map(({ state }) => state.resolved?.warnings?.map(({ message }) => message)),
+      [undefined, undefined, ['one of two'], [], undefined, undefined],
+    );
   });
 
   it('withdraws when there is no address any more', () => {
@@ -586,6 +600,7 @@ describe('every input', () => {
     ['a request for a check', [{ kind: 'check-requested' }], 'check-now'],
 
     ['an address', [at(1)], 'address-found'],
+    ['a warning about it', [warning('one of two')], 'address-warning'],
     [
       'an address that is confirmed',
       [{ kind: 'address-confirmed', address, attempts: 2 }],

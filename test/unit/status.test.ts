@@ -54,6 +54,7 @@ describe('the status of a service', () => {
       registration: 'registered',
       registeredSince: 'T41000',
       records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],
+      addressWarning: null,
       lease: { id: '00000000000000ff', remainingSeconds: 18 },
       etcdAnsweredAt: 'T98500',
       etcdError: null,
@@ -76,6 +77,7 @@ describe('the status of a service', () => {
       registration: 'absent',
       registeredSince: null,
       records: [],
+      addressWarning: null,
       lease: null,
       etcdAnsweredAt: null,
       etcdError: null,
@@ -102,6 +104,18 @@ describe('the status of a service', () => {
       verdict: 'impossible',
       detail: 'no HEALTHCHECK; add one',
     });
+  });
+
+  it('shows what people should know about the address', () => {
+    const warnings = [{ message: 'A is kept', hint: 'name one' }, { message: 'A may not be reached' }];
+    const state = { ...up, resolved: { ...up.resolved!, warnings } };
+    const status = statusOf({ ...facts, state }, 100_000, date);
+    assert.equal(status.addressWarning, 'A is kept; name one; A may not be reached');
+    assert.equal(
+      statusOf({ ...facts, state: { ...up, resolved: { ...up.resolved!, warnings: [] } } }, 0, date)
+        .addressWarning,
+      null,
+    );
   });
 
   it('shows the last cause why requests to etcd fail', () => {

@@ -6,6 +6,7 @@ import { systemClock } from '../../clock.ts';
 import type { AnyConfig, Completed } from '../../config/config.ts';
 import { hasLabels, unreadLabels } from '../../config/sources/labels.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
+import { everyHostWarning } from '../../core/address/every-host.ts';
 import { formatAddress, type Address } from '../../core/address/ip.ts';
 import { formatEngineEndpoint } from '../../core/settings/process.ts';
 import type { ContainerView } from '../../core/address/container.ts';
@@ -13,7 +14,7 @@ import type { Self } from '../../docker/self.ts';
 import { problemOf, UnavailableError } from '../../errors.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import { createNames } from '../../wiring/names.ts';
-import { fault, msSince, passed, skipped, type Finding, type FindingStep } from './finding.ts';
+import { fault, msSince, passed, skipped, warned, type Finding, type FindingStep } from './finding.ts';
 
 /** No container has this id. An inspect of it shows whether Docker answers, and every socket proxy allows it. */
 const noContainer = '0'.repeat(64);
@@ -111,18 +112,22 @@ export async function examinePort(
   own: OwnContainer,
 ): Promise<{ readonly location: ServiceLocation; readonly findings: readonly Finding[] }> {
   const { advertise, localPort, protocol } = service;
-  if (advertise.kind === 'literal')
-    return { location: { service, address: advertise.address, self: null }, findings: [] };
+  if (advertise.kind === 'literal') {
+    const { address } = advertise;
+    const warning = service.allowLoopback ? undefined : everyHostWarning(address, undefined);
+    return { location: { service, address, self: null }, findings: warning ? [warned('port', warning)] : [] };
+  }
   const { self } = own;
   const location = { service, address: null, self };
   if (self === null) return { location, findings: [skipped('port', own.reason)] };
   try {
     const answer = await docker.resolveAddress(self, service, advertise);
     if (!answer.ok) return { location, findings: answer.problems.map(problem => fault('port', problem)) };
-    const { address, by } = answer.value;
+    const { address, by, warnings = [] } = answer.value;
     const port = `${localPort}/${protocol} of ${describeContainer(self.network)}`;
     const finding = passed('port', `${port} is reached at ${formatAddress(address)}, ${by}`);
-    return { location: { service, address, self }, findings: [finding] };
+    const findings = [finding, ...warnings.map(warning => warned('port', warning))];
+    return { location: { service, address, self }, findings };
   } catch (error) {
     return { location, findings: [unavailable('port', error)] };
   }

@@ -22,7 +22,7 @@ export interface Finding {
   /** The service that the step is about, where there are several. */
   readonly service?: string;
   readonly step: FindingStep;
-  /** Null where the step was skipped; the detail says why. */
+  /** Null where the step was skipped, and for a warning; the detail says why. */
   readonly ok: boolean | null;
   readonly detail: string;
   /** What to do about a fault. */
@@ -37,6 +37,11 @@ export function passed(step: FindingStep, detail: string): Finding {
 export function fault(step: FindingStep, problem: Problem, fallbackHint?: string): Finding {
   const { message: detail, hint = fallbackHint } = problem;
   return { step, ok: false, detail, ...(hint !== undefined && { hint }) };
+}
+
+/** What is no fault and may still be wrong. */
+export function warned(step: FindingStep, problem: Problem): Finding {
+  return { ...fault(step, problem), ok: null };
 }
 
 export function skipped(step: FindingStep, reason: string): Finding {

@@ -2,9 +2,26 @@
  * Decides at which address a service is registered: from the engine's view of the container to the address, or to the
  * problem that is in the way. It never guesses: a wildcard is no address, and neither is one that only this host reaches.
  */
-import { failure, success, type Problem, type Result } from '../../errors.ts';
+import { failure, type Problem, type Result } from '../../errors.ts';
+import {
+  atBinding,
+  atHostIp,
+  bestOf,
+  found,
+  keepOr,
+  problem,
+  severalIps,
+  type AdvertisedAddress,
+} from './choice.ts';
+import {
+  docker0,
+  docker0Problem,
+  everyHostProblem,
+  everyHostWarning,
+  type OwnNetwork,
+} from './every-host.ts';
 import { canonicalIp, isIPv6, reservedRange, type Address, type Protocol } from './ip.ts';
-import type { Binding, ContainerView, IngressPort } from './container.ts';
+import type { ContainerView, IngressPort, NetworkView } from './container.ts';
 
 /** Which of the addresses that reach the app is registered. */
 export type Advertise =
@@ -28,6 +45,10 @@ export interface HostIp {
   readonly fromInterface: string | undefined;
   /** Whether an interface of our own network has this address. */
   readonly ours: boolean;
+  /** The name of a host that resolves to it, if the user gave one. */
+  readonly name?: string;
+  /** The addresses that name or interface has too, as good as this one. */
+  readonly others?: readonly string[];
 }
 
 /** What the user configured for one service. */
@@ -37,6 +58,10 @@ export interface AddressQuestion {
   readonly advertise: Exclude<Advertise, { kind: 'literal' }>;
   readonly hostIp: HostIp | undefined;
   readonly allowLoopback: boolean;
+  /** The address that is registered; undefined at the start, and after it was gone. */
+  readonly registered?: Address | undefined;
+  /** What our own kernel says of gateways and bridges; left out where that does not matter. */
+  readonly own?: OwnNetwork | undefined;
 }
 
 /** Facts that only a swarm knows. Each is read from the engine when it is needed. */
@@ -47,11 +72,7 @@ export interface SwarmFacts {
   readonly ingress?: readonly IngressPort[] | null;
 }
 
-export interface AdvertisedAddress {
-  readonly address: Address;
-  /** How it was found, for the log. */
-  readonly by: string;
-}
+export type { AdvertisedAddress };
 
 /** A result, or the fact without which there is none yet. */
 export type AddressAnswer = Result<AdvertisedAddress> | { readonly needs: keyof SwarmFacts };
@@ -63,10 +84,22 @@ export type AddressAnswer = Result<AdvertisedAddress> | { readonly needs: keyof 
 export function addressOf(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const answer = find(view, question, facts);
   if ('needs' in answer || !answer.ok) return answer;
-  const { address, by } = answer.value;
+  const { address, by, warnings = [] } = answer.value;
   const ip = canonicalIp(address.ip);
-  const unreachable = reachProblem(`${ip} (${by})`, ip, question.allowLoopback);
-  return unreachable ? failure(unreachable) : found(ip, address.port, by);
+  const title = `${ip} (${by})`;
+  const unreachable = reachProblem(title, ip, question.allowLoopback);
+  if (unreachable) return failure(unreachable);
+  const { port } = address;
+  if (question.advertise.kind === 'container') return found(ip, port, by, warnings);
+  const { hostIp } = question;
+  const several = hostIp?.others?.length ? [severalIps({ ip, port }, hostIp.source, hostIp.others)] : [];
+  if (question.allowLoopback) return found(ip, port, by, [...warnings, ...several]);
+  const ofEveryHost = everyHostProblem(title, ip, view, question.own);
+  if (ofEveryHost)
+    // A network may be connected whose gateway is the address that was right until now.
+    return keepOr(question.registered, [{ hostIp: ip, hostPort: port }], ofEveryHost);
+  const likely = everyHostWarning({ ip, port }, hostIp?.name, view.hostGatewayNames);
+  return found(ip, port, by, [...warnings, ...several, ...(likely ? [likely] : [])]);
 }
 
 /**
@@ -76,7 +109,9 @@ export function addressOf(view: ContainerView, question: AddressQuestion, facts:
  */
 export function reachProblem(title: string, ip: string, allowLoopback: boolean): Problem | undefined {
   const range = reservedRange(ip);
-  if (range === null || (range === 'loopback' && allowLoopback)) return undefined;
+  if (ip !== docker0 && range === null) return undefined;
+  if (allowLoopback && (range === 'loopback' || ip === docker0)) return undefined;
+  if (range === null) return docker0Problem(title);
   const hint = 'give the address that others use, such as 10.1.0.101';
   if (range === 'unspecified') return { message: `${title} means every address and reaches none`, hint };
   if (range === 'loopback')
@@ -100,7 +135,7 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
       `${hostIp.ip} (${hostIp.source}) is this container's own address, and a published port is reached at the host's`,
       "give the host's address, or register the container's own: --advertise container",
     );
-  if (advertise.kind === 'container') return onContainerNetwork(view, question.localPort, advertise.network);
+  if (advertise.kind === 'container') return onContainerNetwork(view, question, advertise.network);
   if (advertise.kind === 'swarm') return asTask(view, question, facts);
   if (onHost) return onHostNetwork(view, question, facts);
   if (advertise.kind === 'published') return published(view, question, facts);
@@ -112,10 +147,10 @@ function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts)
 
 function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const { localPort } = question;
-  const unknown = problem(
-    `container ${view.title} uses the host's network, so port ${localPort} is the host's own`,
-    "give the host's address with --ip",
-  );
+  const unknown = keepOr(question.registered, [{ hostIp: '', hostPort: localPort }], {
+    message: `container ${view.title} uses the host's network, so port ${localPort} is the host's own`,
+    hint: "give the host's address with --ip",
+  });
   return withHostIp(question, facts, unknown, ({ ip, source }) =>
     found(ip, localPort, `${source}, host network`),
   );
@@ -126,7 +161,7 @@ function onHostNetwork(view: ContainerView, question: AddressQuestion, facts: Sw
  * ports (moby #42442).
  */
 function published(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
-  const { localPort, protocol, hostIp } = question;
+  const { localPort, protocol, hostIp, registered } = question;
   const port = `${localPort}/${protocol}`;
   // Podman still lists the published ports of a container that is on no network.
   if (view.networks.size === 0 && view.networkMode !== 'none')
@@ -137,36 +172,26 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   const bindings = view.ports.get(port) ?? [];
   if (bindings.length === 0) return unpublished(view, port);
 
-  const best = choose(bindings, hostIp?.ip);
-  const range = reservedRange(best.hostIp);
-  if (hostIp === undefined && range !== 'unspecified') return found(best.hostIp, best.hostPort, 'published');
   const title = `port ${port} of container ${view.title} is published`;
-  if (hostIp !== undefined && range === 'loopback' && best.hostIp !== hostIp.ip)
-    return problem(
-      `${title} on ${best.hostIp} only, so nobody reaches it at ${hostIp.ip} (${hostIp.source})`,
-      `publish it on ${hostIp.ip} or on every address: -p ${localPort}`,
-    );
-  const unknown = problem(
-    `${title} on every address of the host (${best.hostIp || 'no HostIp'}:${best.hostPort}), and Docker does not tell which one others use`,
-    `give the host's address with --ip, or publish the port on one: -p <host address>::${localPort}`,
-  );
-  return withHostIp(question, facts, unknown, ({ ip, source }) => {
-    const { hostIp: on, hostPort } = choose(bindings, ip);
-    if (on === '' ? hasFamilyOf(ip, view) : isIPv6(on) === isIPv6(ip))
-      return found(ip, hostPort, `${source}, published`);
-    const [family, other] = isIPv6(ip) ? ['IPv6', 'IPv4'] : ['IPv4', 'IPv6'];
-    const [only, remedy] =
-      on === ''
-        ? [`for ${other} only, as its networks have no ${family}`, `connect it to a network with ${family}`]
-        : [`on ${on} only`, `publish it on an ${family} address`];
-    return problem(
-      `${title} ${only}, and ${ip} (${source}) is an ${family} address`,
-      `give an ${other} --ip, or ${remedy}`,
-    );
+  const ranges = new Set(bindings.map(each => reservedRange(each.hostIp)));
+  const isAtOne = bindings.some(each => each.hostIp === registered?.ip && each.hostPort === registered.port);
+  if (hostIp === undefined && (ranges.has(null) || !ranges.has('unspecified') || isAtOne))
+    return atBinding(bindings, registered, title);
+  const best = bestOf(bindings, undefined);
+  const unknown = keepOr(registered, bindings, {
+    message: `${title} on every address of the host (${best.hostIp || 'no HostIp'}:${best.hostPort}), and Docker does not tell which one others use`,
+    hint: `give the host's address with --ip, or publish the port on one: -p <host address>::${localPort}`,
   });
+  return withHostIp(question, facts, unknown, host =>
+    atHostIp(bindings, () => hasFamilyOf(host.ip, view), host, registered, title),
+  );
 }
 
-function onContainerNetwork(view: ContainerView, localPort: number, wanted?: string): AddressAnswer {
+function onContainerNetwork(
+  view: ContainerView,
+  { localPort, registered }: AddressQuestion,
+  wanted?: string,
+): AddressAnswer {
   const title = `container ${view.title}`;
   if (view.networkMode === 'host')
     return problem(`${title} uses the host's network and has no address of its own`, 'leave --advertise out');
@@ -174,7 +199,7 @@ function onContainerNetwork(view: ContainerView, localPort: number, wanted?: str
   const names = networks.map(([name]) => name).join(', ') || 'none';
   const usable = networks
     .filter(([name]) => (wanted ?? name) === name)
-    .map(([name, its]) => ({ network: name, ip: its.ipv4 || its.ipv6 }))
+    .map(([network, its]) => ({ network, ip: addressOn(its, registered?.ip) }))
     .filter(({ ip }) => ip !== '');
   const [first] = usable;
   if (first === undefined)
@@ -186,11 +211,21 @@ function onContainerNetwork(view: ContainerView, localPort: number, wanted?: str
     );
   const { network, ip } = first;
   if (usable.length === 1) return found(ip, localPort, `network ${network}`);
-  return problem(`${title} is on several networks (${names})`, `name one: --advertise container:${network}`);
+  const candidates = usable.map(each => ({ hostIp: each.ip, hostPort: localPort }));
+  return keepOr(registered, candidates, {
+    message: `${title} is on several networks (${names})`,
+    hint: `name one: --advertise container:${network}`,
+  });
+}
+
+/** The container's address on a network: the registered one while it has that, else the IPv4 address. */
+function addressOn(its: NetworkView, registered: string | undefined): string {
+  if (registered !== undefined && isIPv6(registered) && its.ipv6 === registered) return registered;
+  return its.ipv4 || its.ipv6;
 }
 
 function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
-  const { localPort, protocol } = question;
+  const { localPort, protocol, registered } = question;
   if (!view.labels.has(serviceIdLabel))
     return problem(
       `container ${view.title} is not a task of a swarm service (it has no label ${serviceIdLabel})`,
@@ -200,10 +235,11 @@ function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFact
   if ((view.ports.get(port) ?? []).length > 0) return published(view, question, facts);
   if (facts.ingress === undefined) return { needs: 'ingress' };
   if (facts.ingress === null)
-    return problem(
-      `the port that the service of ${view.title} publishes cannot be read here: only a manager tells it`,
-      `publish it on each task's node (--publish mode=host,target=${localPort}), or give the address with --advertise IP:PORT or container:<overlay network>`,
-    );
+    // A manager that has become a worker does not say that the port is gone.
+    return keepOr(registered, registered ? [{ hostIp: '', hostPort: registered.port }] : [], {
+      message: `the port that the service of ${view.title} publishes cannot be read here: only a manager tells it`,
+      hint: `publish it on each task's node (--publish mode=host,target=${localPort}), or give the address with --advertise IP:PORT or container:<overlay network>`,
+    });
   const ingress = facts.ingress.find(({ target }) => target === port);
   if (!ingress) {
     const others = facts.ingress.map(({ target }) => target).join(', ') || 'none';
@@ -212,7 +248,10 @@ function asTask(view: ContainerView, question: AddressQuestion, facts: SwarmFact
       `start it with --publish target=${localPort}`,
     );
   }
-  const unknown = problem("Docker does not tell this node's address in the swarm", 'give it with --ip');
+  const unknown = keepOr(registered, [{ hostIp: '', hostPort: ingress.publishedPort }], {
+    message: "Docker does not tell this node's address in the swarm",
+    hint: 'give it with --ip',
+  });
   return withHostIp(question, facts, unknown, ({ ip, source }) =>
     found(ip, ingress.publishedPort, `${source}, ingress`),
   );
@@ -231,21 +270,6 @@ function withHostIp(
   if (hostIp) return next(hostIp);
   if (nodeIp === undefined) return { needs: 'nodeIp' };
   return nodeIp === null ? unknown : next({ ip: nodeIp, source: 'swarm node' });
-}
-
-/**
- * The best binding: that on the user's own address, then a specific IPv4 address, the IPv4 wildcard, and the same of
- * IPv6; with an IPv6 --ip, IPv6 comes first. A binding on loopback is for the host itself and comes last.
- */
-function choose(bindings: readonly Binding[], ip: string | undefined): Binding {
-  const prefersIPv6 = ip !== undefined && isIPv6(ip);
-  const rank = ({ hostIp }: Binding): number => {
-    if (hostIp === ip) return 0;
-    const range = reservedRange(hostIp);
-    if (range === 'loopback') return 5;
-    return (isIPv6(hostIp) === prefersIPv6 || hostIp === '' ? 0 : 2) + (range === 'unspecified' ? 2 : 1);
-  };
-  return bindings.reduce((best, next) => (rank(next) < rank(best) ? next : best));
 }
 
 function unpublished(view: ContainerView, port: string): AddressAnswer {
@@ -272,12 +296,4 @@ function unpublished(view: ContainerView, port: string): AddressAnswer {
 /** Podman's wildcard passes on only the families that the container itself has; Docker's proxy translates. */
 function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
   return [...networks.values()].some(its => (isIPv6(ip) ? its.ipv6 : its.ipv4) !== '');
-}
-
-function found(ip: string, port: number, by: string): AddressAnswer {
-  return success({ address: { ip, port }, by });
-}
-
-function problem(message: string, hint: string): AddressAnswer {
-  return failure({ message, hint });
 }

@@ -6,6 +6,7 @@
 import { UnavailableError } from '../../errors.ts';
 import type { Binding, ContainerView, IngressPort, NetworkView } from './container.ts';
 import { Field, portRule } from './field.ts';
+import { canonicalIp, isIp } from './ip.ts';
 
 /** The longest label, in UTF-16 code units. */
 const longestLabel = 65_536;
@@ -53,6 +54,9 @@ export function readContainer(answer: unknown, place: string, asked: string): Co
           .entries()
           .map(([name, field]) => [name, networkOf(field)]),
       );
+    },
+    get hostGatewayNames() {
+      return hostGatewayNamesIn(valueOf(top.get('HostConfig'), 'ExtraHosts'));
     },
     get health() {
       return healthOf(state.get('Health'));
@@ -181,7 +185,23 @@ function networkOf(field: Field): NetworkView {
     get ipv6() {
       return field.get('GlobalIPv6Address').ip();
     },
+    get gateways() {
+      return [valueOf(field, 'Gateway'), valueOf(field, 'IPv6Gateway')].filter(isIpText).map(canonicalIp);
+    },
   };
+}
+
+/** An odd gateway is the address of nobody, so it is not refused. */
+function isIpText(value: unknown): value is string {
+  return typeof value === 'string' && isIp(value);
+}
+
+/** `host.docker.internal:host-gateway`. It is only for a warning, so what is odd is left out. */
+function hostGatewayNamesIn(extraHosts: unknown): string[] {
+  if (!Array.isArray(extraHosts)) return [];
+  return extraHosts.flatMap(each =>
+    typeof each === 'string' ? (/^([^:=]+)[:=]host-gateway$/.exec(each)?.[1] ?? []) : [],
+  );
 }
 
 /** Without a HEALTHCHECK Docker leaves the answer out or gives `none`, and podman gives an empty status. */

@@ -24,6 +24,8 @@ export interface ContainerView {
   readonly publishedPorts: readonly string[];
   /** NetworkSettings.Networks: the networks that the container is on, by name. */
   readonly networks: ReadonlyMap<string, NetworkView>;
+  /** The names that --add-host gives to the host as the engine knows it. */
+  readonly hostGatewayNames?: readonly string[];
   /**
    * The last result of the container's HEALTHCHECK; undefined if it has none. The status is `starting`, `healthy` or
    * `unhealthy`. The output is the exit code and the last line of output; it is empty before the first check.
@@ -43,6 +45,8 @@ export interface Binding {
 export interface NetworkView {
   readonly ipv4: string;
   readonly ipv6: string;
+  /** Where the container's routes into this network lead. */
+  readonly gateways?: readonly string[];
 }
 
 /** A port that a swarm service publishes on every node. Its parts are checked when they are read, as a container's are. */

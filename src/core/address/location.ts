@@ -14,6 +14,8 @@ export interface ResolvedAddress {
   readonly records: readonly ServiceRecord[];
   /** How the address was found, for the log. */
   readonly how: string;
+  /** What people should know about the address; each begins with it. */
+  readonly warnings?: readonly Problem[];
 }
 
 /** Where others reach the app, or why they cannot. */
@@ -38,6 +40,8 @@ export type AddressEvent =
   | { readonly kind: 'address-found'; readonly resolved: ResolvedAddress; readonly previous: Address | null }
   /** The address is the same; what is written for it is new. */
   | { readonly kind: 'records-changed'; readonly resolved: ResolvedAddress }
+  /** What people should know about the address has changed; nothing any more where the list is empty. */
+  | { readonly kind: 'address-warning'; readonly address: Address; readonly warnings: readonly Problem[] }
   /** The address was resolved again after `attempts` failures, and it is the same. */
   | { readonly kind: 'address-confirmed'; readonly address: Address; readonly attempts: number }
   /** It could not be resolved: the first failure, each new cause, and then less and less often. */
@@ -92,10 +96,14 @@ export function noteAnswer(
 }
 
 function eventsOf({ known, outage }: Location, resolved: ResolvedAddress): AddressEvent[] {
-  const { address, records } = resolved;
-  if (!known || formatAddress(known.address) !== formatAddress(address))
-    return [{ kind: 'address-found', resolved, previous: known?.address ?? null }];
+  const { address, records, warnings = [] } = resolved;
+  const warned: AddressEvent = { kind: 'address-warning', address, warnings };
+  if (!known || formatAddress(known.address) !== formatAddress(address)) {
+    const moved: AddressEvent = { kind: 'address-found', resolved, previous: known?.address ?? null };
+    return warnings.length > 0 ? [moved, warned] : [moved];
+  }
   const events: AddressEvent[] = [];
+  if (JSON.stringify(known.warnings ?? []) !== JSON.stringify(warnings)) events.push(warned);
   if (outage) events.push({ kind: 'address-confirmed', address, attempts: outage.attempts });
   if (JSON.stringify(known.records) !== JSON.stringify(records))
     events.push({ kind: 'records-changed', resolved });

@@ -57,6 +57,7 @@ function service(value: unknown): ServiceStatus {
       const { key, value: content } = object(each);
       return { key: text(key), value: text(content) };
     }),
+    addressWarning: orNull(text, it['addressWarning']),
     lease: orNull(each => {
       const { id, remainingSeconds } = object(each);
       return { id: text(id), remainingSeconds: amount(remainingSeconds) };

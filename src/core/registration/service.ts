@@ -173,6 +173,13 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
     case 'address-found':
     case 'records-changed':
       return reporting(input, { ...before, resolved: input.resolved });
+    case 'address-warning': {
+      const { resolved } = before;
+      return reporting(input, {
+        ...before,
+        resolved: resolved && { ...resolved, warnings: input.warnings },
+      });
+    }
     case 'address-lost':
       return reporting(input, { ...before, resolved: null });
     case 'address-unresolvable':

@@ -1,12 +1,12 @@
 /**
  * The status of a service, as people and programs see it from outside. Pure: facts go in, a picture comes out.
  */
+import { formatProblem } from '../../errors.ts';
 import { formatAddress } from '../address/ip.ts';
 import type { Failover } from '../lease/failover.ts';
 import type { Lease } from '../lease/lease.ts';
 import { formatLease, recordsUnder } from '../lease/writes.ts';
 import type { ServiceConfig } from '../settings/service.ts';
-import { formatProblem } from '../../errors.ts';
 import { detailOf, type Health, type Verdict } from './health.ts';
 import { wantedRecords, type ServiceState } from './service.ts';
 
@@ -45,6 +45,8 @@ export interface ServiceStatus {
   readonly registeredSince: string | null;
   /** What is written for it while it is registered. */
   readonly records: readonly { readonly key: string; readonly value: string }[];
+  /** What people should know about the address, such as that others would do as well; null for nothing. */
+  readonly addressWarning: string | null;
   /** The lease lives for at least this long, as etcd has promised. */
   readonly lease: { readonly id: string; readonly remainingSeconds: number } | null;
   /** When a request to etcd last succeeded; null before the first. While etcd fails, `registration` is as of then. */
@@ -107,6 +109,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
     registration,
     registeredSince: isThere && registeredSince !== null ? date(registeredSince) : null,
     records: recordsUnder(held?.id ?? '', resolved?.records ?? []),
+    addressWarning: resolved?.warnings?.map(formatProblem).join('; ') || null,
     lease: held && {
       id: formatLease(held.id),
       remainingSeconds: Math.max(0, Math.round(ttlMs - (now - held.acknowledgedAt)) / 1000),
