@@ -68,9 +68,12 @@ before(async () => {
   forwarder = await host.spawn(process.execPath, ['--eval', forward]);
   await host.docker(['network', 'create', 'backend']);
   await host.docker(['pod', 'create', '--name', 'pod', '--infra-name', 'infra', ...published]);
-  await start('refused', { DOCKREG_IP: ip, DOCKREG_ETCD: `http://${ip}:${etcdPort}` }, published);
-  for (const { id, variables = { DOCKREG_IP: ip }, options = published } of containers)
-    await start(id, { DOCKREG_ETCD: `http://${lanAddress}:${at}`, ...variables }, options);
+  await Promise.all([
+    start('refused', { DOCKREG_IP: ip, DOCKREG_ETCD: `http://${ip}:${etcdPort}` }, published),
+    ...containers.map(({ id, variables = { DOCKREG_IP: ip }, options = published }) =>
+      start(id, { DOCKREG_ETCD: `http://${lanAddress}:${at}`, ...variables }, options),
+    ),
+  ]);
 });
 after(async () => {
   watcher.close();
@@ -96,9 +99,11 @@ async function publishedAt(name: string): Promise<string> {
 describe('a container of podman without root is registered where another host reaches it', () => {
   const registered = new Set<string>();
 
+  it('on the podman of this suite', async t =>
+    t.diagnostic(`podman ${await host.docker(['version', '--format', '{{.Server.Version}}'])}`));
+
   for (const { name, id, owner = id, address } of containers) {
-    it(name, async t => {
-      t.diagnostic(`podman ${await host.docker(['version', '--format', '{{.Server.Version}}'])}`);
+    it(name, async () => {
       const expected = address ?? (await publishedAt(owner));
       const key = `/service/${expected}`;
       await watcher.first(event => event.type === 'put' && event.key === key, { timeoutMs: 60_000 });
@@ -126,7 +131,7 @@ describe('a container of podman without root is registered where another host re
 describe("the host's address on pasta, which means the container itself", () => {
   it('as the address of etcd is refused, and the log says how to reach the host', async () => {
     const text =
-      /etcd .*ECONNREFUSED 10\.1\.0\.104:2379; .*10\.1\.0\.104 is our own address: with podman's network pasta.*host\.containers\.internal \(169\.254\.1\.2\)/;
+      /etcd: grant: .*ECONNREFUSED 10\.1\.0\.104:2379; .*10\.1\.0\.104 is our own address: with podman's network pasta.*host\.containers\.internal \(169\.254\.1\.2\)/;
     await eventually('the message', async () => text.test(await logsOf(host, 'refused')), {
       timeoutMs: 30_000,
       everyMs: 250,

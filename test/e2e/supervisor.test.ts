@@ -19,7 +19,7 @@ const inSid = (script: string): [string, ...string[]] => [
 before(() => mkdir(machine, { recursive: true }));
 
 it('an app that crashes under supervisord 4.3 listens again at once, twelve times, also during a check', async t => {
-  const [file, ...words] = inSid('supervisord --version; python3 --version');
+  const [file, ...words] = inSid('supervisord --version; /usr/bin/python3 --version');
   t.diagnostic(`supervisor ${(await run(file, words)).replace('\n', ' on ')}`);
   await crashUnderSupervisord(t, {
     command: inSid('exec supervisord "$@"'),

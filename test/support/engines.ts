@@ -42,6 +42,9 @@ export function defaultEngine(): EngineName {
   throw new Error(`DOCKREG_TEST_ENGINE=${name}: must be docker, docker-next or docker-sid`);
 }
 
+/** Whether only what depends on the engine's version is tested: DOCKREG_TEST_SHORT=1. */
+export const isShort = process.env['DOCKREG_TEST_SHORT'] === '1';
+
 /** The path of the socket of its Docker API. */
 export function socketOf({ runtime }: EngineSetup): string {
   return join(runtime, 'docker.sock');

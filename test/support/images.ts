@@ -5,12 +5,11 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { type Host, run, startHost } from './lan.ts';
-import { eventually } from './wait.ts';
 
 /** The tags that a host has after `loadImages`. */
 export const images = {
@@ -82,27 +81,12 @@ async function makeArchive(asking: Host): Promise<Archive> {
   // The list is written last: if it exists, the tar is complete.
   if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
 
-  // The test files of a suite may ask at the same time. The bed's /run ends with the bed.
-  const lock = '/run/dockreg-images';
-  await eventually('the images that another test file makes', () => mkdir(lock).then(() => true), {
-    timeoutMs: buildTimeoutMs,
-  });
-  try {
-    if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
-    return await buildArchive(asking, tar, list);
-  } finally {
-    await rmdir(lock);
-  }
-}
-
-async function buildArchive(asking: Host, tar: string, list: string): Promise<Archive> {
   // Docker builds the images, as it does for users.
   const builder = asking.engine.startsWith('podman')
     ? await startHost({ name: 'builder', ip: '10.1.0.250', engine: 'docker' })
     : asking;
   try {
     const ids = await build(builder);
-    const folder = dirname(tar);
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
     const tags = Object.keys(ids);
