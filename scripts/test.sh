@@ -2,12 +2,13 @@
 # npm test [-- SUITE...]: installs what the tests need, builds, and runs the suites. Without a name it runs these:
 #   static            shellcheck on the scripts, vagrant validate on the Vagrantfile
 #   unit              pure functions, as tables; loops on a fake clock
-#   integration       the built program against real etcd (3.4)
+#   integration       the built program on Node (20) against real etcd (3.4), supervisor (4.2.5), HAProxy (2.6) and
+#                     nginx (1.22)
 #   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
 #   fuzz              odd input of every kind, drawn from a seed: a short run of `npm run fuzz`
 #   chaos             the built program under random faults; a checker judges what etcd showed meanwhile
-#   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
-#   e2e-next          the tests of it that depend on Docker, on the engine of Debian 13 (26.1)
+#   e2e               the images, with their Node (24), on a real Docker Engine (20.10) and on podman (4.3)
+#   e2e-next          the tests of it that depend on Docker, on the Docker of Debian 13 (26.1)
 #   e2e-sid           what depends on the version of Docker (28.5), podman without root (5.8) and supervisor (4.3), on
 #                     those of Debian sid; it prints the versions
 # One suite must be named to run, because Go with its libraries takes 900 MB:
