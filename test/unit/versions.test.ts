@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
 const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
-const parts = 'Docker|podman|etcd|supervisor|Node|HAProxy|nginx';
+const software = 'Docker|podman|etcd|supervisor|Node|HAProxy|nginx';
 
 /** The lines of the table: `etcd 3.4 in integration`. */
 const inDocs = [...read('docs/versions.md').matchAll(/^\| (\w+) \| (\d[\d.]*) \| .* \| ([\w-]+) \|$/gm)].map(
@@ -19,7 +19,7 @@ const heads = new Map(
   ),
 );
 const inScript = [...heads].flatMap(([suite, text]) =>
-  [...text.matchAll(new RegExp(`\\b(${parts})[^(),]*\\((\\d[\\d.]*)\\)`, 'g'))].map(
+  [...text.matchAll(new RegExp(`\\b(${software})[^(),]*\\((\\d[\\d.]*)\\)`, 'g'))].map(
     ([, part, version]) => `${part} ${version} in ${suite}`,
   ),
 );
