@@ -50,7 +50,11 @@ const cases: Readonly<Record<string, Case>> = {
     address: `${ip}:8001`,
   },
 };
-const containers = Object.entries(cases).map(([name, its], at) => ({ name, id: `web-${at}`, ...its }));
+const containers = Object.entries(cases).map(([name, options], at) => ({
+  name,
+  id: `web-${at}`,
+  its: options,
+}));
 
 let host: Host;
 let etcd: EtcdCluster;
@@ -70,7 +74,7 @@ before(async () => {
   await host.docker(['pod', 'create', '--name', 'pod', '--infra-name', 'infra', ...published]);
   await Promise.all([
     start('refused', { DOCKREG_IP: ip, DOCKREG_ETCD: `http://${ip}:${etcdPort}` }, published),
-    ...containers.map(({ id, variables = { DOCKREG_IP: ip }, options = published }) =>
+    ...containers.map(({ id, its: { variables = { DOCKREG_IP: ip }, options = published } }) =>
       start(id, { DOCKREG_ETCD: `http://${lanAddress}:${at}`, ...variables }, options),
     ),
   ]);
@@ -102,9 +106,9 @@ describe('a container of podman without root is registered where another host re
   it('on the podman of this suite', async t =>
     t.diagnostic(`podman ${await host.docker(['version', '--format', '{{.Server.Version}}'])}`));
 
-  for (const { name, id, owner = id, address } of containers) {
+  for (const { name, id, its } of containers) {
     it(name, async () => {
-      const expected = address ?? (await publishedAt(owner));
+      const expected = its.address ?? (await publishedAt(its.owner ?? id));
       const key = `/service/${expected}`;
       await watcher.first(event => event.type === 'put' && event.key === key, { timeoutMs: 60_000 });
       registered.add(key);
