@@ -8,6 +8,7 @@
 #                             build       build/ (compiled) and dist/ (bundle)
 #                             etcd-next   the etcd of Debian 13, beside the one that packages installs (root)
 #                             docker-next the Docker of Debian 13, beside the one that packages installs (root)
+#                             sid         Docker, podman and supervisor of Debian sid, beside the others (root)
 #                             grpc-client a gRPC client in Go with etcd's own resolver, from Debian's packages (root)
 #                             image-base  the test bed's replacements for the public base images (root)
 # Downloads are kept in $DOCKREG_CACHE, by default dockreg/ in the user's cache folder.
@@ -83,21 +84,30 @@ setup_build() {
   node build/scripts/bundle.js
 }
 
-# make_root STEP SUITE PACKAGES: makes a small Debian with these packages in $work/root. The end of the step removes
-# $work.
+# make_root STEP SUITE PACKAGES [TRIES]: makes a small Debian with these packages in $work/root. The end of the step
+# removes $work.
 make_root() {
   [ "$(id -u)" = 0 ] || fail "$1 makes a root folder with debootstrap, which needs root"
   mkdir -p "$cache"
   work=$(mktemp -d "$cache/$1.XXXXXX")
   # An interrupted debootstrap leaves mounts, which must be undone before anything is removed.
-  trap 'umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :; rm -rf --one-file-system "$work"' EXIT
+  trap 'remove_root; rm -rf --one-file-system "$work"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   say "making a root folder of Debian $2 for $1 (about a minute)"
-  debootstrap --variant=minbase --include="$3" "$2" "$work/root" >"$work/log" 2>&1 || {
+  tries=1
+  until debootstrap --variant=minbase --include="$3" "$2" "$work/root" >"$work/log" 2>&1; do
     tail -n 20 "$work/log" >&2
-    fail "debootstrap failed"
-  }
+    [ "$tries" -lt "${4:-1}" ] || fail "debootstrap failed"
+    tries=$((tries + 1))
+    say "debootstrap failed; trying once more"
+    remove_root
+  done
+}
+
+remove_root() {
+  umount "$work/root/proc" "$work/root/sys" 2>/dev/null || :
+  rm -rf --one-file-system "$work/root"
 }
 
 # Puts Debian 13's etcd and its C library into a folder of their own, with wrappers that run it from there.
@@ -125,9 +135,25 @@ setup_docker_next() {
   target=$cache/docker-next
   [ ! -x "$target/usr/sbin/dockerd" ] || return 0
   make_root docker-next trixie docker.io,iptables
+  keep_usr
+}
+
+# The same with what Debian sid has, for each of its programs only. sid moves, so the packages are fetched again when the
+# list changes, or when the folder is removed; the suite prints the versions. sid can also be broken for a while.
+setup_sid() {
+  target=$cache/sid
+  list=docker.io,iptables,podman,netavark,aardvark-dns,catatonit,runc,passt,slirp4netns,uidmap,supervisor
+  if [ "$(cat "$target/packages" 2>/dev/null)" = "$list" ]; then return; fi
+  make_root sid sid "$list" 2
+  printf '%s\n' "$list" >"$work/packages"
+  keep_usr "$work/packages"
+}
+
+# keep_usr [FILE...]: moves the /usr of $work/root, and the files, to $target.
+keep_usr() {
   rm -rf "$work"/root/usr/share/doc "$work"/root/usr/share/man "$work"/root/usr/share/locale
   mkdir "$work/out"
-  mv "$work/root/usr" "$work/out/usr"
+  mv "$work/root/usr" "$@" "$work/out/"
   rm -rf "$target"
   mv "$work/out" "$target"
 }
@@ -185,6 +211,7 @@ for step in "$@"; do
     build) setup_build ;;
     etcd-next) (setup_etcd_next) ;;
     docker-next) (setup_docker_next) ;;
+    sid) (setup_sid) ;;
     grpc-client) (setup_grpc_client) ;;
     image-base) (setup_image_base) ;;
     *) fail "there is no step called $step" ;;

@@ -2,12 +2,15 @@
 # npm test [-- SUITE...]: installs what the tests need, builds, and runs the suites. Without a name it runs these:
 #   static            shellcheck on the scripts, vagrant validate on the Vagrantfile
 #   unit              pure functions, as tables; loops on a fake clock
-#   integration       the built program against real etcd (3.4)
+#   integration       the built program on Node (20) against real etcd (3.4), supervisor (4.2.5), HAProxy (2.6) and
+#                     nginx (1.22)
 #   integration-next  the tests of it that depend on etcd, against the etcd of Debian 13 (3.5)
 #   fuzz              odd input of every kind, drawn from a seed: a short run of `npm run fuzz`
 #   chaos             the built program under random faults; a checker judges what etcd showed meanwhile
-#   e2e               the images on a real Docker Engine (20.10) and on podman (4.3)
-#   e2e-next          the tests of it that depend on Docker, on the engine of Debian 13 (26.1)
+#   e2e               the images, with their Node (24), on a real Docker Engine (20.10) and on podman (4.3)
+#   e2e-next          the tests of it that depend on Docker, on the Docker of Debian 13 (26.1)
+#   e2e-sid           what depends on the version of Docker (28.5), podman without root (5.8) and supervisor (4.3), on
+#                     those of Debian sid; it prints the versions
 # One suite must be named to run, because Go with its libraries takes 900 MB:
 #   grpc-client       a client in Go that finds the instances with etcd's own resolver
 # A suite that cannot run here is reported as skipped, with the reason. With CI=true a skipped suite is a failure.
@@ -16,7 +19,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "test: $*" >&2; }
-[ $# -gt 0 ] || set -- static unit fuzz integration integration-next chaos e2e e2e-next
+[ $# -gt 0 ] || set -- static unit fuzz integration integration-next chaos e2e e2e-next e2e-sid
 failed='' skipped=''
 
 cache=${DOCKREG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dockreg}
@@ -26,16 +29,15 @@ skip() {
   skipped="$skipped $1"
 }
 
-# run_files SUITE FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, $concurrency
-# at a time. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
+# run_files SUITE FOLDER [WRAPPER...]: runs all test files of the folder, except those that $except names, or only those
+# that $only names, $concurrency at a time. WRAPPER is a command that runs a command. No suite takes longer than 20 minutes.
 run_files() {
   suite=$1 folder=$2 files=
   shift 2
   for file in build/test/"$folder"/*.test.js; do
-    case " ${except:-} " in
-      *" $(basename "$file" .test.js) "*) ;;
-      *) files="$files $file" ;;
-    esac
+    name=$(basename "$file" .test.js)
+    case " ${except:-} " in *" $name "*) continue ;; esac
+    case " ${only:-$name} " in *" $name "*) files="$files $file" ;; esac
   done
   say "$suite"
   code=0
@@ -80,6 +82,7 @@ prepare() {
     grpc-client) sh scripts/setup.sh packages grpc-client || missing="etcd or Go" ;;
     e2e) sh scripts/setup.sh packages podman image-base || missing="Docker, podman or the base image" ;;
     e2e-next) sh scripts/setup.sh packages image-base docker-next || missing="Docker, the Docker of Debian 13 or the base image" ;;
+    e2e-sid) sh scripts/setup.sh packages image-base sid || missing="Docker, the base image or what Debian sid has" ;;
     *)
       say "there is no suite called $1"
       exit 64
@@ -101,10 +104,14 @@ run() {
         concurrency=4 run_files "$1" integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       ;;
     grpc-client) run_files "$1" consumers env DOCKREG_TEST_GRPC_CLIENT="$cache/grpc-client" ;;
-    e2e) run_in_bed "$1" ;;
+    e2e) except='rootless supervisor' run_in_bed "$1" ;;
     e2e-next)
       # These depend on podman, on the network between hosts or on supervisord, but not on the version of Docker.
-      except='drain podman stop two-hosts' run_in_bed "$1" env DOCKREG_TEST_ENGINE=docker-next
+      except='drain podman rootless stop supervisor two-hosts' run_in_bed "$1" env DOCKREG_TEST_ENGINE=docker-next
+      ;;
+    e2e-sid)
+      only='address container rootless supervisor' \
+        run_in_bed "$1" env DOCKREG_TEST_ENGINE=docker-sid DOCKREG_TEST_SHORT=1
       ;;
   esac
 }

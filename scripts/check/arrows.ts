@@ -36,7 +36,7 @@ const table = readTable({
 
   // The commands that a person or supervisord starts.
   commands: `${ground} wiring admin agent config network commands/table.ts`,
-  'commands/doctor': `${ground} wiring admin config docker etcd kernel tls node:events node:net`,
+  'commands/doctor': `${ground} wiring admin config docker etcd kernel network tls node:events node:net`,
   'commands/ls': `${ground} wiring etcd commands/table.ts`,
   'commands/table.ts': `core`,
 

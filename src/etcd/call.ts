@@ -5,7 +5,10 @@
 import type { CallOptions } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
+import { pastaHost } from '../core/address/unmapped.ts';
+import { isLoopback } from '../core/address/ip.ts';
 import { messageOf } from '../errors.ts';
+import { isOwn } from '../network/interfaces.ts';
 import { tlsMessage } from '../tls/hints.ts';
 import { MisfitError, readToken } from './answers.ts';
 import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
@@ -197,9 +200,19 @@ function translate(what: string, cause: unknown): Error {
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
   const [, hint] = hints.find(([pattern]) => pattern.test(message)) ?? [];
-  return hint === undefined
-    ? new RequestError(message, { cause })
-    : new DeniedError({ message, hint }, { cause });
+  if (hint !== undefined) return new DeniedError({ message, hint }, { cause });
+  const own = ownAddressHint(message);
+  return new RequestError(own === undefined ? message : { message, hint: own }, { cause });
+}
+
+/** Where an address that others know as the host's refuses us, because it is our own one here. */
+function ownAddressHint(message: string): string | undefined {
+  const [, ip] = /ECONNREFUSED (\S+):\d+$/.exec(message) ?? [];
+  if (ip === undefined || isLoopback(ip) || !isOwn(ip)) return undefined;
+  return (
+    `start etcd there. But ${ip} is our own address: with podman's network pasta it means this container and not the ` +
+    `host, which is reached at ${pastaHost}`
+  );
 }
 
 /** Removes what gRPC adds, such as times: without it the same failure always reads the same. */

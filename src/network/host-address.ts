@@ -1,13 +1,13 @@
 /**
  * Finds the host's address that the user means by `--ip`.
  */
-import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import type { Clock } from '../clock.ts';
 import type { HostName } from '../core/settings/service.ts';
 import { canonicalIp, isIPv6, reservedRange } from '../core/address/ip.ts';
 import type { AddressQuestion, HostIp } from '../core/address/advertise.ts';
 import { docker0 } from '../core/address/every-host.ts';
 import { messageOf, UnavailableError } from '../errors.ts';
+import { isOwn, ownInterfaces, unreadable } from './interfaces.ts';
 import { lookup, type Resolver } from './lookup.ts';
 
 /**
@@ -28,8 +28,7 @@ export async function resolveHostIp(
   known: Pick<AddressQuestion, 'registered' | 'own'> = {},
 ): Promise<HostIp> {
   const interfaces = ownInterfaces();
-  const isOurs = (ip: string): boolean =>
-    Object.values(interfaces).some(list => list?.some(({ address }) => canonicalIp(address) === ip));
+  const isOurs = (ip: string): boolean => isOwn(ip, interfaces);
   if (host.kind === 'ip')
     return { ip: host.ip, source: `--ip ${host.ip}`, fromInterface: undefined, ours: isOurs(host.ip) };
 
@@ -49,17 +48,6 @@ export async function resolveHostIp(
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
   chosen.set(name, ip);
   return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip), name, others };
-}
-
-const unreadable: NodeJS.Dict<NetworkInterfaceInfo[]> = {};
-
-/** Our interfaces. Where the kernel does not show them, an address still stands for itself and a name may be in DNS. */
-function ownInterfaces(): NodeJS.Dict<NetworkInterfaceInfo[]> {
-  try {
-    return networkInterfaces();
-  } catch {
-    return unreadable;
-  }
 }
 
 /** The best of the addresses, and those that are as good. */

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
 import { exampleOptions, logsOf } from '../support/example.ts';
+import { defaultEngine, isShort } from '../support/engines.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
 import { eventually } from '../support/wait.ts';
@@ -35,14 +36,22 @@ interface Case {
   readonly warning?: RegExp;
   /** The address where it must be registered. Default: the mapped port on all IPv4 addresses of the host. */
   readonly address?: (container: string) => string | Promise<string>;
+  /** Whether it depends on the engine's version, and so is tested in the short suite too. */
+  readonly ofEngine?: true;
 }
+
+const isSid = defaultEngine() === 'docker-sid';
+const gatewayMode = 'com.docker.network.bridge.gateway_mode_ipv4';
 
 const published = ['--publish', '8000'];
 const ipOfHost = { DOCKREG_IP: '10.1.0.101' };
 
 const cases: Readonly<Record<string, Case>> = {
   'under another hostname': { options: [...published, '--hostname', 'web.example'] },
-  'in a private cgroup namespace': { options: [...published, '--cgroupns', 'private'] },
+  'in a private cgroup namespace': {
+    ofEngine: true,
+    options: [...published, '--cgroupns', 'private'],
+  },
   'in a private cgroup namespace, under a hostname that looks like an id': {
     options: [...published, '--cgroupns', 'private', '--hostname', 'deadbeefdead'],
   },
@@ -54,6 +63,7 @@ const cases: Readonly<Record<string, Case>> = {
     options: [...published, '--init', '--read-only', '--tmpfs', '/run', '--tmpfs', '/tmp'],
   },
   'published on one address of the host, without --ip': {
+    ofEngine: true,
     options: ['--publish', '10.1.0.101:28007:8000'],
     variables: {},
     address: async container => `10.1.0.101:${await mappedPort(container, '10.1.0.101')}`,
@@ -90,14 +100,17 @@ const cases: Readonly<Record<string, Case>> = {
       /172\.30\.1\.\d+:8000 is kept, although container \S+ is on several networks \(backend, metrics\); name one/,
   },
   "published on all, with an IPv6 --ip: at IPv6's port": {
+    ofEngine: true,
     variables: { DOCKREG_IP: hostSix },
     async address(container) {
       const port = await mappedPort(container, '[::]');
-      assert.notEqual(port, await mappedPort(container, '0.0.0.0'));
+      // Docker 28 takes one port for both.
+      if (!isSid) assert.notEqual(port, await mappedPort(container, '0.0.0.0'));
       return `[${hostSix}]:${port}`;
     },
   },
   "on the host's network": {
+    ofEngine: true,
     options: ['--network', 'host'],
     variables: { ...ipOfHost, DOCKREG_PORT: '8001' },
     address: () => '10.1.0.101:8001',
@@ -109,6 +122,7 @@ const cases: Readonly<Record<string, Case>> = {
     warning: /10\.1\.0\.101:8002 is one of several: interface eth0 stands for 10\.1\.0\.101, 10\.1\.0\.201/,
   },
   "on another container's network": {
+    ofEngine: true,
     options: ['--network', 'container:owner'],
     owner: 'owner',
     address: async () => `10.1.0.101:${await mappedPort('owner', '0.0.0.0')}`,
@@ -119,13 +133,30 @@ const cases: Readonly<Record<string, Case>> = {
     address: async container => `${await ipOn('wire', container)}:8000`,
   },
   'on two networks, with --advertise container:metrics': {
+    ofEngine: true,
     options: ['--network', 'backend'],
     second: 'metrics',
     variables: { DOCKREG_ADVERTISE: 'container:metrics' },
     address: async container => `${await ipOn('metrics', container)}:8000`,
   },
 };
-const containers = Object.entries(cases).map(([name, options], at) => ({ name, id: `web-${at}`, options }));
+/** Docker 27 and newer. */
+const routedCases: typeof cases = {
+  'on a network that is routed instead of mapped, without --ip': {
+    options: [...published, '--network', 'routed'],
+    variables: {},
+    address: async container => `${await ipOn('routed', container)}:8000`,
+  },
+  "on a network of which only IPv6 is routed, at IPv4's port": {
+    options: [...published, '--network', 'mixed'],
+  },
+};
+const rows = Object.entries(cases).filter(([, { ofEngine }]) => ofEngine === true || !isShort);
+const containers = [...rows, ...Object.entries(isSid ? routedCases : {})].map(([name, options], at) => ({
+  name,
+  id: `web-${at}`,
+  options,
+}));
 
 before(async () => {
   host = await startHost({ name: 'host-1', ip: '10.1.0.101' });
@@ -135,7 +166,23 @@ before(async () => {
   await host.run('ip', ['addr', 'add', `${hostTwo}/24`, 'dev', 'eth0']);
   await run('ip', ['addr', 'add', `${lanSix}/64`, 'dev', 'lan', 'nodad']);
   await host.docker(['network', 'create', '--subnet', '172.30.0.0/24', 'backend']);
-  await host.docker(['network', 'create', '--subnet', '172.30.1.0/24', 'metrics']);
+  // Docker 28 lets other hosts reach a container on a bridge only if the network says so.
+  const open = isSid ? ['--opt', `${gatewayMode}=nat-unprotected`] : [];
+  await host.docker(['network', 'create', ...open, '--subnet', '172.30.1.0/24', 'metrics']);
+  if (isSid) {
+    const routed = ['--opt', `${gatewayMode}=routed`, '--subnet', '172.30.4.0/24', 'routed'];
+    await host.docker(['network', 'create', ...routed]);
+    const mixed = [
+      '--opt',
+      gatewayMode.replace(/4$/, '6=routed'),
+      '--ipv6',
+      '--subnet',
+      'fd00:5::/64',
+      'mixed',
+    ];
+    await host.docker(['network', 'create', ...mixed]);
+    await run('ip', ['route', 'add', '172.30.4.0/24', 'via', host.ip]);
+  }
   await host.docker([
     ...['network', 'create', '--driver', 'macvlan', '--opt', 'parent=eth0', '--subnet', '10.1.0.0/24'],
     ...['--gateway', lanAddress, '--ip-range', '10.1.0.208/28', 'wire'],
@@ -157,6 +204,7 @@ after(async () => {
   await host.stop();
   await run('ip', ['addr', 'del', `${lanSix}/64`, 'dev', 'lan']);
   await run('ip', ['route', 'del', '172.30.1.0/24', 'via', host.ip]);
+  if (isSid) await run('ip', ['route', 'del', '172.30.4.0/24', 'via', host.ip]);
 });
 
 async function start(name: string, options: Case): Promise<void> {
@@ -191,6 +239,9 @@ async function inspected(name: string, format: string): Promise<string> {
 
 describe('a container is registered at its own address', () => {
   const registered = new Set<string>();
+
+  it('on the engine of this suite', async t =>
+    t.diagnostic(`Docker ${await host.docker(['version', '--format', '{{.Server.Version}}'])}`));
 
   for (const { name, id, options } of containers) {
     it(name, async () => {

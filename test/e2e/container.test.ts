@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
+import { isShort } from '../support/engines.ts';
 import { logsOf } from '../support/example.ts';
 import { images, loadImages } from '../support/images.ts';
 import { lanAddress, run, startHost, type Host } from '../support/lan.ts';
@@ -31,6 +32,16 @@ afterEach(async () => {
   await etcd.ctl(['del', '--prefix', '/service/']);
   watcher.skipToNow();
 });
+
+/** What does not depend on the engine's version is left out of the short suite. */
+const longer = {
+  describe(name: string, body: () => void): void {
+    if (!isShort) void describe(name, body);
+  },
+  it(name: string, body: () => Promise<void>): void {
+    if (!isShort) void it(name, body);
+  },
+};
 
 interface RunOptions {
   readonly options?: readonly string[];
@@ -124,15 +135,18 @@ describe('a container of the example image', () => {
     );
   });
 
-  it('loses its key when the app crashes, and gets it back when supervisord has restarted the app', async () => {
-    await start('web');
-    const put = await watcher.next(({ type }) => type === 'put', 20_000);
-    await get(`http://${put.key.slice('/service/'.length)}/play/crash?seconds=3`);
-    await watcher.next(({ type }) => type === 'delete');
-    await watcher.next(({ type, key: back }) => type === 'put' && back === put.key, 20_000);
-  });
+  longer.it(
+    'loses its key when the app crashes, and gets it back when supervisord has restarted the app',
+    async () => {
+      await start('web');
+      const put = await watcher.next(({ type }) => type === 'put', 20_000);
+      await get(`http://${put.key.slice('/service/'.length)}/play/crash?seconds=3`);
+      await watcher.next(({ type }) => type === 'delete');
+      await watcher.next(({ type, key: back }) => type === 'put' && back === put.key, 20_000);
+    },
+  );
 
-  it('loses its key with its lease when it is killed', async () => {
+  longer.it('loses its key with its lease when it is killed', async () => {
     await start('web', { env: { DOCKREG_TTL: '5s' } });
     const put = await watcher.next(({ type }) => type === 'put', 20_000);
     await host.docker(['kill', 'web']);
@@ -140,7 +154,7 @@ describe('a container of the example image', () => {
     assert.equal(gone.key, put.key);
   });
 
-  it('loses its key with its lease when it is paused, and gets it back afterwards', async () => {
+  longer.it('loses its key with its lease when it is paused, and gets it back afterwards', async () => {
     await start('web', { env: { DOCKREG_TTL: '5s' } });
     const put = await watcher.next(({ type }) => type === 'put', 20_000);
     await host.docker(['pause', 'web']);
@@ -164,7 +178,7 @@ describe('a container of the example image', () => {
     assert.equal(put.modRevision, gone.modRevision, 'one transaction');
   });
 
-  it('is registered at its new port when it is restarted', async () => {
+  longer.it('is registered at its new port when it is restarted', async () => {
     await start('web');
     await watcher.next(({ type }) => type === 'put', 20_000);
     await host.docker(['restart', 'web']);
@@ -173,7 +187,7 @@ describe('a container of the example image', () => {
     assert.equal(again.key, await keyOf('web'));
   });
 
-  it('has supervisorctl', async () => {
+  longer.it('has supervisorctl', async () => {
     await start('web');
     await watcher.next(({ type }) => type === 'put', 20_000);
     await eventually('both programs run', async () =>
@@ -184,7 +198,7 @@ describe('a container of the example image', () => {
   });
 });
 
-describe('a container with a wrong set-up says so', () => {
+longer.describe('a container with a wrong set-up says so', () => {
   const cases: [name: string, options: RunOptions, text: RegExp][] = [
     [
       'an exposed port that is not published',
@@ -236,7 +250,7 @@ describe('doctor', () => {
     assert.ok(text.includes(`${put.key} = running; it is there now`), text);
   });
 
-  it('says why a container is not registered', async () => {
+  longer.it('says why a container is not registered', async () => {
     await start('web', { publish: [] });
     const text = await eventually('the app to be up', async () => {
       const output = await doctor('web');
@@ -249,7 +263,7 @@ describe('doctor', () => {
   });
 });
 
-describe('a HEALTHCHECK that asks dockreg', () => {
+longer.describe('a HEALTHCHECK that asks dockreg', () => {
   const perl =
     'perl -MSocket -e \'socket(S,PF_UNIX,SOCK_STREAM,0);connect(S,sockaddr_un("/run/dockreg.sock"))or exit 1;send(S,"status\\n",0);$_=join"",<S>;exit(!/"health"/||/"health":"(?!up")/)\'';
   for (const [name, command] of [
@@ -280,7 +294,7 @@ describe('a HEALTHCHECK that asks dockreg', () => {
   }
 });
 
-describe('the layer', () => {
+longer.describe('the layer', () => {
   /** Debian with Python and the layer, for an app that is not Node. */
   const dockerfile = `FROM ${images.debian}\nCOPY --from=${images.layer} /opt/dockreg /opt/dockreg\n`;
   const script = 'python3 -m http.server 8000 & exec /opt/dockreg/bin/dockreg --port 8000';

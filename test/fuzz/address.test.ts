@@ -88,6 +88,7 @@ function viewOf({ bindings, networks, mode, isTask }: Drawn): ContainerView {
     networkMode: mode,
     ports: new Map(bindings.length > 0 ? [['8000/tcp', bindings]] : []),
     publishedPorts: [],
+    routed: new Map(),
     networks: new Map(networks),
     health: undefined,
   };

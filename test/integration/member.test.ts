@@ -2,15 +2,16 @@
  * A client of one member of a real etcd: what becomes of password checks, and of a connection whose member is slow.
  */
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { afterEach, describe, it } from 'node:test';
 import { systemClock as clock } from '../../src/clock.ts';
-import { RequestError, SlowError } from '../../src/etcd/errors.ts';
+import { DeniedError, RequestError, SlowError } from '../../src/etcd/errors.ts';
 import { connectClient, type Access } from '../../src/etcd/client.ts';
 import { TokenKeeper } from '../../src/etcd/auth.ts';
 import { enableAuth, user } from '../support/auth.ts';
 import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
-import { eventually, pause, stopwatch } from '../support/wait.ts';
+import { eventually, freePort, pause, stopwatch } from '../support/wait.ts';
 
 let etcd: EtcdCluster | undefined;
 let proxy: Proxy | undefined;
@@ -102,6 +103,23 @@ describe('a member that does not answer in time', () => {
     await unanswered('2');
     const silent = await unanswered('3');
     assert.deepEqual([silent.message, silent instanceof SlowError], ['grant: no answer in time', false]);
+    client.close();
+  });
+
+  it('is refused at an address of our own: on pasta that is not the host', async t => {
+    const own = Object.values(networkInterfaces()).flatMap(list => list ?? []);
+    const ip = own.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+    if (ip === undefined) return t.skip('this machine has no address but loopback');
+    const client = await connectClient(`http://${ip}:${await freePort()}`, access);
+    await assert.rejects(
+      client.grant('1', 20, { ms: 3000 }),
+      error =>
+        error instanceof RequestError &&
+        !(error instanceof DeniedError) &&
+        new RegExp(`ECONNREFUSED ${ip}:\\d+; .*our own address.*pasta.*host\\.containers\\.internal`).test(
+          error.message,
+        ),
+    );
     client.close();
   });
 

@@ -9,9 +9,8 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { atProcessEnd, Child, cleanEnvironment } from '../support/children.ts';
-import { startEtcd } from '../support/etcd.ts';
 import { openCheck } from '../support/probes.ts';
-import { literal, literalKey } from '../support/program.ts';
+import { crashUnderSupervisord } from '../support/supervised.ts';
 import { Authority, type CertificateFiles } from '../support/tls.ts';
 import { eventually, freePort, pause } from '../support/wait.ts';
 
@@ -222,82 +221,6 @@ describe('an app that is killed during a check leaves nothing on its port', { sk
     });
 });
 
-/** What supervisord runs: the app, and dockreg beside it, both with supervisord's own defaults. */
-const programs = (port: number, etcd: string): string => `
-[supervisord]
-nodaemon=true
-logfile=%(here)s/supervisord.log
-pidfile=%(here)s/supervisord.pid
-[program:app]
-command=${python} ${pythonApp} http11 ${port}
-redirect_stderr=true
-stdout_logfile=%(here)s/app.log
-[program:dockreg]
-command=${process.execPath} ${inRepository('dist/dockreg.js')}
-environment=${Object.entries({
-  ...literal(etcd, port),
-  DOCKREG_CHECK: 'http:/slow',
-  DOCKREG_INTERVAL: '450ms',
-  DOCKREG_TIMEOUT: '400ms',
-  DOCKREG_CONTROL: 'off',
-})
-  .map(([name, value]) => `${name}="${value}"`)
-  .join(',')}
-redirect_stderr=true
-stdout_logfile=%(here)s/dockreg.log
-`;
-/** supervisord's startsecs: an app that ends earlier did not start, and is started again later each time. */
-const startMs = 1000;
-
 describe('an app without SO_REUSEADDR that crashes under supervisord', { skip }, () => {
-  it('listens again at once, twelve times, also when a check was under way', async t => {
-    const etcd = await startEtcd();
-    const at = await mkdtemp(join(folder, 'supervisord-'));
-    const port = await freePort();
-    writeFileSync(join(at, 'supervisord.conf'), programs(port, etcd.endpoints.join(',')));
-    /** The process that listens on the app's port. */
-    const holder = async (): Promise<number> => {
-      const { stdout } = await run('ss', ['-Htlnp', `sport = :${port}`]);
-      return Number(/pid=(\d+)/.exec(stdout)?.[1] ?? 0);
-    };
-    const isChecked = async (): Promise<boolean> => (await statesOn(port)).includes('ESTAB');
-    const supervisord = await Child.spawn('supervisord', ['-c', join(at, 'supervisord.conf')], {
-      env: cleanEnvironment(),
-      stdio: 'ignore',
-    });
-    let duringChecks = 0;
-    const times: number[] = [];
-    try {
-      await eventually('the key is there', async () => (await etcd.keys('/')).has(literalKey));
-      for (let kill = 0; kill < 12; kill++) {
-        await pause(startMs + 100);
-        const isWanted = kill % 3 !== 2;
-        await eventually('the moment', async () => (await isChecked()) === isWanted, { everyMs: 5 });
-        const pid = await holder();
-        if (isWanted) duringChecks++;
-        process.kill(pid, 'SIGKILL');
-        const killedAt = performance.now();
-        await eventually(
-          `the app listens after kill ${kill + 1}`,
-          async () => {
-            const next = await holder();
-            return next !== 0 && next !== pid;
-          },
-          { timeoutMs: 2000, everyMs: 10 },
-        );
-        times.push(performance.now() - killedAt);
-      }
-      await eventually('the key is there again', async () => (await etcd.keys('/')).has(literalKey));
-      t.diagnostic(
-        `${times.length} kills, ${duringChecks} during a check; it listened after ${times.map(Math.round).join(', ')} ms`,
-      );
-      const log = readFileSync(join(at, 'supervisord.log'), 'utf8');
-      assert.doesNotMatch(log, /FATAL|BACKOFF|not expected; too quickly/);
-      assert.doesNotMatch(readFileSync(join(at, 'app.log'), 'utf8'), /error|Errno/);
-    } finally {
-      supervisord.signal('SIGTERM');
-      await supervisord.exited(15_000);
-      await etcd.stop();
-    }
-  });
+  it('listens again at once, twelve times, also when a check was under way', t => crashUnderSupervisord(t));
 });

@@ -82,10 +82,9 @@ async function makeArchive(asking: Host): Promise<Archive> {
   if (existsSync(list)) return { tar, ids: JSON.parse(await readFile(list, 'utf8')) as Ids };
 
   // Docker builds the images, as it does for users.
-  const builder =
-    asking.engine === 'podman'
-      ? await startHost({ name: 'builder', ip: '10.1.0.250', engine: 'docker' })
-      : asking;
+  const builder = asking.engine.startsWith('podman')
+    ? await startHost({ name: 'builder', ip: '10.1.0.250', engine: 'docker' })
+    : asking;
   try {
     const ids = await build(builder);
     await rm(folder, { recursive: true, force: true });

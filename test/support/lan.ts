@@ -264,7 +264,7 @@ async function answers(spec: HostSpec): Promise<boolean> {
 }
 
 async function removeContainers(spec: HostSpec): Promise<void> {
-  if (spec.engine === 'podman') {
+  if (spec.engine.startsWith('podman')) {
     // A pod's infra container is removed only with its pod.
     await engineClient(spec, ['pod', 'rm', '--force', '--time', '0', '--all']);
     await engineClient(spec, ['rm', '--force', '--time', '0', '--volumes', '--all']);

@@ -58,6 +58,7 @@ function check(row: Row): void {
     networkMode: 'default',
     ports: new Map(bindings.length > 0 ? [['8000/tcp', bindings]] : []),
     publishedPorts: [],
+    routed: new Map(),
     networks: new Map([['bridge', bridge]]),
     health: undefined,
     ...row.view,

@@ -25,6 +25,7 @@ function container(ports: Ports, networkMode = 'default', more: Partial<Containe
     networkMode,
     ports: new Map(Object.entries(ports)),
     publishedPorts: Object.keys(ports).filter(port => ports[port]?.length),
+    routed: new Map(),
     networks: new Map([['bridge', { ipv4: '172.17.0.2', ipv6: '' }]]),
     health: undefined,
     ...more,
@@ -190,6 +191,118 @@ describe('the published address', () => {
     const view = container({ '8000/tcp': [on('127.0.0.1', 7)] });
     assert.equal(found(view, question(undefined, { allowLoopback: true })), '127.0.0.1:7');
   });
+});
+
+const own = (ip: string, fromInterface?: string): AddressQuestion =>
+  question(undefined, { hostIp: givenIp(ip, { ours: true, fromInterface }) });
+
+describe('a container of podman without root, on no network that the engine lists', () => {
+  const ports = { '8000/tcp': [on('0.0.0.0', 34779)] };
+  const rootless = (mode: string, its: Ports = ports): ContainerView =>
+    container(its, mode, { networks: new Map() });
+
+  for (const mode of ['pasta', 'pasta:--map-gw', 'slirp4netns', 'slirp4netns:port_handler=slirp4netns'])
+    it(`is registered at its published port: ${mode}`, () => {
+      assert.equal(found(rootless(mode), question('10.1.0.101')), '10.1.0.101:34779');
+      assert.match(problemOf(rootless(mode), question(undefined)), /published on every address.*--ip/);
+      const onOne = rootless(mode, { '8000/tcp': [on('10.1.0.101', 43_415)] });
+      assert.equal(found(onOne, question(undefined)), '10.1.0.101:43415');
+      assert.match(problemOf(rootless(mode, {}), question('10.1.0.101')), /publishes no port.*-p 8000/);
+    });
+
+  it("takes the host's address for --ip, which is the container's own one on pasta", () => {
+    assert.equal(found(rootless('pasta'), own('10.1.0.101')), '10.1.0.101:34779');
+    assert.equal(found(rootless('pasta'), own('10.1.0.101', 'eth0')), '10.1.0.101:34779');
+  });
+
+  it("refuses the container's own address on slirp4netns, which no other host has", () => {
+    assert.match(problemOf(rootless('slirp4netns'), own('10.0.2.100')), /is this container's own address/);
+    assert.match(
+      problemOf(rootless('slirp4netns'), own('10.0.2.100', 'tap0')),
+      /interface of this container/,
+    );
+  });
+
+  it('has no address of its own to register', () => {
+    const text = /on podman's network pasta, .*leave --advertise out, and publish the port: -p 8000$/;
+    assert.match(problemOf(rootless('pasta'), asContainer()), text);
+    assert.match(
+      problemOf(rootless('pasta'), question('10.1.0.101', { advertise: { kind: 'host' } })),
+      /not on the host's network \(its mode is pasta\)/,
+    );
+  });
+
+  it('is on no network at all after the last one was disconnected', () =>
+    assert.match(problemOf(rootless('bridge'), question('10.1.0.101')), /is on no network/));
+});
+
+const routed = (
+  hostIps: readonly string[],
+  mapped: Binding[],
+  networks: Record<string, NetworkView>,
+): ContainerView =>
+  container({ '8000/tcp': mapped }, 'routed', {
+    routed: new Map([['8000/tcp', hostIps]]),
+    networks: new Map(Object.entries(networks)),
+  });
+
+describe('a port that Docker routes to the container instead of mapping it', () => {
+  const one = { routed: at('172.30.4.2', 'fd00::2') };
+  const both4and6 = ['0.0.0.0', '::'];
+
+  const rows: [name: string, view: ContainerView, ip: string | undefined, address: string][] = [
+    ['its own IPv4 address', routed(both4and6, [], one), undefined, '172.30.4.2:8000'],
+    ['its IPv6 address, where only that is routed', routed(['::'], [], one), undefined, '[fd00::2]:8000'],
+    ['its own address as --ip', routed(both4and6, [], one), '172.30.4.2', '172.30.4.2:8000'],
+    ['its own IPv6 address as --ip', routed(both4and6, [], one), 'fd00::2', '[fd00::2]:8000'],
+    ['the mapped family for --ip', routed(['::'], [on('0.0.0.0', 7)], one), '10.1.0.101', '10.1.0.101:7'],
+    [
+      'the binding on one address, where IPv6 is routed',
+      routed(['::'], [on('10.1.0.7', 7)], one),
+      undefined,
+      '10.1.0.7:7',
+    ],
+    [
+      'the address that --ip names, of several',
+      routed(['0.0.0.0'], [], { ...one, web: at('10.9.0.4') }),
+      '10.9.0.4',
+      '10.9.0.4:8000',
+    ],
+  ];
+  for (const [name, view, ip, address] of rows) {
+    const ours = ip !== undefined && [...view.networks.values()].some(its => Object.values(its).includes(ip));
+    const hostIp = ip === undefined ? undefined : givenIp(ip, { ours });
+    it(`is registered at ${name}`, () => assert.equal(found(view, question(undefined, { hostIp })), address));
+  }
+
+  const refused: [name: string, view: ContainerView, ip: string | undefined, text: RegExp][] = [
+    [
+      "the host's address as --ip, where nothing listens",
+      routed(both4and6, [], one),
+      '10.1.0.101',
+      /at 172\.30\.4\.2:8000, the container's own address, and not at 10\.1\.0\.101 .*leave --ip out/,
+    ],
+    [
+      'several networks',
+      routed(['0.0.0.0'], [], { ...one, web: at('10.9.0.4') }),
+      undefined,
+      /several networks \(routed, web\); name one: --advertise container:routed/,
+    ],
+    [
+      'no address of the family',
+      routed(['::'], [], { web: at('10.9.0.4') }),
+      undefined,
+      /has no IPv6 address/,
+    ],
+    [
+      'a mapped wildcard without --ip',
+      routed(['::'], [on('0.0.0.0', 7)], one),
+      undefined,
+      /give .* with --ip/,
+    ],
+  ];
+  for (const [name, view, ip, text] of refused)
+    it(`has none: ${name}`, () => assert.match(problemOf(view, question(ip)), text));
 });
 
 describe('the host’s address and the app’s own port', () => {

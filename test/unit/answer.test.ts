@@ -127,6 +127,13 @@ describe('a binding of our port', () => {
     assert.equal(outcome('NetworkSettings Ports 8000/tcp', json), good);
   });
 
+  it('without a port, on the wildcard of one family, is routed to the container', () => {
+    const json = '[{"HostIp": "0.0.0.0", "HostPort": ""}, {"HostIp": "::", "HostPort": "32799"}]';
+    const { ports: list, routed } = view('NetworkSettings Ports 8000/tcp', json);
+    assert.deepEqual(list.get('8000/tcp'), [{ hostIp: '::', hostPort: 32_799 }]);
+    assert.deepEqual([routed.get('8000/tcp'), routed.get('9000/tcp')], [['0.0.0.0'], []]);
+  });
+
   it('says with a hint that the engine may assign the port later', () => {
     const { ports: list } = view(`${path} HostPort`, '"0"');
     assert.throws(() => list.get('8000/tcp'), /HostPort is "0".*; the engine has not assigned one yet/);

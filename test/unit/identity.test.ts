@@ -109,7 +109,7 @@ for (const engine of readdirSync(folder)) {
 
       it(`${name}: the first candidate is right`, () => {
         // Docker shows only the files of the network's owner, podman shows both.
-        const right = engine === 'podman' ? self.id : (self.networkOwner ?? self.id);
+        const right = engine.startsWith('podman') ? self.id : (self.networkOwner ?? self.id);
         assert.deepEqual(candidates(all)[0], { id: right, source: 'mountinfo' });
       });
 
@@ -119,7 +119,8 @@ for (const engine of readdirSync(folder)) {
       });
 
       it(`${name}: without mountinfo, the cgroup is right unless it is hidden`, () => {
-        const hidden = name === 'cgroup-namespace-private';
+        // On cgroup v1, podman without root cannot give a container a group of its own.
+        const hidden = name === 'cgroup-namespace-private' || engine === 'podman-sid';
         const expected = hidden ? [] : [{ id: self.id, source: 'cgroup' }];
         assert.deepEqual(sources({ cgroup: all.cgroup }), expected);
       });

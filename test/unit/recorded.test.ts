@@ -36,7 +36,7 @@ interface Case {
   /** The address that is registered, in the form of `expected`. */
   readonly registered?: string;
   /** What is said beside the address. Default: nothing. */
-  readonly warning?: RegExp;
+  readonly warning?: RegExp | undefined;
   /** What podman says beside it, where that differs. */
   readonly podmanWarning?: RegExp | undefined;
   /**
@@ -46,6 +46,8 @@ interface Case {
   readonly expected: string | RegExp;
   /** Podman's answer, where it differs. */
   readonly podman?: string | RegExp;
+  /** That of podman without root, where it differs from both; null for a question that does not apply there. */
+  readonly rootless?: string | RegExp | null;
 }
 
 const host = '10.1.0.101';
@@ -53,19 +55,29 @@ const six = '2001:db8::1';
 const ofContainer: Case['advertise'] = { kind: 'container', network: undefined };
 const asTask: Case['advertise'] = { kind: 'swarm' };
 const noSix = /for IPv4 only, as its networks have no IPv6, and 2001:db8::1 .*a network with IPv6/;
+/** Podman 5 lists the wildcard of IPv4 for every wildcard. */
+const noSixRootless =
+  /published on 0\.0\.0\.0 only, and 2001:db8::1 .* is an IPv6 address; give an IPv4 --ip/;
+const onPasta =
+  /is on podman's network pasta, where others reach only its published ports; leave --advertise out/;
 const wildcard = `${host}:{8000/tcp@0.0.0.0}`;
 
 const cases: readonly (readonly [file: string, ...Case[]])[] = [
   [
     'published',
     { ip: host, expected: wildcard },
-    { ip: six, expected: `[${six}]:{8000/tcp@::}`, podman: noSix },
+    { ip: six, expected: `[${six}]:{8000/tcp@::}`, podman: noSix, rootless: noSixRootless },
     { expected: /published on every address.*--ip/ },
     { registered: wildcard, expected: wildcard, warning: /is kept, although .* on every address/ },
     { registered: `${host}:1`, expected: /published on every address.*--ip/ },
-    { ip: '{gateway}', expected: /is the gateway of network (?:bridge|podman): every Docker host/ },
     {
       ip: '{gateway}',
+      expected: /is the gateway of network (?:bridge|podman): every Docker host/,
+      rootless: null,
+    },
+    {
+      ip: '{gateway}',
+      rootless: null,
       allowLoopback: true,
       expected: '{gateway}:{8000/tcp@0.0.0.0}',
     },
@@ -74,7 +86,7 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     { ip: host, port: 9000, expected: /9000\/tcp .* is not published, only 8000\/tcp/ },
     { ip: host, advertise: { kind: 'host' }, expected: /not on the host's network/ },
     { advertise: asTask, expected: /is not a task of a swarm service/ },
-    { advertise: ofContainer, expected: '{bridge}:8000' },
+    { advertise: ofContainer, expected: '{bridge}:8000', rootless: onPasta },
     { ip: '127.0.0.1', expected: /127\.0\.0\.1 \(--ip.*is a loopback address/ },
     { ip: '127.0.0.1', allowLoopback: true, expected: '127.0.0.1:{8000/tcp@0.0.0.0}' },
   ],
@@ -126,7 +138,7 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     'published-tcp-and-udp',
     { ip: host, expected: wildcard },
     { ip: host, protocol: 'udp', expected: `${host}:{8000/udp@0.0.0.0}` },
-    { ip: six, protocol: 'udp', expected: `[${six}]:{8000/udp@::}`, podman: noSix },
+    { ip: six, protocol: 'udp', expected: `[${six}]:{8000/udp@::}`, podman: noSix, rootless: noSixRootless },
   ],
   [
     'published-twice',
@@ -153,8 +165,42 @@ const cases: readonly (readonly [file: string, ...Case[]])[] = [
     { ip: host, expected: /has no network/ },
     { advertise: ofContainer, expected: /no address on a network \(networks: none\)/ },
   ],
-  // Podman does not show that a network is internal, so that nobody reaches the port that it lists.
-  ['network-internal', { ip: host, expected: /publishes no port/, podman: wildcard }],
+  // Podman does not show that a network is internal. As root, nobody reaches the port that it lists; without root, others
+  // do.
+  [
+    'network-internal',
+    { ip: host, expected: /publishes no port; .*an internal network is not published/, podman: wildcard },
+  ],
+  ['network-isolated', { ip: host, expected: /publishes no port; .*an internal network is not published/ }],
+  ['network-pasta', { ip: host, expected: wildcard }, { expected: /published on every address.*--ip/ }],
+  ['network-slirp4netns', { ip: host, expected: wildcard }, { expected: /published on every address.*--ip/ }],
+  [
+    'network-routed',
+    { expected: '{routed}:8000' },
+    { ip: six, expected: `[${six}]:{8000/tcp@::}` },
+    {
+      ip: host,
+      expected: /published by routing at 172\.30\.4\.2:8000, the container's own address, and not at /,
+    },
+    { ip: '172.30.4.2', expected: '{routed}:8000' },
+    { advertise: ofContainer, expected: '{routed}:8000' },
+    { port: 9000, expected: /9000\/tcp .* is not published, only 8000\/tcp/ },
+  ],
+  ['network-routed-host-port', { expected: '{routed}:8000' }],
+  [
+    'network-routed-on-lan-address',
+    { expected: '{routed}:8000' },
+    { ip: host, expected: /not at 10\.1\.0\.101 \(--ip .*leave --ip out/ },
+    { ip: six, expected: /published by routing at 172\.30\.4\.2:8000, .*and not at 2001:db8::1/ },
+  ],
+  ['networks-two-routed', { ip: host, expected: wildcard }],
+  [
+    'network-routed-ipv6',
+    { ip: host, expected: wildcard },
+    { expected: /published on every address.*--ip/ },
+    { ip: six, expected: /published by routing at \[fd00:30:5::2\]:8000, .*and not at 2001:db8::1/ },
+    { ip: 'fd00:30:5::2', expected: '[fd00:30:5::2]:8000' },
+  ],
   ['network-container-owner', { ip: host, expected: wildcard }],
   [
     'network-of-user',
@@ -232,11 +278,16 @@ for (const engine of readdirSync(folder)) {
       const path = `${folder}/${engine}/${file}.json`;
       const recorded = read(path);
       if (recorded === null) continue;
-      for (const { podman, ...rest } of questions) {
-        const { podmanWarning, ...question } = rest;
-        if (engine === 'podman' && 'podmanWarning' in rest)
-          Object.assign(question, { warning: podmanWarning });
-        const asked = engine === 'podman' && podman ? { ...question, expected: podman } : question;
+      for (const each of questions) {
+        const { podman, podmanWarning, rootless, ...question } = each;
+        if (engine === 'podman-sid' && rootless === null) continue;
+        const isPodman = engine.startsWith('podman');
+        const expected =
+          (engine === 'podman-sid' ? rootless : undefined) ??
+          (isPodman ? podman : undefined) ??
+          question.expected;
+        const warning = isPodman && 'podmanWarning' in each ? podmanWarning : question.warning;
+        const asked = { ...question, expected, warning };
         it(`${file} ${nameOf(asked)}`, () => check(recorded, asked));
       }
     }

@@ -5,16 +5,19 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import { checkedPort, loopbackRole, type ServiceConfig } from '../../core/settings/service.ts';
-import { canonicalIp, formatAddress, type Address } from '../../core/address/ip.ts';
+import { canonicalIp, formatAddress } from '../../core/address/ip.ts';
 import { asksPort, formatCheck } from '../../core/settings/check.ts';
 import { hostsOf, loopbackOnly, loopbackProblem, usualHosts } from '../../core/watch/hosts.ts';
 import type { ListeningSocket } from '../../core/watch/proc-net.ts';
+import { forwarderOf } from '../../core/address/unmapped.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
 import { readSockets } from '../../kernel/sockets.ts';
 import { appProbe, openHosts } from '../../wiring/app-probe.ts';
+import { isOwn } from '../../network/interfaces.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
+import type { ServiceLocation } from './container.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
 
 /** The most that a connect to the registered address may take, in ms. */
@@ -101,10 +104,15 @@ function hintForRefused(service: ServiceConfig): string | undefined {
 }
 
 /** The step `address`: does it accept a connection from here? Whether others get through cannot be seen from here. */
-export async function examineAddress({ protocol }: ServiceConfig, address: Address | null): Promise<Finding> {
+export async function examineAddress({ service, address, self }: ServiceLocation): Promise<Finding> {
   if (address === null) return skipped('address', 'not known');
-  if (protocol !== 'tcp') return skipped('address', `${protocol} has no connections to try`);
+  if (service.protocol !== 'tcp') return skipped('address', `${service.protocol} has no connections to try`);
   const text = formatAddress(address);
+  if (self && forwarderOf(self.network.networkMode) === 'pasta' && isOwn(address.ip))
+    return skipped(
+      'address',
+      `${text} cannot be tried from here: with podman's network pasta, ${address.ip} means this container itself`,
+    );
   const startedAt = systemClock.now();
   const socket = connect({ host: address.ip, port: address.port });
   try {

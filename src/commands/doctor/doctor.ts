@@ -50,7 +50,7 @@ async function* examine(
     for (const finding of findings) yield of(service, finding);
     yield of(service, examineListener(service));
     yield of(service, await examineCheck(service, docker, version));
-    yield of(service, await examineAddress(service, location.address));
+    yield of(service, await examineAddress(location));
   }
   const reports = yield* examineEtcd(config, locations);
   for (const location of locations)

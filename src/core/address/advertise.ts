@@ -22,6 +22,7 @@ import {
 } from './every-host.ts';
 import { canonicalIp, isIPv6, reservedRange, type Address, type Protocol } from './ip.ts';
 import type { ContainerView, IngressPort, NetworkView } from './container.ts';
+import { forwarderOf, routedAddress, sharesHostAddress } from './unmapped.ts';
 
 /** Which of the addresses that reach the app is registered. */
 export type Advertise =
@@ -125,12 +126,13 @@ export function reachProblem(title: string, ip: string, allowLoopback: boolean):
 function find(view: ContainerView, question: AddressQuestion, facts: SwarmFacts): AddressAnswer {
   const { advertise, hostIp } = question;
   const onHost = view.networkMode === 'host';
-  if (hostIp?.fromInterface !== undefined && !onHost)
+  const isShared = sharesHostAddress(view.networkMode);
+  if (hostIp?.fromInterface !== undefined && !isShared)
     return problem(
       `--ip ${hostIp.fromInterface} is an interface of this container, whose network is not the host's`,
       "give the host's address or a name that resolves to it",
     );
-  if (hostIp?.ours && !onHost && reservedRange(hostIp.ip) !== 'loopback')
+  if (hostIp?.ours && !isShared && reservedRange(hostIp.ip) !== 'loopback' && !isRoutedTo(view, question))
     return problem(
       `${hostIp.ip} (${hostIp.source}) is this container's own address, and a published port is reached at the host's`,
       "give the host's address, or register the container's own: --advertise container",
@@ -164,11 +166,13 @@ function published(view: ContainerView, question: AddressQuestion, facts: SwarmF
   const { localPort, protocol, hostIp, registered } = question;
   const port = `${localPort}/${protocol}`;
   // Podman still lists the published ports of a container that is on no network.
-  if (view.networks.size === 0 && view.networkMode !== 'none')
+  if (view.networks.size === 0 && view.networkMode !== 'none' && forwarderOf(view.networkMode) === null)
     return problem(
       `container ${view.title} is on no network, so nobody can reach port ${port}`,
       'connect it to one',
     );
+  const routed = routedAddress(view, port, localPort, hostIp, registered);
+  if (routed !== undefined) return routed;
   const bindings = view.ports.get(port) ?? [];
   if (bindings.length === 0) return unpublished(view, port);
 
@@ -195,6 +199,12 @@ function onContainerNetwork(
   const title = `container ${view.title}`;
   if (view.networkMode === 'host')
     return problem(`${title} uses the host's network and has no address of its own`, 'leave --advertise out');
+  const forwarder = forwarderOf(view.networkMode);
+  if (forwarder !== null)
+    return problem(
+      `${title} is on podman's network ${forwarder}, where others reach only its published ports`,
+      `leave --advertise out, and publish the port: -p ${localPort}`,
+    );
   const networks = [...view.networks].filter(([name]) => wanted !== undefined || name !== 'ingress');
   const names = networks.map(([name]) => name).join(', ') || 'none';
   const usable = networks
@@ -290,10 +300,20 @@ function unpublished(view: ContainerView, port: string): AddressAnswer {
   const others = view.publishedPorts;
   return others.length > 0
     ? problem(`${title} is not published, only ${others.join(', ')}`, `check --port, or ${hint}`)
-    : problem(`container ${view.title} publishes no port`, hint);
+    : problem(
+        `container ${view.title} publishes no port`,
+        `${hint}. A port on an internal network is not published`,
+      );
 }
 
 /** Podman's wildcard passes on only the families that the container itself has; Docker's proxy translates. */
-function hasFamilyOf(ip: string, { networks }: ContainerView): boolean {
+function hasFamilyOf(ip: string, { networks, networkMode }: ContainerView): boolean {
+  if (forwarderOf(networkMode) !== null) return !isIPv6(ip);
   return [...networks.values()].some(its => (isIPv6(ip) ? its.ipv6 : its.ipv4) !== '');
+}
+
+/** Whether --ip is the container's own address, and the port is published by routing to it. */
+function isRoutedTo(view: ContainerView, question: AddressQuestion): boolean {
+  const { localPort, protocol, hostIp, registered } = question;
+  return routedAddress(view, `${localPort}/${protocol}`, localPort, hostIp, registered)?.ok === true;
 }

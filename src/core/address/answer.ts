@@ -45,6 +45,7 @@ export function readContainer(answer: unknown, place: string, asked: string): Co
       return mode().text();
     },
     ports: { get: port => bindingsOf(ports(), port) },
+    routed: { get: port => routedIn(ports(), port) },
     get publishedPorts() {
       return publishedIn(ports);
     },
@@ -150,12 +151,32 @@ function bindingsOf(ports: Field, port: string): Binding[] | undefined {
     const odd = keys.find(key => !isPort(key));
     return odd === undefined ? undefined : ports.refuseKey(odd, 'a port such as 8000/tcp');
   }
-  const list = ports.get(port).list();
-  const bindings = list.map(each => ({ hostIp: each.get('HostIp').ip(), hostPort: each.get('HostPort') }));
+  const bindings = fieldsOf(ports, port).filter(binding => !isRouted(binding));
   // Podman lists a binding before it has a port for it.
   const assigned = bindings.filter(({ hostPort }) => hostPort.value !== '' && hostPort.value !== '0');
   if (assigned.length === 0) bindings[0]?.hostPort.refuse(portRule, 'the engine has not assigned one yet');
   return assigned.map(({ hostIp, hostPort }) => ({ hostIp, hostPort: hostPort.port() }));
+}
+
+/** The HostIps of a port that is published without a port of the host. */
+function routedIn(ports: Field, port: string): string[] {
+  const listed = ports.keys().includes(port) ? fieldsOf(ports, port) : [];
+  return listed.filter(isRouted).map(({ hostIp }) => hostIp);
+}
+
+interface BindingFields {
+  readonly hostIp: string;
+  readonly hostPort: Field;
+}
+
+function fieldsOf(ports: Field, port: string): BindingFields[] {
+  const list = ports.get(port).list();
+  return list.map(each => ({ hostIp: each.get('HostIp').ip(), hostPort: each.get('HostPort') }));
+}
+
+/** Docker's gateway mode `routed`. Its HostIp is the wildcard of the family that is routed. */
+function isRouted({ hostIp, hostPort }: BindingFields): boolean {
+  return hostPort.value === '' && (hostIp === '0.0.0.0' || hostIp === '::');
 }
 
 /** `8000/tcp` */

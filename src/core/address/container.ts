@@ -20,6 +20,11 @@ export interface ContainerView {
   readonly networkMode: string;
   /** NetworkSettings.Ports: `8000/tcp` → its bindings; the list is empty for a port that is exposed but not published. */
   readonly ports: Pick<ReadonlyMap<string, readonly Binding[]>, 'get'>;
+  /**
+   * `8000/tcp` → the wildcards, `0.0.0.0` or `::`, of the families in which it is published without a port of the host:
+   * Docker's gateway mode `routed`, where others reach the container's own address.
+   */
+  readonly routed: Pick<ReadonlyMap<string, readonly string[]>, 'get'>;
   /** The ports with at least one binding: `8000/tcp`. */
   readonly publishedPorts: readonly string[];
   /** NetworkSettings.Networks: the networks that the container is on, by name. */

@@ -5,6 +5,7 @@
 import type { Problem } from '../../errors.ts';
 import type { ContainerView } from './container.ts';
 import { formatAddress, type Address } from './ip.ts';
+import { sharesHostAddress } from './unmapped.ts';
 
 /** What our own kernel says. */
 export interface OwnNetwork {
@@ -42,7 +43,7 @@ export function everyHostProblem(
   const bridge = own?.bridges.get(ip);
   if (bridge !== undefined) return ofEveryHost(title, `the address of the bridge ${bridge}`);
   // There, our routes are the host's own.
-  if (networkMode === 'host' || /^pasta(?::|$)/.test(networkMode)) return undefined;
+  if (sharesHostAddress(networkMode)) return undefined;
   const network = [...networks].find(([, its]) => its.gateways?.includes(ip))?.[0];
   if (network !== undefined) return ofEveryHost(title, `the gateway of network ${network}`);
   return own?.gateways.includes(ip)
