@@ -3,7 +3,8 @@
  * session and the admins report. core/registration/service.ts decides what that means, and the agent performs it.
  */
 import { timerEarlyMs } from '../clock.ts';
-import type { ServiceEvent } from '../core/registration/events.ts';
+import { recordsUnder } from '../core/lease/writes.ts';
+import type { Leftover, ServiceEvent } from '../core/registration/events.ts';
 import {
   initialState,
   reduce,
@@ -126,6 +127,13 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
   };
 
+  const leftover = (): Leftover | null => {
+    const { lease, outage } = session.snapshot();
+    if (lease.kind === 'none') return null;
+    const keys = recordsUnder(lease.id, state.resolved?.records ?? []).map(({ key }) => key);
+    return { lease: lease.id, keys, cause: outage?.causes.at(-1) ?? null };
+  };
+
   const run = async (): Promise<number> => {
     try {
       // A stop waits for none of it: the app, Docker or DNS may be silent, and the key must go now.
@@ -137,7 +145,9 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     } finally {
       dispatch({ kind: 'admin', admin: 'stop' });
       watch?.close();
-      dispatch({ kind: 'closed', confirmed: await session.close(closeMs) });
+      const confirmed = await session.close(closeMs);
+      const left = confirmed ? null : leftover();
+      dispatch({ kind: 'closed', confirmed, ...(left && { left }) });
     }
     return state.goneAt;
   };

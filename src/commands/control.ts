@@ -92,8 +92,16 @@ function formatStatus(services: readonly ServiceStatus[]): string {
           `etcd: ${clean(etcdError)}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt, now)} old`}\n`,
         ],
   );
+  const unlocated = services.flatMap(({ name, address, addressCause }) => {
+    if (address === null)
+      return [`${brief(name)} has no address: ${clean(addressCause ?? 'it is not known yet')}\n`];
+    const cause = addressCause === null ? null : clean(addressCause);
+    return cause === null
+      ? []
+      : [`${brief(name)} keeps its address, which could not be confirmed: ${cause}\n`];
+  });
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...new Set(failing)].join('')
+    [...unlocated, ...new Set(failing)].join('')
   );
 }

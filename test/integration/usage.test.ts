@@ -164,7 +164,16 @@ describe('a running dockreg with hostile texts', () => {
     const why = '\u001B[2Jx\nforged    up      3m  10.0.0.5:80  registered  HTTP 200\r\u009B31m\u202E';
     const at = new Date().toISOString();
     const service: ServiceStatus = {
-      ...{ name: why, health: 'down', why, since: at, drained: false, address: null, records: [] },
+      ...{
+        name: why,
+        health: 'down',
+        why,
+        since: at,
+        drained: false,
+        address: null,
+        addressCause: null,
+        records: [],
+      },
       ...{ registration: 'absent', registeredSince: null, lease: null, isLate: false, uncheckedSince: null },
       ...{ etcdError: why, etcdErrors: 1, etcdAnsweredAt: null, lastCheck: null },
     };

@@ -10,10 +10,13 @@ import { formatCheck } from '../../core/settings/check.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
-import { readSockets } from '../../kernel/sockets.ts';
+import { listeningPorts, readSockets } from '../../kernel/sockets.ts';
 import { appHost, appProbe } from '../../wiring/app-probe.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
+
+/** The most ports that a hint names. */
+const mostPorts = 10;
 
 /** The most that a connect to the registered address may take, in ms. */
 const connectMs = 3000;
@@ -25,9 +28,12 @@ export function examineListener({ localPort, protocol }: ServiceConfig): Finding
   const { sockets, owner, hidden } = survey(readSockets(appHost, localPort));
   if (sockets === null) return skipped('app', `the kernel does not show who listens: ${hidden}`);
   if (sockets.length === 0) {
+    const others = listeningPorts();
+    const shown = others.slice(0, mostPorts).join(', ');
+    const more = others.length > mostPorts ? ' and more' : '';
     return fault('app', {
       message: `nothing listens on port ${localPort} in this container`,
-      hint: 'start the app, or give its port in --port',
+      hint: `start the app, or give its port in --port${shown && ` (what listens here is on ${shown}${more})`}`,
     });
   }
   const listener = `${describeOwner(owner)} listens on ${sockets.map(formatAddress).join(', ')}`;

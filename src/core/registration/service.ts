@@ -31,6 +31,8 @@ export interface ServiceState extends Judgement {
   readonly admin: AdminState;
   /** Where others reach the app; null while that is not known. */
   readonly resolved: ResolvedAddress | null;
+  /** Why the address is not known, or could not be confirmed; null while it is confirmed, and before the first answer. */
+  readonly addressCause: string | null;
   /** When the last check that gave a verdict about the app began. */
   readonly checkedAt: number;
   readonly lastCheck: {
@@ -99,6 +101,7 @@ export function initialState(now: number): ServiceState {
     why: null,
     admin: 'register',
     resolved: null,
+    addressCause: null,
     checkedAt: -Infinity,
     lastCheck: null,
     schedule: startSchedule(now),
@@ -156,9 +159,13 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       return reporting(input, { ...before, admin: input.admin });
     case 'address-found':
     case 'records-changed':
-      return reporting(input, { ...before, resolved: input.resolved });
+      return reporting(input, { ...before, resolved: input.resolved, addressCause: null });
+    case 'address-confirmed':
+      return reporting(input, { ...before, addressCause: null });
+    case 'address-unconfirmed':
+      return reporting(input, { ...before, addressCause: input.cause });
     case 'address-lost':
-      return reporting(input, { ...before, resolved: null });
+      return reporting(input, { ...before, resolved: null, addressCause: input.cause });
     case 'address-unresolvable':
       return reporting(input, before, { kind: 'end', problems: input.problems });
     case 'registered':
@@ -192,8 +199,6 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       return reporting(input, before, checkNow);
     case 'resumed':
       return before.health.status === 'up' ? reporting(input, before) : reporting(input, before, checkNow);
-    case 'address-confirmed':
-    case 'address-unconfirmed':
     case 'restored':
     case 'updated':
     case 'moved':
