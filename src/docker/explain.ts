@@ -92,8 +92,8 @@ function explainRefused(path: string): Problem | null {
   // Only a mount of the socket itself still shows a file that has no name any more.
   if (stat.nlink === 0)
     return {
-      message: `the Docker socket ${path} is an old one: the engine has made a new one on the host, as it does when it restarts`,
-      hint: `restart this container; so that it does not happen again, mount the folder of the socket: -v /var/run:/host-run, and --docker /host-run/docker.sock`,
+      message: `the Docker socket ${path} is an old one: it was removed on the host, as an engine does when it restarts`,
+      hint: 'restart this container; or, so that it does not happen again, mount the folder of the socket: -v /var/run:/host-run with --docker /host-run/docker.sock',
     };
   return {
     message: `nothing listens at the Docker socket ${path}`,
@@ -116,6 +116,8 @@ function hintOf(endpoint: EngineEndpoint, error: unknown): string | undefined {
       'start the proxy, and put both containers on one network of docker network create: ' +
       'the default network knows no names; or correct --docker'
     );
+  if (endpoint.certificates === undefined && /closed without an answer/.test(text))
+    return 'does it speak TLS? Then set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH';
   if (/no answer within|UNREACH|ETIMEDOUT/.test(text))
     return 'check that this container has a network in common with it, the firewall, and --docker';
   return undefined;

@@ -39,7 +39,7 @@ const hints: readonly [pattern: RegExp, hint: string][] = [
     /ENOTFOUND|EAI_AGAIN|name resolution/i,
     'correct the name in --etcd, or the name server of this container',
   ],
-  [/Protocol error|no application protocol|unknown (?:method|service)|unimplemented/i, noEtcd],
+  [/Protocol error|no application protocol|does not implement|unimplemented|unknown service/i, noEtcd],
   [/space exceeded/, 'compact it, etcdctl defrag, then etcdctl alarm disarm'],
   [/no leader|request timed out|context deadline/, 'bring a majority of the members back'],
   [/UNREACH|ETIMEDOUT/, networkHint],
