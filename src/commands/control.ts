@@ -92,16 +92,14 @@ function formatStatus(services: readonly ServiceStatus[]): string {
           `etcd: ${clean(etcdError)}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt, now)} old`}\n`,
         ],
   );
-  const unlocated = services.flatMap(({ name, address, addressCause }) => {
+  // Names come from outside, so a line does not begin with one.
+  const addresses = services.flatMap(({ name, address, addressCause: cause }) => {
     if (address === null)
-      return [`${brief(name)} has no address: ${clean(addressCause ?? 'it is not known yet')}\n`];
-    const cause = addressCause === null ? null : clean(addressCause);
-    return cause === null
-      ? []
-      : [`${brief(name)} keeps its address, which could not be confirmed: ${cause}\n`];
+      return [`no address for ${brief(name)}: ${clean(cause ?? 'it is not known yet')}\n`];
+    return cause === null ? [] : [`address of ${brief(name)} could not be confirmed: ${clean(cause)}\n`];
   });
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...unlocated, ...new Set(failing)].join('')
+    [...addresses, ...new Set(failing)].join('')
   );
 }

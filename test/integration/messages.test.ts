@@ -205,7 +205,7 @@ async function statusWithoutAddress(): Promise<string> {
     return await eventually('a status with the reason', async () => {
       let text = '';
       await control({ word: 'status', service: undefined, path, json: false }, part => (text += part));
-      const line = text.split('\n').find(each => each.includes(' has no address: '));
+      const line = text.split('\n').find(each => each.startsWith('no address for '));
       return line?.includes('not known yet') ? undefined : line?.replaceAll(folder, '/run');
     });
   } finally {

@@ -171,7 +171,7 @@ describe('a running dockreg with hostile texts', () => {
         since: at,
         drained: false,
         address: null,
-        addressCause: null,
+        addressCause: why,
         records: [],
       },
       ...{ registration: 'absent', registeredSince: null, lease: null, isLate: false, uncheckedSince: null },
@@ -186,7 +186,7 @@ describe('a running dockreg with hostile texts', () => {
     });
     await once(server, 'listening');
     for (const [json, count] of [
-      [[], 3],
+      [[], 4],
       [['--json'], Infinity],
     ] as const) {
       const program = await startProgram({ args: ['status', ...json, '--control', path] });
