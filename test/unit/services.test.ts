@@ -511,7 +511,7 @@ describe('refused', () => {
 
   const files: [yaml: string, text: RegExp][] = [
     ['prot: 1', /^x\.yaml: prot is not an option; did you mean port\?/],
-    ['service: {web: {port: 1}}', /^x\.yaml: service must be a text/],
+    ['service: {web: {port: 1}}', /^x\.yaml: service is not an option; did you mean services\?/],
     ['service: x', /^x\.yaml: service is not an option; did you mean services\?/],
     ['config: y', /^x\.yaml: config is not an option of the file itself; leave it out$/],
     [
@@ -523,7 +523,7 @@ describe('refused', () => {
     ['services: {web: {port: [1, 2]}}', /^x\.yaml: services\.web\.port is given 2 times/],
     [
       'services: {web: {port: {a: 1}}}',
-      /^x\.yaml: services\.web\.port must be a text, or .* a list of texts/,
+      /^x\.yaml: services\.web\.port must be a text; write port: PORT\[\/udp\], in one line/,
     ],
     [
       'services: {web: }',
