@@ -5,6 +5,7 @@ import { layer } from './config/layering.ts';
 import { problemsOfOptions, readerOf } from './config/reader.ts';
 import { optionNames, options, variableOf, type Option } from './config/options.ts';
 import type { RawConfig } from './config/raw.ts';
+import { showWord } from './config/parse/secrets.ts';
 import { readArgv, type Grammar } from './config/sources/argv.ts';
 import { readEnvironment } from './config/sources/environment.ts';
 import { readServiceFlag } from './config/sources/service-flag.ts';
@@ -66,6 +67,8 @@ export async function readCommand(
   onLogFormat: (format: LogFormat) => void = () => undefined,
 ): Promise<Command> {
   const [word = '', next] = argv;
+  // Whoever writes a command wants none of what only dockreg itself lacks.
+  if (!commands.has(word) && /^[\p{L}_]/u.test(word)) throw new UsageError(refuseFirst(word));
   const noteLogFormat = ({ defaults }: RawConfig): void =>
     commands.has(word) ? undefined : onLogFormat(valueOf(readerOf(defaults).value('log')) ?? 'logfmt');
   const { names, switches, takesService } = commands.get(word) ?? run;
@@ -128,6 +131,33 @@ async function readOrThrow(
     if (!(error instanceof SetupError) || usage.length === 0) throw error;
     throw new UsageError([...usage, ...error.problems], { cause: error });
   }
+}
+
+/** Words that people try, and the command that they mean. */
+const synonyms: ReadonlyMap<string, string> = new Map([
+  ...['list', 'ps', 'get'].map(word => [word, 'ls'] as const),
+  ...['check', 'test', 'diagnose', 'debug', 'why'].map(word => [word, 'doctor'] as const),
+  ...['info', 'state', 'show', 'health'].map(word => [word, 'status'] as const),
+  ...['disable', 'withdraw', 'deregister', 'maintenance'].map(word => [word, 'drain'] as const),
+  ...['enable', 'undrain', 'restore'].map(word => [word, 'resume'] as const),
+]);
+const meaningRun: ReadonlySet<string> = new Set(['run', 'start', 'serve', 'register', 'watch', 'agent']);
+
+/** The problem of a first word that is no command. Only what may have been meant as one is shown. */
+function refuseFirst(word: string): Problem {
+  const meant = synonyms.get(word) ?? nearest(word, [...commands.keys()]);
+  if (word === 'help' || word === 'version')
+    return { message: `unknown command "${word}"`, hint: `write dockreg --${word}` };
+  if (meaningRun.has(word))
+    return { message: `unknown command "${word}"`, hint: 'dockreg without a command registers the app' };
+  const known = [...commands.keys()].join(', ');
+  return {
+    message: `unknown command "${showWord(word)}"`,
+    hint:
+      meant === undefined
+        ? `the commands are ${known}, and an option has the form --name value`
+        : `did you mean dockreg ${meant}?`,
+  };
 }
 
 /** The problem of a word that is, or was meant to be, a command; null for other words. */

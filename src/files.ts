@@ -19,7 +19,10 @@ export class TooLargeError extends Error {
  * @throws Error of the system, or one that says that this is no regular file; TooLargeError
  */
 export async function readRegularFile(path: string, mostBytes = defaultMostBytes): Promise<Buffer> {
-  if (!(await stat(path)).isFile()) throw new Error('it is not a regular file');
+  const found = await stat(path);
+  if (found.isDirectory())
+    throw new Error('it is a folder: Docker makes one where the path of -v does not exist on the host');
+  if (!found.isFile()) throw new Error('it is not a regular file');
   // If it has become a named pipe since, this does not wait for a writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {

@@ -98,6 +98,9 @@ function parse(line: string): unknown {
   }
 }
 
+const startHere =
+  'start it (under supervisord: supervisorctl start dockreg), or run this in its container with its --control';
+
 function explain(path: string, error: unknown): Problem {
   if (error instanceof AnswerError)
     return {
@@ -106,10 +109,12 @@ function explain(path: string, error: unknown): Problem {
     };
   switch (codeOf(error)) {
     case 'ENOENT':
-    case 'ECONNREFUSED': {
-      const hint = 'run this in its container, with the same --control';
-      return { message: `no dockreg listens at ${path}`, hint };
-    }
+      return { message: `no dockreg listens at ${path}: there is no such socket`, hint: startHere };
+    case 'ECONNREFUSED':
+      return {
+        message: `no dockreg listens at ${path}: the one that made this socket has ended`,
+        hint: startHere,
+      };
     case 'EACCES':
     case 'EPERM': {
       const message = `${path} is for the user that dockreg runs as, and for root`;

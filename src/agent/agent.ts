@@ -4,7 +4,8 @@
  */
 import { timerEarlyMs } from '../clock.ts';
 import type { Naming } from '../core/layouts/names.ts';
-import type { ServiceEvent } from '../core/registration/events.ts';
+import { recordsUnder } from '../core/lease/writes.ts';
+import type { Leftover, ServiceEvent } from '../core/registration/events.ts';
 import {
   initialState,
   reduce,
@@ -141,6 +142,13 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     await Promise.all([keepChecking(), keepAddress(source, addressOptions, ending)]);
   };
 
+  const leftover = (): Leftover | null => {
+    const { lease, outage } = session.snapshot();
+    if (lease.kind === 'none') return null;
+    const keys = recordsUnder(lease.id, state.resolved?.records ?? []).map(({ key }) => key);
+    return { lease: lease.id, keys, cause: outage?.causes.at(-1) ?? null };
+  };
+
   const run = async (): Promise<number> => {
     try {
       // A stop waits for none of it: the app, Docker or DNS may be silent, and the key must go now.
@@ -152,7 +160,9 @@ export function startAgent(options: AgentOptions, stop: AbortSignal): Agent {
     } finally {
       dispatch({ kind: 'admin', admin: 'stop' });
       watch?.close();
-      dispatch({ kind: 'closed', confirmed: await session.close(closeMs) });
+      const confirmed = await session.close(closeMs);
+      const left = confirmed ? null : leftover();
+      dispatch({ kind: 'closed', confirmed, ...(left && { left }) });
     }
     return state.goneAt;
   };

@@ -115,12 +115,17 @@ export function logEvent(
       return log.info('etcd answers again', { ...fields, for: undefined, after: fields.for });
     case 'uncertain':
       return log.warn('etcd has not answered for a TTL: the key may be gone', fields);
-    case 'closed':
+    case 'closed': {
       if (event.confirmed) return;
+      const { left } = event;
+      const lease = left && formatLease(left.lease);
       return log.warn(
         'stopped without an answer from etcd: the key stays until its lease ends, ' +
-          `up to about ${config.ttlSeconds} s after etcd answers again`,
+          `up to about ${config.ttlSeconds} s after etcd answers again` +
+          (lease === undefined ? '' : `; etcdctl lease revoke ${lease} then removes it at once`),
+        { key: left?.keys.join(' '), cause: left?.cause ?? undefined },
       );
+    }
 
     case 'health-changed':
     case 'absent':

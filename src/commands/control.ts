@@ -95,8 +95,14 @@ function formatStatus(services: readonly ServiceStatus[]): string {
   const warnings = services.flatMap(({ name, addressWarning }) =>
     addressWarning === null ? [] : [`${brief(name)}: address ${clean(addressWarning)}\n`],
   );
+  // Names come from outside, so a line does not begin with one.
+  const addresses = services.flatMap(({ name, address, addressCause: cause }) => {
+    if (address === null)
+      return [`no address for ${brief(name)}: ${clean(cause ?? 'it is not known yet')}\n`];
+    return cause === null ? [] : [`address of ${brief(name)} could not be confirmed: ${clean(cause)}\n`];
+  });
   return (
     alignColumns([['SERVICE', 'HEALTH', 'FOR', 'ADDRESS', 'IN ETCD', 'WHY'], ...lines]) +
-    [...warnings, ...new Set(failing)].join('')
+    [...addresses, ...warnings, ...new Set(failing)].join('')
   );
 }

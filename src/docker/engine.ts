@@ -8,9 +8,9 @@ import { type Clock, within } from '../clock.ts';
 import { readContainer, readIngress, readNodeIp } from '../core/address/answer.ts';
 import type { ContainerView, IngressPort } from '../core/address/container.ts';
 import { formatEngineEndpoint, type EngineEndpoint } from '../core/settings/process.ts';
-import { codeOf, messageOf, UnavailableError, type Problem } from '../errors.ts';
-import { tlsHint, tlsMessage, type TlsHints } from '../tls/hints.ts';
+import { messageOf, UnavailableError } from '../errors.ts';
 import { PemFileError } from '../tls/pem.ts';
+import { explain } from './explain.ts';
 import { createTransport, StatusError, type Bounds, type Target, type Transport } from './transport.ts';
 
 /** Each method rejects with an UnavailableError when there is no usable answer. */
@@ -43,7 +43,7 @@ export function connectEngine(endpoint: EngineEndpoint, clock: Clock, bounds = d
       answer = await question(connect(createTransport(target, left, clock)));
     } catch (error) {
       if (isAnswer(error)) return null;
-      if (error instanceof PemFileError) throw new UnavailableError(error.message, { cause: error });
+      if (error instanceof PemFileError) throw new UnavailableError(error.problems, { cause: error });
       throw new UnavailableError(explain(endpoint, error), { cause: error });
     }
     return read(answer);
@@ -89,38 +89,6 @@ async function targetOf(endpoint: EngineEndpoint): Promise<Target> {
 function connect(modem: Transport): Docker {
   const options: Docker.DockerOptions & { readonly modem: Transport } = { modem };
   return new Docker(options);
-}
-
-/** What went wrong, with what to do about it where that is known. */
-function explain(endpoint: EngineEndpoint, error: unknown): Problem {
-  const code = codeOf(error);
-  if (endpoint.kind === 'unix' && code === 'ENOENT')
-    return {
-      message: `no Docker socket at ${endpoint.path}`,
-      hint: `mount it with -v /var/run/docker.sock:${endpoint.path}, name it with --docker, or do without it: --advertise IP:PORT`,
-    };
-  if (endpoint.kind === 'unix' && code === 'EACCES')
-    return {
-      message: `may not open the Docker socket ${endpoint.path}`,
-      hint: "run dockreg as root or in the socket's group (docker run --group-add), or do without it: --advertise IP:PORT",
-    };
-  const message = `Docker at ${formatEngineEndpoint(endpoint)}: ${tlsMessage(error)}`;
-  const hint = endpoint.kind === 'tcp' ? tlsHint(error, tlsHints(endpoint.certificates)) : undefined;
-  return { message, ...(hint !== undefined && { hint }) };
-}
-
-function tlsHints(certificates: string | undefined): TlsHints {
-  if (certificates === undefined)
-    return { 'tls-expected': 'it speaks TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH' };
-  const renew = 'renew its certificate, or set the clock';
-  return {
-    'unknown-authority': `its certificate is not of the authority in ${certificates}/ca.pem`,
-    'wrong-name': 'name it in --docker as its certificate does',
-    expired: renew,
-    'not-yet-valid': renew,
-    'certificate-refused': `it refuses us; cert.pem and key.pem in ${certificates} must be of an authority that it knows`,
-    'not-tls': 'it does not speak TLS there; use its TLS port, or unset DOCKER_TLS_VERIFY',
-  };
 }
 
 /** A proxy in front of the socket refuses the question, or an engine other than Docker does not know it. */

@@ -120,7 +120,10 @@ async function readPassword({ password }: User): Promise<string> {
     return (await readRegularFile(password.file)).toString().replace(/\r?\n$/, '');
   } catch (cause) {
     const message = `--etcd-password-file ${password.file} cannot be read: ${messageOf(cause)}`;
-    throw new DeniedError(message, { cause });
+    throw new DeniedError(
+      { message, hint: 'name a file that is in this container and that dockreg may read' },
+      { cause },
+    );
   }
 }
 

@@ -5,10 +5,7 @@
 import type { CallOptions } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
 import { type Clock, ownTime, TimeLimitError, within } from '../clock.ts';
-import { pastaHost } from '../core/address/unmapped.ts';
-import { isLoopback } from '../core/address/ip.ts';
 import { messageOf } from '../errors.ts';
-import { isOwn } from '../network/interfaces.ts';
 import { tlsMessage } from '../tls/hints.ts';
 import { MisfitError, readToken } from './answers.ts';
 import { isTokenRefused, withToken, type TokenKeeper } from './auth.ts';
@@ -20,6 +17,7 @@ import {
   RequestError,
   SlowError,
 } from './errors.ts';
+import { networkHint, refusalHint, requestHint } from './hints.ts';
 import type { CallLimit } from './ports.ts';
 
 /** When gRPC ends a call that was given up, as a multiple of its limit. The limit itself is ours: it includes connecting. */
@@ -46,6 +44,8 @@ export interface CallerOptions {
   readonly tokens: TokenKeeper;
   readonly client: Etcd3;
   readonly endpoint: string;
+  /** Whether we show etcd a certificate. */
+  readonly hasCertificate: boolean;
   /** Whether the connection is up. */
   readonly isReady: () => boolean;
   /** Closes the connection. */
@@ -84,11 +84,13 @@ export class Caller {
       return await within(this.#ownTime, limit.ms, what, work, limit.signal);
     } catch (cause) {
       limit.signal?.throwIfAborted();
-      if (!(cause instanceof TimeLimitError)) throw translate(progress.what, cause);
+      if (!(cause instanceof TimeLimitError)) throw translate(progress.what, cause, this.#options);
       // A connection that came up is a sign of life too.
       const isAlive = this.#heardAt >= progress.sentAt || (isReady() && !progress.wasReady);
-      const message = `${progress.what}: no ${isReady() ? 'answer' : 'connection'} in time`;
-      throw isAlive ? new SlowError(message, { cause }) : new RequestError(message, { cause });
+      const isConnected = isReady();
+      const message = `${progress.what}: no ${isConnected ? 'answer' : 'connection'} in time`;
+      const problem = isConnected ? { message } : { message, hint: networkHint };
+      throw isAlive ? new SlowError(problem, { cause }) : new RequestError(problem, { cause });
     } finally {
       progress.isOver = true;
     }
@@ -178,7 +180,7 @@ export class Caller {
     } catch (error) {
       // Then no token is needed, until etcd says otherwise.
       if (/authentication is not enabled/.test(messageOf(error))) return '';
-      throw translate(what, error);
+      throw translate(what, error, this.#options);
     } finally {
       this.#isAuthenticating = false;
       if (this.#isClosing) this.#disconnect();
@@ -186,33 +188,16 @@ export class Caller {
   }
 }
 
-/** What a person must do about a refusal, by its text. */
-const hints: readonly [pattern: RegExp, hint: string][] = [
-  [/authentication failed/, 'check --etcd-user and its password'],
-  [/user name is empty|invalid auth token/, 'etcd wants a user: --etcd-user'],
-  [/permission denied/, 'give the role of the user readwrite on the prefix of the keys'],
-];
-
-function translate(what: string, cause: unknown): Error {
+function translate(what: string, cause: unknown, { endpoint, hasCertificate }: CallerOptions): Error {
   if (cause instanceof EtcdError) return cause;
   if (cause instanceof MisfitError) return new RequestError(`${what}: ${cause.message}`, { cause });
   const message = `${what}: ${simplify(tlsMessage(cause))}`;
   if (/requested lease not found/.test(message)) return new LeaseGoneError(message, { cause });
   if (/lease already exists/.test(message)) return new LeaseExistsError(message, { cause });
-  const [, hint] = hints.find(([pattern]) => pattern.test(message)) ?? [];
-  if (hint !== undefined) return new DeniedError({ message, hint }, { cause });
-  const own = ownAddressHint(message);
-  return new RequestError(own === undefined ? message : { message, hint: own }, { cause });
-}
-
-/** Where an address that others know as the host's refuses us, because it is our own one here. */
-function ownAddressHint(message: string): string | undefined {
-  const [, ip] = /ECONNREFUSED (\S+):\d+$/.exec(message) ?? [];
-  if (ip === undefined || isLoopback(ip) || !isOwn(ip)) return undefined;
-  return (
-    `start etcd there. But ${ip} is our own address: with podman's network pasta it means this container and not the ` +
-    `host, which is reached at ${pastaHost}`
-  );
+  const refusal = refusalHint(message);
+  if (refusal !== undefined) return new DeniedError({ message, hint: refusal }, { cause });
+  const hint = requestHint(message, endpoint, hasCertificate);
+  return new RequestError({ message, ...(hint !== undefined && { hint }) }, { cause });
 }
 
 /** Removes what gRPC adds, such as times: without it the same failure always reads the same. */
@@ -223,5 +208,7 @@ function simplify(message: string): string {
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
     .replace(/\.? Resolution note:.*$/, '')
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, '')
-    .replace(/^Deadline exceeded after .*$/, 'no answer in time');
+    .replace(/^Deadline exceeded after .*$/, 'no answer in time')
+    .replace(/^Protocol error$/, 'the answer is not gRPC (Protocol error)')
+    .replace(/^Failed to connect$/, 'the connection was closed (Failed to connect)');
 }

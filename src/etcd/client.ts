@@ -81,7 +81,8 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
     client.close();
     sockets.close();
   };
-  const caller = new Caller({ clock, tokens, client, endpoint, isReady, disconnect });
+  const hasCertificate = tls.cert !== undefined;
+  const caller = new Caller({ clock, tokens, client, endpoint, hasCertificate, isReady, disconnect });
 
   const keepAlive = async (id: LeaseId, options: CallOptions): Promise<void> => {
     const stream = await leases.leaseKeepAlive(options);

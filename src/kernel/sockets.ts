@@ -2,9 +2,9 @@
  * Reads which sockets listen on a port from /proc/net/tcp and /proc/net/tcp6 of our own network namespace. For each read
  * the kernel walks through all connections of the machine, which takes up to milliseconds, so callers read seldom.
  */
-import { openSync, readSync } from 'node:fs';
+import { openSync, readFileSync, readSync } from 'node:fs';
 import { isIPv6 } from '../core/address/ip.ts';
-import { byReach, readTable, type ListeningSocket } from '../core/watch/proc-net.ts';
+import { byReach, readPorts, readTable, type ListeningSocket } from '../core/watch/proc-net.ts';
 import { isShortage } from '../core/shortage.ts';
 import { codeOf, messageOf } from '../errors.ts';
 
@@ -56,4 +56,16 @@ function readOne(path: string, port: number): readonly ListeningSocket[] {
     const { sockets, complete } = readTable(text, port);
     if (complete || bytes === 0) return sockets;
   }
+}
+
+/** All ports on which a socket of our network namespace listens, in order; none where the kernel does not show them. */
+export function listeningPorts(): readonly number[] {
+  const ports = [ipv4Table, ipv6Table].flatMap(path => {
+    try {
+      return readPorts(readFileSync(path, 'latin1'));
+    } catch {
+      return [];
+    }
+  });
+  return [...new Set(ports)].toSorted((a, b) => a - b);
 }

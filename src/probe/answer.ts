@@ -141,8 +141,9 @@ export function brokenHttp(place: string, progress: HttpProgress, last: unknown)
   if (received.bytes === 0) return closedSilently(place, received);
   if (code === 'HPE_HEADER_OVERFLOW') return invalid(place, 'the head of the answer is longer than 16 KiB');
   const start = received.start.toString('latin1').replace(/^[\r\n]+/, '');
-  const protocol = protocols.find(([, pattern]) => pattern.test(start))?.[0];
-  if (protocol) return invalid(place, `the app answered with ${protocol} instead of HTTP/1.1`);
+  const [protocol, , other] = protocols.find(([, pattern]) => pattern.test(start)) ?? [];
+  if (protocol)
+    return invalid(place, `the app answered with ${protocol} instead of HTTP/1.1; use --check ${other}`);
   const shown = excerpt(received.start, received.bytes);
   if (!start.startsWith('HTTP/') && !'HTTP/'.startsWith(start))
     return invalid(place, `the app answered ${shown} instead of HTTP`);
@@ -165,11 +166,11 @@ export function tooManyInterim(place: string): Verdict {
 
 /** Other protocols, by the first bytes of an answer. */
 // oxlint-disable no-control-regex -- other protocols begin with such bytes
-const protocols: readonly (readonly [name: string, pattern: RegExp])[] = [
+const protocols: readonly (readonly [name: string, pattern: RegExp, check: string])[] = [
   // An alert, or the hello of a server.
-  ['TLS', /^[\x15\x16]\x03[\x00-\x04]/],
+  ['TLS', /^[\x15\x16]\x03[\x00-\x04]/, 'https:/path'],
   // A frame of settings on stream 0, or the greeting that a client sends.
-  ['HTTP/2', /^(?:\x00..\x04[\x00\x01]\x00{4}|PRI \* HTTP\/2)/s],
+  ['HTTP/2', /^(?:\x00..\x04[\x00\x01]\x00{4}|PRI \* HTTP\/2)/s, 'grpc'],
 ];
 // oxlint-enable no-control-regex
 

@@ -33,6 +33,8 @@ const mostAnswerBytes = 1024;
 const mostSession = { bytes: 256 * 1024, everyMs: 20 } as const;
 /** How much of a name from outside is shown, in characters. */
 const mostName = 100;
+/** How a server that expects TLS answers anything else. */
+const tlsAlertBytes = 7;
 /** The lowest limit that Node accepts. */
 const mostSessionMiB = 1;
 
@@ -46,6 +48,7 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
     const secure = tls && dialTls(connection, target, tls, certificate, 'h2');
     const call: Call = {
       received: observe(connection, secure),
+      isTls: tls !== undefined,
       hasSettings: false,
       fields: {},
       body: Buffer.alloc(0),
@@ -87,6 +90,7 @@ export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: Prob
 
 interface Call {
   readonly received: Received;
+  readonly isTls: boolean;
   /** Whether the app has agreed to HTTP/2. */
   hasSettings: boolean;
   /** The code with which the app ended the session. */
@@ -153,12 +157,18 @@ function brokenGrpc(place: string, call: Call, error: unknown): Verdict | undefi
 }
 
 /** The verdict on a call without an answer, whose connection or stream has ended. */
-function unanswered(place: string, { received, hasSettings, goaway, isReset, isTooLong }: Call): Verdict {
+function unanswered(
+  place: string,
+  { received, isTls, hasSettings, goaway, isReset, isTooLong }: Call,
+): Verdict {
   if (isTooLong) return tooLong(place);
   if (received.bytes === 0) return closedSilently(place, received);
   if (!hasSettings) {
-    const what = `${received.bytes} bytes that are not HTTP/2; it may speak HTTP/1 or TLS there`;
-    return invalid(place, `the app answered with ${what}`);
+    if (received.bytes === tlsAlertBytes && !isTls)
+      return invalid(place, 'the app answered gRPC with 7 bytes, like an alert of TLS; use --check grpcs');
+    const what = `${received.bytes} bytes that are not HTTP/2`;
+    const other = isTls ? 'https:/path' : 'http:/path';
+    return invalid(place, `the app answered gRPC with ${what}; if it speaks HTTP/1.1, use --check ${other}`);
   }
   if (goaway !== undefined)
     return invalid(

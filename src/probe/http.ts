@@ -10,6 +10,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Verdict } from '../core/registration/health.ts';
 import { formatPath, type HttpCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
+import { formatProblem } from '../errors.ts';
 import {
   brokenHttp,
   cameOfHttp,
@@ -23,6 +24,7 @@ import {
 } from './answer.ts';
 import { Connection } from './closing.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions, type ProbeTarget } from './probe.ts';
+import { statusHint } from './status-hint.ts';
 
 /** Only this much of a body is read, in bytes. */
 const mostBytes = 64 * 1024;
@@ -148,7 +150,10 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
       isChunked: fields['transfer-encoding'] !== undefined,
     };
     const isWanted = check.statuses.some(({ from, to }) => status >= from && status <= to);
-    const bad = fail(`HTTP ${status} from ${subject}`);
+    const bad = (): Verdict => {
+      const hint = statusHint(check, status, fields.location, start.toString('latin1'));
+      return fail(formatProblem({ message: `HTTP ${status} from ${subject}`, ...(hint && { hint }) }));
+    };
     const match = begin?.();
     // An empty body may be what is expected.
     let isMatch = (await match?.add(Buffer.alloc(0), signal)) ?? true;
@@ -163,9 +168,9 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
       }
     } catch (error) {
       if (isWanted) throw error;
-      return bad;
+      return bad();
     }
-    if (!isWanted) return bad;
+    if (!isWanted) return bad();
     if (isMatch) return pass(`HTTP ${status}`);
     const isCut = progress.bodyBytes >= mostBytes;
     const searched = isCut ? `the first ${mostBytes / 1024} KiB of its body` : 'its body';

@@ -73,6 +73,8 @@ export const abandoned = unknown('the check was abandoned');
 export interface Progress {
   /** What came of the answer so far, on one line; undefined for nothing. */
   came: () => string | undefined;
+  /** What a person can do about it; undefined where only the app can. */
+  hint?: () => string | undefined;
 }
 
 /**
@@ -98,7 +100,9 @@ export function attempt(
       const came = progress.came();
       const what = came === undefined ? 'no answer' : 'no complete answer';
       const rest = came === undefined ? '' : `: ${came}`;
-      return printable(fail(`${what} from ${subject} within ${timeoutMs} ms${rest}`, 'timeout'));
+      const message = `${what} from ${subject} within ${timeoutMs} ms${rest}`;
+      const hint = progress.hint?.();
+      return printable(fail(formatProblem({ message, ...(hint !== undefined && { hint }) }), 'timeout'));
     } finally {
       over.abort();
     }

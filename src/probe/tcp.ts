@@ -28,6 +28,7 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
     if (begin === undefined) return pass(`${where} takes connections`);
     const shown = (): string => excerpt(received.start, received.bytes);
     progress.came = () => (received.bytes === 0 ? undefined : `${shown()} came, which has no ${wanted}`);
+    progress.hint = () => hintOf(check.send, received.bytes);
     if (check.send) connection.write(check.send);
     const match = begin();
     try {
@@ -37,13 +38,23 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
         if (await match.add(part.subarray(0, left), signal)) return pass(`${where} answers ${wanted}`);
         if (received.bytes >= mostBytes)
           return fail(
-            `the first ${mostBytes / 1024} KiB from ${where} have no ${wanted}: they begin ${shown()}`,
+            `the first ${mostBytes / 1024} KiB from ${where} have no ${wanted}: they begin ${shown()}; ${correct}`,
           );
       }
     } catch (error) {
       if (!isEnding(error, received)) throw error;
     }
     if (received.bytes === 0) return closedSilently(where, received);
-    return closedEarly(where, received, `and its answer ${shown()} has no ${wanted}`);
+    return closedEarly(where, received, `and its answer ${shown()} has no ${wanted}; ${correct}`);
   });
+}
+
+const correct = 'correct --check-send or --check-expect';
+
+/** What to do when the expected answer does not come in time; undefined for an app that hangs. */
+function hintOf(send: TcpCheck['send'], bytes: number): string | undefined {
+  if (bytes > 0) return correct;
+  if (send === undefined) return 'if the app does not speak first, say what to send it with --check-send';
+  const endsLine = Buffer.from(send).at(-1) === 10;
+  return endsLine ? undefined : '--check-send does not end with \\r\\n, for which many apps wait';
 }

@@ -55,6 +55,7 @@ function identifiedBy(host: string): Pick<ConnectionOptions, 'host' | 'checkServ
 const hints: TlsHints = {
   'unknown-authority': 'name its authority in --check-ca, or take any certificate with --check-insecure',
   'wrong-name': "say the certificate's name with --check-server-name, or take any with --check-insecure",
+  'no-protocol': 'it speaks another protocol over TLS: https:/path for HTTP/1.1, grpcs for gRPC',
   'not-tls': 'write the check without the s: http: or grpc',
 };
 
@@ -65,7 +66,7 @@ export function explainTls(subject: string): (error: unknown) => Verdict {
     if (fault === null && !/^(?:ERR_(?:SSL|TLS|OSSL)_|EPROTO$)/.test(codeOf(error))) throw error;
     const hint = fault === null ? undefined : hints[fault];
     // What is no fault of the certificate is an alert of the app, or a rule of TLS that it broke.
-    const isAlert = fault === null || fault === 'certificate-refused';
+    const isAlert = fault === null || fault === 'certificate-refused' || fault === 'no-protocol';
     const message =
       fault === 'not-tls'
         ? 'it does not speak TLS there'

@@ -25,6 +25,8 @@ const faults = [
   ['not-tls', /wrong version number|(?:packet|data) length too long|record overflow/],
   // The peer speaks TLS and we do not.
   ['tls-expected', /HTTP request (?:to an HTTPS server|was sent to HTTPS port)/],
+  // The peer speaks TLS, and not what we want to speak in it.
+  ['no-protocol', /no application protocol/],
   ['handshake-closed', /disconnected before secure TLS connection was established/],
 ] as const satisfies readonly (readonly [fault: string, pattern: RegExp])[];
 

@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { messageOf } from '../errors.ts';
+import { messageOf, ProblemError } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
 
 /** The authority that we trust, our certificate, and its key; undefined for a file that is not named. */
@@ -14,9 +14,12 @@ export type PemPaths = { readonly [File in 'ca' | 'cert' | 'key']?: string | und
 export type Pem = { readonly [File in keyof PemPaths]-?: Buffer | undefined };
 
 /** A file cannot be used. The message names the file and the setting. */
-export class PemFileError extends Error {
+export class PemFileError extends ProblemError {
   override readonly name = 'PemFileError';
 }
+
+const hintUnreadable = 'name a file that is in this container and that dockreg may read';
+const hintUnusable = 'name a file in PEM format, which begins with -----BEGIN';
 
 /**
  * Reads the files that are named.
@@ -24,21 +27,21 @@ export class PemFileError extends Error {
  * @throws PemFileError
  */
 export async function readPem(paths: PemPaths, settingOf: (file: keyof PemPaths) => string): Promise<Pem> {
-  const refuse = (file: keyof PemPaths, reason: string, cause: unknown): never => {
+  const refuse = (file: keyof PemPaths, reason: string, cause: unknown, hint: string): never => {
     const message = `${settingOf(file)} ${paths[file]} ${reason}: ${messageOf(cause)}`;
-    throw new PemFileError(message, { cause });
+    throw new PemFileError({ message, hint }, { cause });
   };
   const read = async (file: keyof PemPaths): Promise<Buffer | undefined> => {
     const path = paths[file];
     return path === undefined
       ? undefined
-      : readRegularFile(path).catch(cause => refuse(file, 'cannot be read', cause));
+      : readRegularFile(path).catch(cause => refuse(file, 'cannot be read', cause, hintUnreadable));
   };
   const check = (file: keyof PemPaths, parse: () => unknown): void => {
     try {
       parse();
     } catch (cause) {
-      refuse(file, 'is not usable PEM', cause);
+      refuse(file, 'is not usable PEM', cause, hintUnusable);
     }
   };
   const [ca, cert, key] = await Promise.all([read('ca'), read('cert'), read('key')]);

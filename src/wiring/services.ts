@@ -89,7 +89,7 @@ async function checkFiles(services: readonly ServiceConfig[], shared?: SharedCon
     for (const { check } of services)
       if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readAuthority(check.tls);
   } catch (error) {
-    if (error instanceof PemFileError) throw new SetupError(error.message, { cause: error });
+    if (error instanceof PemFileError) throw new SetupError(error.problems, { cause: error });
     throw error;
   }
 }

@@ -30,6 +30,7 @@ const status = (name: string): ServiceStatus => ({
   since: '2026-01-01T00:00:00.000Z',
   drained: false,
   address: '10.1.0.101:49155',
+  addressCause: null,
   registration: 'registered',
   registeredSince: '2026-01-01T00:00:01.000Z',
   records: [{ key: '/service/10.1.0.101:49155', value: 'running' }],

@@ -166,7 +166,9 @@ const late =
       socket.end(answer);
     });
 
-const tooLate = new RegExp(`^fail: no (complete )?answer from .* within ${timeoutMs} ms(: .*)?$`);
+const tooLate = new RegExp(
+  `^fail: no (complete )?answer from .* within ${timeoutMs} ms(: .*|; .*--check-send.*)?$`,
+);
 const needle = ['--check-body', 'needle'];
 const explosive = `${'a'.repeat(40)}b`;
 
@@ -562,7 +564,7 @@ const tcpRows: readonly Row[] = [
     'bad: another answer',
     say('-LOADING\r\n'),
     redis,
-    /: the app closed the connection after 10 bytes, and its answer "-LOADING\\r\\n" has no \+PONG$/,
+    /: the app closed the connection after 10 bytes, and its answer "-LOADING\\r\\n" has no \+PONG; correct --check-send or --check-expect$/,
   ],
   [
     'bad: no answer',
@@ -582,7 +584,7 @@ const tcpRows: readonly Row[] = [
     'hostile: an answer without an end',
     flood('', Buffer.alloc(65_536, 'x')),
     redis,
-    /^fail: the first 16 KiB from .* have no \+PONG: they begin "x{80}" \(80 of \d+ bytes\)$/,
+    /^fail: the first 16 KiB from .* have no \+PONG: they begin "x{80}" \(80 of \d+ bytes\); correct --check-send or --check-expect$/,
   ],
   ['hostile: the answer drips', drip(''), redis, tooLate],
   [

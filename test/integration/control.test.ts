@@ -219,7 +219,9 @@ describe('dockreg drain, resume and status', () => {
     assert.deepEqual(await dockreg(['status']), {
       code: 69,
       text: '',
-      errors: `dockreg: no dockreg listens at ${path}; run this in its container, with the same --control`,
+      errors:
+        `dockreg: no dockreg listens at ${path}: there is no such socket; start it (under supervisord: supervisorctl ` +
+        'start dockreg), or run this in its container with its --control',
     });
     path = 'off';
     assert.match((await dockreg(['status'])).errors, /--control off leaves no socket to ask/);

@@ -224,10 +224,13 @@ describe('the path to the address', () => {
     const isRoot = process.getuid?.() === 0;
     // The fake made the folder; only the socket in it is closed.
     await chmod(join(docker.socketPath, '..'), 0o755);
-    await chmod(docker.socketPath, isRoot ? 0o600 : 0);
-    if (isRoot) await chown(docker.socketPath, 0, 0);
+    await chmod(docker.socketPath, isRoot ? 0o660 : 0o020);
+    if (isRoot) await chown(docker.socketPath, 0, 998);
     await assertFaults({ entry: join(folder, 'dockreg.js'), ...(isRoot && { uid: 65_534 }) }, [
-      ['docker', /^may not open the Docker socket .*; run dockreg as root or in the socket's group/],
+      [
+        'docker',
+        /^may not open the Docker socket .*; run dockreg as root or in the socket's group \(docker run --group-add \d+\)/,
+      ],
     ]);
     await rm(folder, { recursive: true });
   });
@@ -352,7 +355,7 @@ describe('etcd', () => {
       ['etcd', /certificate.*; name the authority of its certificate in --etcd-ca/],
     ]);
     await assertFaults({ env: { ...endpoints(...cluster.endpoints).env, DOCKREG_ETCD_CA: tls.ca } }, [
-      ['etcd', /it refuses our certificate: give one that it takes in --etcd-cert/],
+      ['etcd', /it wants a certificate of ours: give --etcd-cert and --etcd-key/],
     ]);
     await assertFaults({ env: { ...secure, DOCKREG_ETCD_CA: '/run/none.pem' } }, [
       ['etcd', /--etcd-ca \/run\/none\.pem cannot be read.*name a file that is in this container/],

@@ -125,7 +125,10 @@ describe('a client', () => {
     const access = { clock, tls, tokens: new TokenKeeper(undefined, clock, Math.random) };
     for (let times = 0; times < 5; times++) {
       const client = await connectClient(`http://127.0.0.1:${silent.port}`, access);
-      await assert.rejects(client.revoke('5', { ms: 100 }), { message: 'revoke: no connection in time' });
+      await assert.rejects(client.revoke('5', { ms: 100 }), {
+        message:
+          'revoke: no connection in time; check the network of this container, the firewall, and --etcd',
+      });
       client.close();
     }
     assert.equal(silent.openConnections, 5);

@@ -146,7 +146,7 @@ describe('a member that does not answer in time', () => {
     const client = await connectClient(`http://127.0.0.1:${proxy.port}`, access);
     await assert.rejects(client.grant('1', 20, { ms: 300 }), {
       name: 'RequestError',
-      message: 'grant: no connection in time',
+      message: 'grant: no connection in time; check the network of this container, the firewall, and --etcd',
     });
     client.close();
   });

@@ -164,8 +164,17 @@ describe('a running dockreg with hostile texts', () => {
     const why = '\u001B[2Jx\nforged    up      3m  10.0.0.5:80  registered  HTTP 200\r\u009B31m\u202E';
     const at = new Date().toISOString();
     const service: ServiceStatus = {
-      ...{ name: why, health: 'down', why, since: at, drained: false, address: null, records: [] },
-      addressWarning: null,
+      ...{
+        name: why,
+        health: 'down',
+        why,
+        since: at,
+        drained: false,
+        address: null,
+        addressCause: why,
+        addressWarning: why,
+        records: [],
+      },
       ...{ registration: 'absent', registeredSince: null, lease: null, isLate: false, uncheckedSince: null },
       ...{ etcdError: why, etcdErrors: 1, etcdAnsweredAt: null, lastCheck: null },
     };
@@ -178,7 +187,7 @@ describe('a running dockreg with hostile texts', () => {
     });
     await once(server, 'listening');
     for (const [json, count] of [
-      [[], 3],
+      [[], 4],
       [['--json'], Infinity],
     ] as const) {
       const program = await startProgram({ args: ['status', ...json, '--control', path] });

@@ -95,6 +95,7 @@ describe('the status that a command reads', () => {
     since: '2026-01-01T00:00:00.000Z',
     drained: false,
     address: '10.1.0.101:49155',
+    addressCause: null,
     registration: 'registered',
     registeredSince: '2026-01-01T00:00:01.000Z',
     records: [{ key: 'k', value: 'v' }],
@@ -121,8 +122,8 @@ describe('the status that a command reads', () => {
       for (const value of wrong) {
         // These fields may hold such a value.
         if (typeof value === 'boolean' && ['drained', 'isLate'].includes(field)) continue;
-        if (value === 'purple' && ['name', 'why', 'address', 'addressWarning', 'etcdError'].includes(field))
-          continue;
+        const texts = ['name', 'why', 'address', 'addressCause', 'addressWarning', 'etcdError'];
+        if (value === 'purple' && texts.includes(field)) continue;
         if (value === 1 && field === 'etcdErrors') continue;
         if (Array.isArray(value) && field === 'records') continue;
         const changed = { ...status, services: [{ ...service, [field]: value }] };

@@ -361,7 +361,7 @@ describe('configuration', () => {
       /under its own name; name the service with --name/,
     ],
     [['--prot', '8000'], /unknown flag --prot; did you mean --port\?/],
-    [['serve'], /unexpected argument "serve"/],
+    [['serve'], /^unknown command "serve"; dockreg without a command registers the app$/],
   ];
   for (const [argv, text] of refused) {
     it(`refuses ${argv.join(' ') || 'nothing at all'}`, async () => {

@@ -11,6 +11,7 @@ const status: ServiceStatus = {
   since: '1970-01-01T00:00:40.000Z',
   drained: false,
   address: null,
+  addressCause: null,
   registration: 'absent',
   registeredSince: null,
   records: [],

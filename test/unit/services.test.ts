@@ -532,7 +532,7 @@ describe('refused', () => {
 
   const files: [yaml: string, text: RegExp][] = [
     ['prot: 1', /^x\.yaml: prot is not an option; did you mean port\?/],
-    ['service: {web: {port: 1}}', /^x\.yaml: service must be a text/],
+    ['service: {web: {port: 1}}', /^x\.yaml: service is not an option; did you mean services\?/],
     ['service: x', /^x\.yaml: service is not an option; did you mean services\?/],
     ['config: y', /^x\.yaml: config is not an option of the file itself; leave it out$/],
     [
@@ -544,13 +544,19 @@ describe('refused', () => {
     ['services: {web: {port: [1, 2]}}', /^x\.yaml: services\.web\.port is given 2 times/],
     [
       'services: {web: {port: {a: 1}}}',
-      /^x\.yaml: services\.web\.port must be a text, or .* a list of texts/,
+      /^x\.yaml: services\.web\.port must be a text; write port: PORT\[\/udp\], in one line/,
     ],
-    ['services: {web: }', /^x\.yaml: services\.web must have entries of the form "port: 8000"/],
-    ['services: [{port: 1}]', /^x\.yaml: services must have entries of the form "web: \{port: 8000\}"/],
+    [
+      'services: {web: }',
+      /^x\.yaml: services\.web is empty, and must have entries; write port: 8000, indented below it$/m,
+    ],
+    [
+      'services: [{port: 1}]',
+      /^x\.yaml: services is a list, and must have entries; write web: \{port: 8000\}, without a dash$/m,
+    ],
     ['services: {web: {rise: 2}}', /^x\.yaml: services\.web: port is missing/],
     ['services: {web: {port: 1, watch: true}}', /services\.web\.watch "true": must be on or off/],
-    ['- port: 1', /^x\.yaml must have entries of the form "port: 8000"/],
+    ['- port: 1', /^x\.yaml is a list, and must have entries; write port: 8000, without a dash$/m],
     ['port: 1\nport: 2', /^x\.yaml is not valid YAML: duplicated mapping key in line 2, column 1$/],
     ['port: [1', /^x\.yaml is not valid YAML: .* in line 1/],
     ['port: !!js/function x', /^x\.yaml is not valid YAML: unknown scalar tag/],

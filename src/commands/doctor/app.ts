@@ -13,12 +13,15 @@ import { forwarderOf } from '../../core/address/unmapped.ts';
 import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
-import { readSockets } from '../../kernel/sockets.ts';
+import { listeningPorts, readSockets } from '../../kernel/sockets.ts';
 import { appProbe, openHosts } from '../../wiring/app-probe.ts';
 import { isOwn } from '../../network/interfaces.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import type { ServiceLocation } from './container.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
+
+/** The most ports that a hint names. */
+const mostPorts = 10;
 
 /** The most that a connect to the registered address may take, in ms. */
 const connectMs = 3000;
@@ -31,9 +34,12 @@ export function examineListener(service: ServiceConfig): Finding {
   const { sockets, owner, hidden } = survey(readSockets(openHosts(service).ofApp.host, localPort));
   if (sockets === null) return skipped('app', `the kernel does not show who listens: ${hidden}`);
   if (sockets.length === 0) {
+    const others = listeningPorts();
+    const shown = others.slice(0, mostPorts).join(', ');
+    const more = others.length > mostPorts ? ' and more' : '';
     return fault('app', {
       message: `nothing listens on port ${localPort} in this container`,
-      hint: 'start the app, or give its port in --port',
+      hint: `start the app, or give its port in --port${shown && ` (what listens here is on ${shown}${more})`}`,
     });
   }
   const loopback = loopbackOnly(sockets);

@@ -8,9 +8,9 @@ import { recordsOf } from '../../core/layouts/records.ts';
 import type { SharedConfig } from '../../core/settings/process.ts';
 import type { Observed, ServiceRecord } from '../../core/lease/writes.ts';
 import { EtcdError } from '../../etcd/errors.ts';
+import { networkHint } from '../../etcd/hints.ts';
 import type { Inspector, MemberStatus } from '../../etcd/ports.ts';
 import { failure, problemOf, UnavailableError, type Result } from '../../errors.ts';
-import { tlsHint, type TlsHints } from '../../tls/hints.ts';
 import { sharedConnections } from '../../wiring/etcd.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
 import type { ServiceLocation } from './container.ts';
@@ -96,7 +96,7 @@ async function examineMember(
     const problem = problemOf(error);
     const prefix = status ? `etcd ${status.version} answers, but ` : '';
     const message = `${endpoint}: ${prefix}${problem.message}`;
-    const fallbackHint = hintFor(problem.message, endpoint, status !== undefined);
+    const fallbackHint = hintFor(problem.message, status !== undefined);
     return { endpoint, finding: fault('etcd', { ...problem, message }, fallbackHint), status };
   } finally {
     inspector?.close();
@@ -145,40 +145,11 @@ function examineCluster(reports: readonly Report[]): Finding {
   return passed('cluster', `${answering}, with a leader, without an alarm`);
 }
 
-const noEtcd = 'start etcd there, let it listen on that address (--listen-client-urls), or correct --etcd';
-const noName = 'correct the name in --etcd, or the name server of this container';
 const noMajority = 'bring a majority of the members back';
 const outOfSpace = 'compact it, etcdctl defrag, then etcdctl alarm disarm';
 
-const renewCertificate = 'renew the certificate, or set the clock';
-const notTls = 'it does not speak TLS there: write http:// in --etcd';
-const tlsHints: TlsHints = {
-  'unknown-authority': 'name the authority of its certificate in --etcd-ca',
-  'wrong-name': 'name it in --etcd as its certificate does',
-  expired: renewCertificate,
-  'not-yet-valid': renewCertificate,
-  'certificate-refused': 'it refuses our certificate: give one that it takes in --etcd-cert and --etcd-key',
-  'not-tls': notTls,
-  'handshake-closed': notTls,
-};
-
-/** Hints by the messages of gRPC and etcd, for errors that have none of their own. */
-const hints: readonly [pattern: RegExp, hint: string][] = [
-  [/ECONNREFUSED/, noEtcd],
-  [/ENOTFOUND|EAI_AGAIN|name resolution/i, noName],
-  [/cannot be read|usable PEM/, 'name a file that is in this container and that dockreg may read'],
-  [/space exceeded/, outOfSpace],
-  [/no leader|request timed out|context deadline/, noMajority],
-  [/in time|within|UNREACH/, 'check the network of this container, the firewall, and --etcd'],
-];
-
 /** @param isReached the member answers about itself; if it does not answer a write, it waits for the others */
-function hintFor(message: string, endpoint: string, isReached: boolean): string | undefined {
-  if (isReached && /in time|within/.test(message)) return noMajority;
-  if (/Failed to connect|ECONNRESET|hang up/.test(message) && !/ECONNREFUSED/.test(message)) {
-    return endpoint.startsWith('https:')
-      ? 'does it speak TLS there? If not, write http:// in --etcd'
-      : 'does it speak TLS? Then write https:// in --etcd';
-  }
-  return tlsHint(message, tlsHints) ?? hints.find(([pattern]) => pattern.test(message))?.[1];
+function hintFor(message: string, isReached: boolean): string | undefined {
+  if (!/in time|within/.test(message)) return undefined;
+  return isReached ? noMajority : networkHint;
 }

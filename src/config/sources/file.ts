@@ -7,7 +7,7 @@ import { FAILSAFE_SCHEMA, load, YAMLException } from 'js-yaml';
 import { brief } from '../../core/text.ts';
 import { messageOf, SetupError, type Problem } from '../../errors.ts';
 import { readRegularFile, TooLargeError } from '../../files.ts';
-import { optionNames, options, type Option } from '../options.ts';
+import { optionNames, options, type Option, type OptionName } from '../options.ts';
 import { limits } from '../parse/limits.ts';
 import { showWord } from '../parse/secrets.ts';
 import { parseValue, ValueError } from '../parse/value.ts';
@@ -19,16 +19,17 @@ type Mapping = Readonly<Record<string, unknown>>;
 
 /** The options at the top of a file. `services` is there in place of --service. */
 const names = optionNames.filter(name => name !== 'config' && name !== 'service');
-const topScope: Scope = {
+const topScope = (top: Mapping): Scope => ({
   names,
-  refuse: (from, word) => ({
-    message: `${from} is not an option${word === 'config' ? ' of the file itself' : ''}`,
-    hint:
-      word === 'config'
-        ? 'leave it out'
-        : suggest(word, [...names, 'services'], 'dockreg --help lists the options'),
-  }),
-};
+  refuse(from, word) {
+    if (word === 'config')
+      return { message: `${from} is not an option of the file itself`, hint: 'leave it out' };
+    const otherwise = isMapping(top[word])
+      ? 'is it a service? Then indent it below services:'
+      : 'dockreg --help lists the options';
+    return { message: `${from} is not an option`, hint: suggest(word, [...names, 'services'], otherwise) };
+  },
+});
 
 /** @throws SetupError when the file cannot be read or is not YAML */
 export async function readConfigFile(path: string, env: NodeJS.ProcessEnv): Promise<RawConfig> {
@@ -58,13 +59,15 @@ export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessE
   const problems: Problem[] = [];
   const path = brief(file);
 
-  const itemsOf = (word: string, value: unknown, at: string): RawItem[] => {
+  const itemsOf = (word: string, value: unknown, at: string, known: readonly OptionName[]): RawItem[] => {
     const from = at + showWord(word);
-    const name = optionNames.find(each => each === word);
+    const name = known.find(each => each === word);
     // What is not an option is refused for its name, and without its value.
     if (name === undefined) return [{ word, text: typeof value === 'string' ? value : '…' }];
     if (typeof value !== 'string') {
-      problems.push({ message: `${from} must be a text, or for a repeatable option a list of texts` });
+      const { placeholder, separator }: Option = options[name];
+      const rule = separator === undefined ? 'must be a text' : 'must be a text or a list of texts';
+      problems.push({ message: `${from} ${rule}`, hint: `write ${word}: ${placeholder}, in one line` });
       return [];
     }
     if (!value.includes('${')) return [{ word, text: value }];
@@ -76,7 +79,9 @@ export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessE
   };
   const mappingOf = (value: unknown, at: string, example: string): Mapping => {
     if (isMapping(value)) return value;
-    problems.push({ message: `${at} must have entries of the form ${example}` });
+    const what = value === '' ? 'is empty' : Array.isArray(value) ? 'is a list' : 'is a text';
+    const hint = `write ${example}${Array.isArray(value) ? ', without a dash' : ', indented below it'}`;
+    problems.push({ message: `${at} ${what}, and must have entries`, hint });
     return {};
   };
   const collect = (mapping: Mapping, at: string, scope: Scope): RawOptions => {
@@ -88,13 +93,13 @@ export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessE
       problems.push({ message, hint: 'remove some' });
       return new Map();
     }
-    const items = values.flatMap(({ word, value }) => itemsOf(word, value, at));
+    const items = values.flatMap(({ word, value }) => itemsOf(word, value, at, scope.names));
     return collectOptions(items, { from: at, before: '', between: ': ' }, scope, problems);
   };
 
-  const { services = {}, ...top } = mappingOf(parseYaml(yaml, path), path, '"port: 8000"');
-  const defaults = collect(top, `${path}: `, topScope);
-  const entries = Object.entries(mappingOf(services, `${path}: services`, '"web: {port: 8000}"'));
+  const { services = {}, ...top } = mappingOf(parseYaml(yaml, path), path, 'port: 8000');
+  const defaults = collect(top, `${path}: `, topScope(top));
+  const entries = Object.entries(mappingOf(services, `${path}: services`, 'web: {port: 8000}'));
   if (entries.length > limits.services) {
     const message = `${path}: services has ${entries.length} entries, and at most ${limits.services} are allowed`;
     problems.push({ message, hint: 'use more than one dockreg' });
@@ -103,7 +108,7 @@ export function parseConfigFile(yaml: string, file: string, env: NodeJS.ProcessE
     defaults,
     services: entries.slice(0, limits.services).map(([name, content]) => {
       const from = `${path}: services.${brief(name)}`;
-      const own = collect(mappingOf(content, from, '"port: 8000"'), `${from}.`, serviceScope);
+      const own = collect(mappingOf(content, from, 'port: 8000'), `${from}.`, serviceScope);
       return labelledService(from, name, own);
     }),
     problems,

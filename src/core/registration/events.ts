@@ -5,6 +5,7 @@
 import type { Problem } from '../../errors.ts';
 import type { AddressEvent } from '../address/location.ts';
 import type { SessionEvent } from '../lease/events.ts';
+import type { LeaseId } from '../lease/writes.ts';
 import type { WatchEvent } from '../watch/watch.ts';
 import type { Health, Verdict } from './health.ts';
 
@@ -43,4 +44,12 @@ type OwnEvent =
   /** The service was drained or resumed, or dockreg stops. */
   | { readonly kind: 'admin'; readonly admin: AdminState }
   /** The session with etcd ended. Unless etcd confirmed it, the key may stand until its lease runs out. */
-  | { readonly kind: 'closed'; readonly confirmed: boolean };
+  | { readonly kind: 'closed'; readonly confirmed: boolean; readonly left?: Leftover };
+
+/** What may be left in etcd after a stop that etcd did not confirm. */
+export interface Leftover {
+  readonly lease: LeaseId;
+  readonly keys: readonly string[];
+  /** Why etcd did not confirm it; null where it did not answer in time. */
+  readonly cause: string | null;
+}

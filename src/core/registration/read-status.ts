@@ -51,6 +51,7 @@ function service(value: unknown): ServiceStatus {
     since: date(it['since']),
     drained: truth(it['drained']),
     address: orNull(text, it['address']),
+    addressCause: orNull(text, it['addressCause']),
     registration: oneOf(registrations, it['registration']),
     registeredSince: orNull(date, it['registeredSince']),
     records: list(it['records']).map(each => {

@@ -35,6 +35,8 @@ export interface ServiceState extends Judgement {
   readonly resolved: ResolvedAddress | null;
   /** Why nobody would reach the app at its address, so that it is not registered; null while that is not so. */
   readonly unreachable: Problem | null;
+  /** Why the address is not known, or could not be confirmed; null while it is confirmed, and before the first answer. */
+  readonly addressCause: string | null;
   /** When the last check that gave a verdict about the app began. */
   readonly checkedAt: number;
   readonly lastCheck: {
@@ -112,6 +114,7 @@ export function initialState(now: number): ServiceState {
     admin: 'register',
     resolved: null,
     unreachable: null,
+    addressCause: null,
     checkedAt: -Infinity,
     lastCheck: null,
     schedule: startSchedule(now),
@@ -172,7 +175,7 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       return reporting(input, { ...before, admin: input.admin });
     case 'address-found':
     case 'records-changed':
-      return reporting(input, { ...before, resolved: input.resolved });
+      return reporting(input, { ...before, resolved: input.resolved, addressCause: null });
     case 'address-warning': {
       const { resolved } = before;
       return reporting(input, {
@@ -180,8 +183,12 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
         resolved: resolved && { ...resolved, warnings: input.warnings },
       });
     }
+    case 'address-confirmed':
+      return reporting(input, { ...before, addressCause: null });
+    case 'address-unconfirmed':
+      return reporting(input, { ...before, addressCause: input.cause });
     case 'address-lost':
-      return reporting(input, { ...before, resolved: null });
+      return reporting(input, { ...before, resolved: null, addressCause: input.cause });
     case 'address-unresolvable':
       return reporting(input, before, { kind: 'end', problems: input.problems });
     case 'registered':
@@ -228,8 +235,6 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       return reporting(input, before, checkNow);
     case 'resumed':
       return before.health.status === 'up' ? reporting(input, before) : reporting(input, before, checkNow);
-    case 'address-confirmed':
-    case 'address-unconfirmed':
     case 'restored':
     case 'updated':
     case 'moved':

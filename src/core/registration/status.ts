@@ -41,6 +41,8 @@ export interface ServiceStatus {
   readonly drained: boolean;
   /** Where others reach it; null while that is not known. */
   readonly address: string | null;
+  /** Why the address is not known, or could not be confirmed; null while it is confirmed, and before the first answer. */
+  readonly addressCause: string | null;
   readonly registration: RegistrationStatus;
   readonly registeredSince: string | null;
   /** What is written for it while it is registered. */
@@ -106,6 +108,7 @@ export function statusOf(facts: ServiceFacts, now: number, date: (moment: number
     since: date(state.healthSince),
     drained: state.admin === 'drain',
     address: resolved && formatAddress(resolved.address),
+    addressCause: state.addressCause,
     registration,
     registeredSince: isThere && registeredSince !== null ? date(registeredSince) : null,
     records: recordsUnder(held?.id ?? '', resolved?.records ?? []),

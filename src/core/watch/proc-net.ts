@@ -58,6 +58,15 @@ export function readTable(
   return { sockets, complete: false };
 }
 
+/** Returns all ports on which a socket of the table listens. */
+export function readPorts(text: string): readonly number[] {
+  const lines = text.split('\n').slice(1, -1);
+  return lines.flatMap(line => {
+    const [, local = '', , state] = line.trim().split(/\s+/);
+    return state === listen ? [Number.parseInt(local.split(':')[1] ?? '', 16)] : [];
+  });
+}
+
 /**
  * Sorts the socket first that a connect to `host` reaches: the kernel prefers the exact address, then the wildcard of
  * its family.
