@@ -1,18 +1,19 @@
 /**
- * The TLS connection of a check: which authority it trusts, and what to do when the app's certificate is not accepted.
+ * The TLS connection of a check: which authority it trusts, our own certificate, and what to do when one of the two sides
+ * does not accept the other's certificate.
  */
 import { connect, type TLSSocket } from 'node:tls';
 import type { Verdict } from '../core/registration/health.ts';
 import type { CheckTls } from '../core/settings/check.ts';
-import { codeOf, formatProblem } from '../errors.ts';
+import { codeOf, formatProblem, messageOf } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
-import { readPem } from '../tls/pem.ts';
+import { readPem, type Pem } from '../tls/pem.ts';
 import type { Connection } from './closing.ts';
 import { fail } from './probe.ts';
 
-/** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
-export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
-  return (await readPem({ ca }, () => '--check-ca')).ca;
+/** Reads the files for each check, so that renewed ones are used. @throws PemFileError */
+export function readTlsFiles({ ca, cert, key }: CheckTls): Promise<Pem> {
+  return readPem({ ca, cert, key }, file => `--check-${file}`);
 }
 
 /**
@@ -22,14 +23,15 @@ export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefine
 export function dialTls(
   connection: Connection,
   { insecure, serverName }: CheckTls,
-  authority: Buffer | undefined,
+  { ca, cert, key }: Pem,
   protocol: 'h2' | 'http/1.1',
 ): TLSSocket {
   const socket = connect({
     socket: connection,
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
-    ...(authority && { ca: authority }),
+    ...(ca && { ca }),
+    ...(cert && key && { cert, key }),
     ...(serverName !== undefined && { servername: serverName }),
   });
   // TLS takes this from the connection. HTTP/2 does not notice the app's end of a socket that stays half open.
@@ -37,24 +39,62 @@ export function dialTls(
   return socket;
 }
 
+const certificateHint = 'give one with --check-cert and --check-key';
+
 const hints: TlsHints = {
   'unknown-authority': 'name its authority in --check-ca, or take any certificate with --check-insecure',
   'wrong-name': "say the certificate's name with --check-server-name, or take any with --check-insecure",
-  'not-tls': 'write the check without the s: http: or grpc',
 };
 
-/** Returns a function that makes a verdict of an error of TLS, with a hint if there is one, and throws any other again. */
-export function explainTls(subject: string): (error: unknown) => Verdict {
+/** Hints that depend on the scheme of the check. */
+const schemeHints = {
+  https: {
+    'not-tls': 'write the check without the s: http: or grpc',
+    'protocol-refused': 'the app may speak HTTP/2 only: write the check as h2:',
+  },
+  h2: {
+    'not-tls': 'write the check as h2c:',
+    'protocol-refused': 'the app may speak HTTP/1.1 only: write the check as https:',
+  },
+  grpcs: {
+    'not-tls': 'write the check without the s: http: or grpc',
+    'protocol-refused': 'the app does not speak HTTP/2 there, and gRPC needs it',
+  },
+} as const satisfies Readonly<Record<string, TlsHints>>;
+
+/**
+ * Returns a function that makes a verdict of an error of TLS, with a hint if there is one, and throws any other again.
+ * @param tls undefined for a check without TLS, which has no such errors
+ */
+export function explainTls(
+  subject: string,
+  scheme: keyof typeof schemeHints,
+  tls: CheckTls | undefined,
+): (error: unknown) => Verdict {
   return error => {
     const fault = tlsFault(error);
     if (fault === null && !/^(?:ERR_(?:SSL|TLS|OSSL)_|EPROTO$)/.test(codeOf(error))) throw error;
-    const hint = fault === null ? undefined : hints[fault];
+    const known: TlsHints = { ...hints, ...schemeHints[scheme] };
+    const hint =
+      fault === null
+        ? undefined
+        : fault === 'certificate-refused'
+          ? refusalHint(messageOf(error), tls?.cert !== undefined)
+          : known[fault];
     // What is no fault of the certificate is an alert of the app, or a rule of TLS that it broke.
-    const isAlert = fault === null || fault === 'certificate-refused';
+    const isAlert = fault === null || fault === 'certificate-refused' || fault === 'protocol-refused';
     const message =
       fault === 'not-tls'
         ? 'it does not speak TLS there'
         : `${isAlert ? 'the TLS handshake failed: ' : ''}${tlsMessage(error).replace(/^(?:read|write) EPROTO /, '')}`;
     return fail(formatProblem({ message: `${subject}: ${message}`, ...(hint && { hint }) }), 'tls');
   };
+}
+
+/** What to do when the app does not accept our certificate, or that there is none. */
+function refusalHint(message: string, hasOwn: boolean): string {
+  if (hasOwn) return 'the app may not accept the certificate in --check-cert';
+  return message.includes('certificate required')
+    ? `the app demands a certificate: ${certificateHint}`
+    : `if the app demands a certificate, ${certificateHint}`;
 }

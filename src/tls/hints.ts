@@ -14,6 +14,8 @@ const faults = [
     'certificate-refused',
     /alert (?:(?:bad|unsupported) certificate|certificate |unknown ca|access denied|handshake failure)/,
   ],
+  // The peer speaks none of the protocols that we offer by ALPN.
+  ['protocol-refused', /alert no application protocol/],
   ['wrong-name', /ERR_TLS_CERT_ALTNAME_INVALID|certificate's altnames/],
   ['expired', /CERT_HAS_EXPIRED|certificate has expired/],
   ['not-yet-valid', /CERT_NOT_YET_VALID|certificate is not yet valid/],

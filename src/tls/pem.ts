@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { messageOf } from '../errors.ts';
+import { codeOf, messageOf } from '../errors.ts';
 import { readRegularFile } from '../files.ts';
 
 /** The authority that we trust, our certificate, and its key; undefined for a file that is not named. */
@@ -25,7 +25,11 @@ export class PemFileError extends Error {
  */
 export async function readPem(paths: PemPaths, settingOf: (file: keyof PemPaths) => string): Promise<Pem> {
   const refuse = (file: keyof PemPaths, reason: string, cause: unknown): never => {
-    const message = `${settingOf(file)} ${paths[file]} ${reason}: ${messageOf(cause)}`;
+    const isOther = /^ERR_OSSL_X509_KEY_(?:VALUES|TYPE)_MISMATCH$/.test(codeOf(cause));
+    const rest = isOther
+      ? `is not the key of ${settingOf('cert')} ${paths.cert}`
+      : `${reason}: ${messageOf(cause)}`;
+    const message = `${settingOf(file)} ${paths[file]} ${rest}`;
     throw new PemFileError(message, { cause });
   };
   const read = async (file: keyof PemPaths): Promise<Buffer | undefined> => {

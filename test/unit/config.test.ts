@@ -54,6 +54,7 @@ describe('configuration', () => {
           allowLoopback: false,
           check: {
             kind: 'http',
+            version: 'HTTP/1.1',
             method: 'GET',
             path: '/',
             headers: [],
@@ -61,6 +62,7 @@ describe('configuration', () => {
             body: undefined,
             tls: undefined,
             socketPath: undefined,
+            proxyProtocol: undefined,
           },
           intervalMs: 5000,
           fastIntervalMs: 5000,
@@ -169,7 +171,13 @@ describe('configuration', () => {
           ip: { kind: 'ip', ip: '10.1.0.101' },
           advertise: { kind: 'published' },
           allowLoopback: false,
-          check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
+          check: {
+            kind: 'tcp',
+            send: undefined,
+            expect: undefined,
+            socketPath: undefined,
+            proxyProtocol: undefined,
+          },
           intervalMs: 10_000,
           fastIntervalMs: 2000,
           timeoutMs: 250,
@@ -510,7 +518,7 @@ describe('configuration', () => {
     ],
     [
       ['--tolerate', '5s', '--check', 'exec:true'],
-      '--tolerate is for http, https, tcp, grpc, grpcs checks, and the check is exec; leave it out',
+      '--tolerate is for http, https, h2c, h2, tcp, grpc, grpcs checks, and the check is exec; leave it out',
     ],
     // A value that is wrong by itself is not compared with another.
     [
@@ -557,7 +565,7 @@ describe('configuration', () => {
 
   it('has a help text of one screen that names every option', () => {
     const text = helpText('1.2.3');
-    assert.ok(text.split('\n').length <= 66, `${text.split('\n').length} lines`);
+    assert.ok(text.split('\n').length <= 72, `${text.split('\n').length} lines`);
     assert.ok(text.split('\n').every(line => line.length <= 100));
     for (const name of optionNames) assert.ok(text.includes(`--${name} `), name);
   });
