@@ -14,7 +14,7 @@ import { Connection } from './closing.ts';
 import { brokenHttp2, cameOfHttp2, openSession, unanswered, type Http2Call } from './http2.ts';
 import { keepUntilStreamIsGone } from './http2-handles.ts';
 import { attempt, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
-import { dialTls, explainTls, readTlsFiles } from './trust.ts';
+import { dialTls, explainTls, hintAtCertificate, readTlsFiles } from './trust.ts';
 
 /** An answer has one field of two bytes. */
 const mostAnswerBytes = 1024;
@@ -46,7 +46,8 @@ export function grpcProbe(check: GrpcCheck, options: ProbeOptions): Probe {
       return judge(subject, text, call, answer);
     } catch (error) {
       call.received.bytes = (secure ?? connection).bytesRead;
-      return brokenHttp2(text, call, error) ?? explainTls(text, 'grpcs', tls)(error);
+      const verdict = brokenHttp2(text, call, error) ?? explainTls(text, 'grpcs', tls)(error);
+      return hintAtCertificate(verdict, call.received, tls);
     }
   });
 }

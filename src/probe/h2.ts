@@ -33,7 +33,7 @@ import {
 } from './http2.ts';
 import { keepUntilStreamIsGone } from './http2-handles.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
-import { dialTls, explainTls, readTlsFiles } from './trust.ts';
+import { dialTls, explainTls, hintAtCertificate, readTlsFiles } from './trust.ts';
 
 export async function http2Probe(check: HttpCheck, options: ProbeOptions): Promise<Probe> {
   const question = await httpQuestion(check, options);
@@ -49,11 +49,12 @@ export async function http2Probe(check: HttpCheck, options: ProbeOptions): Promi
     const answer: HttpProgress = { received: call.received, head: undefined, bodyBytes: 0 };
     progress.came = () => (answer.head ? cameOfHttp(answer) : cameOfHttp2(call));
     const ask = (): Promise<HttpResponse> => responseOf(call, answer, session, fieldsOf(check, question));
-    return judge(answer, signal, ask, (place, error) => {
+    const verdict = await judge(answer, signal, ask, (place, error) => {
       // The session takes the bytes from the socket, so only their number is known.
       call.received.bytes = (secure ?? connection).bytesRead;
       return broken(place, call, answer, error);
     }).catch(explainTls(subject, 'h2', tls));
+    return hintAtCertificate(verdict, call.received, tls);
   });
 }
 

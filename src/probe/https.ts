@@ -8,7 +8,7 @@ import { cameOfHttp } from './answer.ts';
 import { Connection } from './closing.ts';
 import { closeAtEnd, httpQuestion, responseOf, startAnswer } from './http.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
-import { dialTls, explainTls, readTlsFiles } from './trust.ts';
+import { dialTls, explainTls, hintAtCertificate, readTlsFiles } from './trust.ts';
 
 export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: ProbeOptions): Promise<Probe> {
   const { target, subject, headers, judge } = await httpQuestion(check, options);
@@ -37,10 +37,11 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
       closeAtEnd(signal, connection, each);
       each.on('error', error => (answer.error ??= error));
     });
-    return judge(answer, signal, () => {
+    const verdict = await judge(answer, signal, () => {
       const response = responseOf(request, () => request);
       if (check.method !== 'GET' && check.method !== 'HEAD') request.end();
       return response;
     }).catch(explainTls(subject, 'https', tls));
+    return hintAtCertificate(verdict, answer.received, tls);
   });
 }

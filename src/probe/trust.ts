@@ -8,6 +8,7 @@ import type { CheckTls } from '../core/settings/check.ts';
 import { codeOf, formatProblem, messageOf } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem, type Pem } from '../tls/pem.ts';
+import type { Received } from './answer.ts';
 import type { Connection } from './closing.ts';
 import { fail } from './probe.ts';
 
@@ -39,6 +40,7 @@ export function dialTls(
   return socket;
 }
 
+const refusedHint = 'the app may not accept the certificate in --check-cert';
 const certificateHint = 'give one with --check-cert and --check-key';
 
 const hints: TlsHints = {
@@ -91,9 +93,23 @@ export function explainTls(
   };
 }
 
+/**
+ * Adds a hint where the app ended the connection and sent nothing: some close it without an alert when they do not accept
+ * our certificate.
+ */
+export function hintAtCertificate(
+  verdict: Verdict,
+  { bytes, ending }: Received,
+  tls: CheckTls | undefined,
+): Verdict {
+  if (tls?.cert === undefined || verdict.kind !== 'fail' || bytes > 0 || ending === 'open') return verdict;
+  if (verdict.reason.endsWith(refusedHint)) return verdict;
+  return { ...verdict, reason: formatProblem({ message: verdict.reason, hint: refusedHint }) };
+}
+
 /** What to do when the app does not accept our certificate, or that there is none. */
 function refusalHint(message: string, hasOwn: boolean): string {
-  if (hasOwn) return 'the app may not accept the certificate in --check-cert';
+  if (hasOwn) return refusedHint;
   return message.includes('certificate required')
     ? `the app demands a certificate: ${certificateHint}`
     : `if the app demands a certificate, ${certificateHint}`;

@@ -13,6 +13,9 @@ export type PemPaths = { readonly [File in 'ca' | 'cert' | 'key']?: string | und
 /** The content of the files. */
 export type Pem = { readonly [File in keyof PemPaths]-?: Buffer | undefined };
 
+/** How a key with a passphrase begins, in its two forms. */
+const encrypted = /^(?:-----BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED)/m;
+
 /** A file cannot be used. The message names the file and the setting. */
 export class PemFileError extends Error {
   override readonly name = 'PemFileError';
@@ -48,6 +51,11 @@ export async function readPem(paths: PemPaths, settingOf: (file: keyof PemPaths)
   const [ca, cert, key] = await Promise.all([read('ca'), read('cert'), read('key')]);
   if (ca) check('ca', () => new X509Certificate(ca));
   if (cert) check('cert', () => new X509Certificate(cert));
-  if (cert && key) check('key', () => createSecureContext({ cert, key }));
+  if (cert && key)
+    check('key', () => {
+      if (encrypted.test(key.toString('latin1')))
+        throw new Error('it needs a passphrase, which dockreg cannot give');
+      createSecureContext({ cert, key });
+    });
   return { ca, cert, key };
 }
