@@ -104,15 +104,26 @@ function sizeOf(head: IncomingHttpHeaders): number {
   return Object.entries(head).reduce((sum, [name, value]) => sum + name.length + String(value).length, 0);
 }
 
-/** Throws where the stream ends before its body. Node ends such a stream like any other. */
+/**
+ * Throws where the stream ends before its body. Node ends such a stream like any other, and the iterator of Node 26 throws
+ * for a whole one whose stream has closed by the time that it is read.
+ */
 async function* wholeBody(
   stream: ClientHttp2Stream,
   call: Http2Call,
   answer: HttpProgress,
 ): AsyncGenerator<Buffer, void> {
-  yield* stream as AsyncIterable<Buffer>;
+  let wake: (() => void) | undefined;
+  for (const event of ['readable', 'end', 'close']) stream.on(event, () => wake?.());
+  while (!stream.readableEnded) {
+    const piece: unknown = stream.read();
+    if (piece instanceof Buffer) yield piece;
+    else if (stream.destroyed) break;
+    else await new Promise<void>(resolve => (wake = resolve));
+  }
+  if (stream.errored) throw stream.errored;
   const isShort = !stream.endAfterHeaders && answer.bodyBytes < (answer.head?.length ?? 0);
-  if (stream.rstCode === 0 && !isShort) return;
+  if (stream.readableEnded && stream.rstCode === 0 && !isShort) return;
   const code = call.isReset ? 'ERR_HTTP2_STREAM_ERROR' : 'ERR_STREAM_PREMATURE_CLOSE';
   throw Object.assign(new Error(`NGHTTP2_${nameOf(stream.rstCode ?? 0)}`), { code });
 }
