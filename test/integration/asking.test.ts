@@ -187,6 +187,28 @@ describe('an app that demands a certificate', { skip }, () => {
   });
 });
 
+/** What comes first, and the ports of the two ends. */
+async function firstBytes(argv: readonly string[], more: Partial<ProbeOptions> = {}, path?: string) {
+  let text = '';
+  let ports: (number | undefined)[] = [];
+  const server = await startRawServer(
+    socket => {
+      ports = [socket.remotePort, socket.localPort];
+      socket.on('data', (part: Buffer) => {
+        text += part.toString('latin1');
+        if (text.includes('\r\n\r\n') && text.includes('HTTP/1.1')) socket.end(ok('ready'));
+      });
+    },
+    path === undefined ? {} : { path },
+  );
+  try {
+    assert.match(await ask(server.port || 1, argv, more), /^pass/);
+    return { text, ports };
+  } finally {
+    server.close();
+  }
+}
+
 describe('an app that expects the PROXY protocol', { skip }, () => {
   const versions = ['v1', 'v2'] as const;
   const protocols = ['http', 'https', 'h2c', 'h2'] as const;
@@ -218,28 +240,6 @@ describe('an app that expects the PROXY protocol', { skip }, () => {
         /^pass: /,
       );
     });
-  }
-
-  /** What comes first, and the ports of the two ends. */
-  async function firstBytes(argv: readonly string[], more: Partial<ProbeOptions> = {}, path?: string) {
-    let text = '';
-    let ports: (number | undefined)[] = [];
-    const server = await startRawServer(
-      socket => {
-        ports = [socket.remotePort, socket.localPort];
-        socket.on('data', (part: Buffer) => {
-          text += part.toString('latin1');
-          if (text.includes('\r\n\r\n') && text.includes('HTTP/1.1')) socket.end(ok('ready'));
-        });
-      },
-      path === undefined ? {} : { path },
-    );
-    try {
-      assert.match(await ask(server.port || 1, argv, more), /^pass/);
-      return { text, ports };
-    } finally {
-      server.close();
-    }
   }
 
   it('comes before all else, with the ends of the connection or as LOCAL', async () => {
@@ -280,15 +280,15 @@ describe('an app that speaks HTTP/2', { skip }, () => {
   });
 
   it('may repeat any header, and have any character in one', async () => {
-    let seen: unknown;
+    let observed: unknown;
     const server = createH2cServer((request, response) => {
-      seen = [request.headers['authorization'], request.headers['cookie'], request.headers['x-text']];
+      observed = [request.headers['authorization'], request.headers['cookie'], request.headers['x-text']];
       response.end('ready');
     });
     const given = ['Authorization: a', 'Authorization: b', 'Cookie: a=1', 'Cookie: b=2', 'X-Text: \xe9\t|'];
     const argv = given.flatMap(each => ['--check-header', each]);
     assert.equal(await ask(await listening(server), ['--check', 'h2c', ...argv]), 'pass: HTTP 200');
-    assert.deepEqual(seen, ['a, b', 'a=1; b=2', '\xe9\t|']);
+    assert.deepEqual(observed, ['a, b', 'a=1; b=2', '\xe9\t|']);
   });
 
   it('at a Unix socket', async () => {
@@ -368,11 +368,12 @@ describe('an app whose lines end with LF alone', { skip, concurrency: true }, ()
     });
 });
 
+const packed = (encoding: string, bytes: Buffer): string =>
+  head('200 OK', `content-encoding: ${encoding}`, `content-length: ${bytes.length}`) +
+  bytes.toString('latin1');
+
 describe('an app that packs its answers', { skip }, () => {
   const text = `${'some text '.repeat(100)}ready`;
-  const packed = (encoding: string, bytes: Buffer): string =>
-    head('200 OK', `content-encoding: ${encoding}`, `content-length: ${bytes.length}`) +
-    bytes.toString('latin1');
   const answers: [name: string, answer: string, verdict: RegExp][] = [
     ['gzip', packed('gzip', gzipSync(text)), /^pass/],
     ['x-gzip', packed('X-GZIP', gzipSync(text)), /^pass/],
@@ -417,17 +418,17 @@ describe('an app that packs its answers', { skip }, () => {
       await ask(nginx.ports['h2c nothing'], ['--check', 'h2c', ...wanted, ...gzip]),
       'pass: HTTP 200',
     );
-    let seen = '';
+    let observed = '';
     const server = await startRawServer(socket => {
       socket.once('data', (part: Buffer) => {
-        seen = part.toString();
+        observed = part.toString();
         socket.end(ok('ready'));
       });
     });
     await ask(server.port, wanted);
-    assert.match(seen, /\r\naccept-encoding: identity\r\n/i);
+    assert.match(observed, /\r\naccept-encoding: identity\r\n/i);
     await ask(server.port, []);
-    assert.doesNotMatch(seen, /accept-encoding/i);
+    assert.doesNotMatch(observed, /accept-encoding/i);
     server.close();
   });
 
@@ -436,10 +437,10 @@ describe('an app that packs its answers', { skip }, () => {
     const bomb = packed('gzip', Buffer.concat([zeros, zeros, zeros, zeros]));
     const server = await startRawServer(answer(bomb));
     const memory = process.memoryUsage.rss();
-    const before = process.cpuUsage();
+    const cpuBefore = process.cpuUsage();
     for (let times = 0; times < 10; times++)
       assert.match(await ask(server.port, ['--check-body', 'ready']), /^fail: .*the first 64 KiB/);
-    const { user, system } = process.cpuUsage(before);
+    const { user, system } = process.cpuUsage(cpuBefore);
     server.close();
     assert.ok(user + system < 2_000_000, `${(user + system) / 1000} ms of CPU time`);
     assert.ok(process.memoryUsage.rss() - memory < 100e6, `${process.memoryUsage.rss() - memory} bytes`);
