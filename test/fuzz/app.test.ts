@@ -279,13 +279,13 @@ function h2cCase(random: Random): Case {
   ]);
   const whole = Buffer.concat([settings, isGood ? good : random.pick(bad)()]);
   const isOther = random.below(10) === 0;
-  const raw = isOther ? Buffer.from(ok(word)) : whole;
+  const said = isOther ? Buffer.from(ok(word)) : whole;
   const isChanged = random.below(4) === 0;
   const end = random.pick(['close', 'half-close', 'hold', 'reset'] as const);
   const isPass = Number(status) < 400 && (asked === 'h2c' || (plain.includes(word) && isUnpackable));
   return {
     check: check[asked],
-    bytes: isChanged ? changed(random, raw, 1 + random.below(20)) : raw,
+    bytes: isChanged ? changed(random, said, 1 + random.below(20)) : said,
     // 204 has no body, so its frames of data break a rule.
     deserves:
       isChanged || (isGood && status === '204')

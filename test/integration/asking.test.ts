@@ -310,15 +310,17 @@ describe('an app that speaks HTTP/2', { skip }, () => {
 /** Answers the first bytes of a request, whole or byte by byte, and ends. */
 const answer =
   (text: string, isDripping = false) =>
-  (socket: Socket): void =>
-    void socket.once('data', async () => {
+  (socket: Socket): void => {
+    const say = async (): Promise<void> => {
       if (isDripping)
         for (const byte of Buffer.from(text, 'latin1')) {
           socket.write(Buffer.of(byte));
           await pause(0);
         }
       socket.end(isDripping ? '' : text, 'latin1');
-    });
+    };
+    socket.once('data', () => void say());
+  };
 
 describe('an app whose lines end with LF alone', { skip, concurrency: true }, () => {
   const chunked = 'transfer-encoding: chunked\n\n';
