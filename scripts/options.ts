@@ -138,7 +138,7 @@ const rows: Readonly<Record<OptionName, Row>> = {
   check: {
     subject: 'Checks',
     meaning:
-      'The [check](checks.md): `http:/PATH`, `https:/PATH`, `tcp`, `exec:COMMAND`, `grpc[:SERVICE]`, `grpcs[:SERVICE]` or `docker`.',
+      'The [check](checks.md): `http:/PATH`, `https:/PATH`, `h2c:/PATH`, `h2:/PATH`, `tcp`, `exec:COMMAND`, `grpc[:SERVICE]`, `grpcs[:SERVICE]` or `docker`.',
   },
   'check-host': {
     subject: 'Checks',
@@ -173,6 +173,11 @@ const rows: Readonly<Record<OptionName, Row>> = {
     meaning: "Authority that signed the app's certificate, a PEM file.",
     defaultValue: 'what Node trusts',
   },
+  'check-cert': {
+    subject: 'Checks',
+    meaning: "dockreg's own certificate, a PEM file, for an app that demands one. Read again for each check.",
+  },
+  'check-key': { subject: 'Checks', meaning: 'Key of that certificate. The two go together.' },
   'check-server-name': {
     subject: 'Checks',
     meaning: 'The name that the certificate must have, also sent as SNI.',
@@ -184,6 +189,12 @@ const rows: Readonly<Record<OptionName, Row>> = {
     defaultValue: '`off`',
   },
   'check-socket': { subject: 'Checks', meaning: 'A Unix socket of the app, in place of its port.' },
+  'check-proxy-protocol': {
+    subject: 'Checks',
+    meaning:
+      'Whether each check begins with a header of the PROXY protocol, and of which version: as `check-send-proxy` in HAProxy.',
+    defaultValue: 'none is sent',
+  },
   interval: { subject: 'Times and thresholds', meaning: 'Time between checks.' },
   'fast-interval': {
     subject: 'Times and thresholds',

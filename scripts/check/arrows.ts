@@ -58,7 +58,7 @@ const table = readTable({
 
   // Edges: each talks to one kind of thing outside the program and imports no other edge.
   probe: `${edge} npm:got npm:protobufjs
-    node:child_process node:events node:http node:http2 node:net node:stream node:tls`,
+    node:child_process node:events node:http node:http2 node:net node:stream node:stream/promises node:tls node:zlib`,
   kernel: `${edge} node:fs node:net`,
   docker: `${edge} files.ts npm:dockerode node:fs node:http node:https node:net node:os node:path node:util`,
   etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,

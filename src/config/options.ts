@@ -82,10 +82,10 @@ const long = 8192;
 const file = { maxLength: 4095 } as const;
 const short = { maxLength: 255 } as const;
 
-const http = ['http', 'https'] as const;
+const http = ['http', 'https', 'h2c', 'h2'] as const;
 const tcp = ['tcp'] as const;
-const secure = ['https', 'grpcs'] as const;
-const connecting = ['http', 'https', 'tcp', 'grpc', 'grpcs'] as const;
+const secure = ['https', 'h2', 'grpcs'] as const;
+const connecting = [...http, 'tcp', 'grpc', 'grpcs'] as const;
 
 /** The options of the process, in the order of the help text. */
 const processOptions = {
@@ -173,7 +173,7 @@ const serviceOptions = {
     parseSwitch,
     { defaultText: 'off', impliedValue: 'on' },
   ),
-  check: option('CHECK', 'http[s]:/PATH, tcp, exec:COMMAND, grpc[s][:SERVICE] or docker', parseCheckTarget, {
+  check: option('CHECK', 'http[s]|h2[c]:/PATH, tcp, exec:CMD, grpc[s][:SERVICE], docker', parseCheckTarget, {
     maxLength: long,
     show: showCheck,
     defaultText: 'http:/',
@@ -205,17 +205,25 @@ const serviceOptions = {
     checks: tcp,
     show: showNothing,
   }),
-  'check-ca': option('FILE', "https, grpcs: authority of the app's certificate", parsePath, {
+  'check-ca': option('FILE', "https, h2, grpcs: authority of the app's certificate", parsePath, {
+    ...file,
+    checks: secure,
+  }),
+  'check-cert': option('FILE', 'https, h2, grpcs: our certificate, if the app wants one', parsePath, {
+    ...file,
+    checks: secure,
+  }),
+  'check-key': option('FILE', 'https, h2, grpcs: key of that certificate', parsePath, {
     ...file,
     checks: secure,
   }),
   'check-server-name': option(
     'NAME',
-    'https, grpcs: name in the certificate, also for SNI',
+    'https, h2, grpcs: name in the certificate, also for SNI',
     parseServerName,
     { checks: secure },
   ),
-  'check-insecure': option('[on|off]', 'https, grpcs: accept any certificate', parseSwitch, {
+  'check-insecure': option('[on|off]', 'https, h2, grpcs: accept any certificate', parseSwitch, {
     impliedValue: 'on',
     checks: secure,
   }),
@@ -223,6 +231,12 @@ const serviceOptions = {
     'PATH',
     "http, tcp, grpc: a Unix socket instead of the app's port",
     parseSocketPath,
+    { checks: connecting },
+  ),
+  'check-proxy-protocol': option(
+    'v1|v2',
+    'http, tcp, grpc: send the header of the PROXY protocol',
+    parseChoice('v1', 'v2'),
     { checks: connecting },
   ),
   interval: option('TIME', 'time between checks', parseInterval, { defaultText: '5s' }),

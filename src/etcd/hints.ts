@@ -56,7 +56,11 @@ export function requestHint(message: string, endpoint: string, hasCertificate: b
       : 'does it speak TLS? Then write https:// in --etcd';
   if (!hasCertificate && /alert (?:bad certificate|certificate required|handshake failure)/.test(message))
     return 'it wants a certificate of ours: give --etcd-cert and --etcd-key';
-  return ownAddressHint(message) ?? tlsHint(message, tlsHints) ?? hints.find(([pattern]) => pattern.test(message))?.[1];
+  return (
+    ownAddressHint(message) ??
+    tlsHint(message, tlsHints) ??
+    hints.find(([pattern]) => pattern.test(message))?.[1]
+  );
 }
 
 /** Where an address that others know as the host's refuses us, because it is our own one here. */

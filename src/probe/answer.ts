@@ -126,20 +126,17 @@ function bytesOf(length: number | undefined, bytes: number): string {
 
 /** The verdict on an answer of HTTP that is not whole or not valid; undefined for an error of another kind. */
 export function brokenHttp(place: string, progress: HttpProgress, last: unknown): Verdict | undefined {
-  const { received, head, bodyBytes, error = last } = progress;
+  const { received, head, error = last } = progress;
   const code = codeOf(error);
   const isInvalid = code.startsWith('HPE_');
   if (!isInvalid && !isEnding(error, received)) return undefined;
   if (!received.isSecure) return closedHandshake(place, received);
   if (head) {
     if (isInvalid) return invalid(place, `the body of the answer is not valid HTTP: ${faultOf(code)}`);
-    const verb = received.ending === 'reset' ? 'was reset' : 'ended';
-    const missing = head.isChunked ? ', without its last chunk' : '';
-    const text = `the answer ${verb} after ${bytesOf(head.length, bodyBytes)} of its body${missing}`;
-    return fail(`${place}: ${text}`, 'connection');
+    return cutShort(place, progress);
   }
   if (received.bytes === 0) return closedSilently(place, received);
-  if (code === 'HPE_HEADER_OVERFLOW') return invalid(place, 'the head of the answer is longer than 16 KiB');
+  if (code === 'HPE_HEADER_OVERFLOW') return tooLongHead(place);
   const start = received.start.toString('latin1').replace(/^[\r\n]+/, '');
   const [protocol, , other] = protocols.find(([, pattern]) => pattern.test(start)) ?? [];
   if (protocol)
@@ -150,6 +147,24 @@ export function brokenHttp(place: string, progress: HttpProgress, last: unknown)
   if (isInvalid)
     return invalid(place, `the head of the answer is not valid HTTP: ${faultOf(code)}; it begins ${shown}`);
   return closedEarly(place, received, 'in the middle of the head of its answer');
+}
+
+/** The answer ended within its body: `the answer was reset after 12 of 100 bytes of its body`. */
+export function cutShort(
+  place: string,
+  { received, head, bodyBytes }: HttpProgress,
+  verb = received.ending === 'reset' ? 'was reset' : 'ended',
+): Verdict {
+  const missing = head?.isChunked ? ', without its last chunk' : '';
+  const text = `the answer ${verb} after ${bytesOf(head?.length, bodyBytes)} of its body${missing}`;
+  return fail(`${place}: ${text}`, 'connection');
+}
+
+/** The most that node:http reads, in bytes. */
+export const mostHead = 16 * 1024;
+
+export function tooLongHead(place: string): Verdict {
+  return invalid(place, `the head of the answer is longer than ${mostHead / 1024} KiB`);
 }
 
 /** The app changed to another protocol, which nobody had asked for. */

@@ -13,7 +13,9 @@
 import { createConnection, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Clock } from '../clock.ts';
+import type { ProxyProtocol } from '../core/settings/check.ts';
 import type { ProbeTarget } from './probe.ts';
+import { proxyHeader } from './proxy-protocol.ts';
 
 /** How long dockreg waits for the app's FIN after its own, and before its own where the app says that it closes, in ms. */
 const mostMs = 200;
@@ -30,13 +32,17 @@ export class Connection extends Duplex {
   /** How long the app may take to close first, in ms. */
   #waitMs = leastMs;
 
-  constructor(address: ProbeTarget['address'], clock: Clock) {
+  /** @param proxyProtocol undefined for none */
+  constructor(address: ProbeTarget['address'], clock: Clock, proxyProtocol: ProxyProtocol | undefined) {
     super();
     this.#clock = clock;
     this.#isTcp = !('path' in address);
     // Without it Node would answer the app's FIN with a FIN.
     this.#socket = createConnection({ ...address, allowHalfOpen: true, noDelay: true })
-      .once('connect', () => this.emit('connect'))
+      .once('connect', () => {
+        if (proxyProtocol) this.#socket.write(proxyHeader(proxyProtocol, this.#socket));
+        this.emit('connect');
+      })
       .on('data', (part: Buffer) => {
         if (!this.push(part)) this.#socket.pause();
       })
@@ -61,7 +67,10 @@ export class Connection extends Duplex {
   }
 
   override _write(part: Buffer, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#socket.write(part, encoding, done);
+    const write = (): unknown => this.#socket.write(part, encoding, done);
+    // Not before the header of the PROXY protocol.
+    if (this.#socket.connecting) this.#socket.once('connect', write);
+    else write();
   }
 
   override _final(done: () => void): void {

@@ -4,108 +4,68 @@
  * limit the memory of a session. Sources: health-checking.md and PROTOCOL-HTTP2.md in
  * https://github.com/grpc/grpc/tree/master/doc, and health.proto.
  */
-import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
+import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2';
 import protobuf from 'protobufjs/minimal.js';
 import type { Verdict } from '../core/registration/health.ts';
 import type { GrpcCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
-import { codeOf, messageOf } from '../errors.ts';
-import {
-  closedEarly,
-  closedHandshake,
-  closedSilently,
-  invalid,
-  isEnding,
-  observe,
-  type Received,
-} from './answer.ts';
+import { invalid } from './answer.ts';
 import { Connection } from './closing.ts';
+import { brokenHttp2, cameOfHttp2, openSession, unanswered, type Http2Call } from './http2.ts';
 import { keepUntilStreamIsGone } from './http2-handles.ts';
 import { attempt, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
-import { dialTls, explainTls, readAuthority } from './trust.ts';
+import { dialTls, explainTls, hintAtCertificate, readTlsFiles } from './trust.ts';
 
 /** An answer has one field of two bytes. */
 const mostAnswerBytes = 1024;
-/**
- * The most of a whole session, in bytes, and how often it is looked at, in ms: node:http2 reads frames that are no answer
- * without an end, and takes a whole core.
- */
-const mostSession = { bytes: 256 * 1024, everyMs: 20 } as const;
 /** How much of a name from outside is shown, in characters. */
 const mostName = 100;
-/** How a server that expects TLS answers anything else. */
-const tlsAlertBytes = 7;
-/** The lowest limit that Node accepts. */
-const mostSessionMiB = 1;
 
-export function grpcProbe({ service, tls, socketPath }: GrpcCheck, options: ProbeOptions): Probe {
+export function grpcProbe(check: GrpcCheck, options: ProbeOptions): Probe {
+  const { service, tls, socketPath, proxyProtocol } = check;
   const target = targetOf(socketPath, options);
   const { authority, text } = target;
   const subject = service === '' ? 'the server' : `service ${clean(service, mostName)}`;
   return attempt(options, `${subject} at ${text}`, async (signal, progress) => {
-    const certificate = tls && (await readAuthority(tls));
-    const connection = new Connection(target.address, options.clock);
-    const secure = tls && dialTls(connection, target, tls, certificate, 'h2');
-    const call: Call = {
-      received: observe(connection, secure),
-      isTls: tls !== undefined,
-      hasSettings: false,
-      fields: {},
-      body: Buffer.alloc(0),
-    };
-    progress.came = () => cameOf(call);
-    const session = connect(`${tls ? 'https' : 'http'}://${tls?.serverName ?? authority}`, {
-      createConnection: () => secure ?? connection,
-      maxSessionMemory: mostSessionMiB,
-      settings: { enablePush: false },
+    const pem = tls && (await readTlsFiles(tls));
+    const connection = new Connection(target.address, options.clock, proxyProtocol);
+    const secure = tls && pem && dialTls(connection, target, tls, pem, 'h2');
+    const { call, session } = openSession('call', {
+      connection,
+      secure,
+      authority: tls?.serverName ?? authority,
+      clock: options.clock,
+      signal,
     });
-    session.once('remoteSettings', () => (call.hasSettings = true));
-    session.once('goaway', (code: number) => (call.goaway = code));
-    const close = (): void => {
-      // First, so that no GOAWAY goes out: many apps answer it by closing first.
-      connection.destroy();
-      session.destroy();
-      secure?.destroy();
-    };
-    signal.addEventListener('abort', close, { once: true });
-    if (signal.aborted) close();
-    const limit = (): void => {
-      call.isTooLong = connection.bytesRead > mostSession.bytes;
-      if (call.isTooLong) close();
-      else cancel = options.clock.after(mostSession.everyMs, limit);
-    };
-    let cancel = options.clock.after(mostSession.everyMs, limit);
-    signal.addEventListener('abort', () => cancel(), { once: true });
+    const answer: Answer = { fields: {}, body: Buffer.alloc(0) };
+    progress.came = () => cameOf(call, answer);
     try {
-      await make(call, session, service, options.userAgent);
+      await make(call, answer, session, service, options.userAgent);
       // The session takes the bytes from the socket, so only their number is known.
       call.received.bytes = (secure ?? connection).bytesRead;
-      return judge(subject, text, call);
+      return judge(subject, text, call, answer);
     } catch (error) {
       call.received.bytes = (secure ?? connection).bytesRead;
-      return brokenGrpc(text, call, error) ?? explainTls(text)(error);
+      const verdict = brokenHttp2(text, call, error) ?? explainTls(text, 'grpcs', tls)(error);
+      return hintAtCertificate(verdict, call.received, tls);
     }
   });
 }
 
-interface Call {
-  readonly received: Received;
-  readonly isTls: boolean;
-  /** Whether the app has agreed to HTTP/2. */
-  hasSettings: boolean;
-  /** The code with which the app ended the session. */
-  goaway?: number;
-  /** Whether the app ended the call and kept the session. */
-  isReset?: boolean;
-  /** Whether it was given up because of all that came. */
-  isTooLong?: boolean;
+interface Answer {
   /** Header and trailers together; an answer without a message has both in one block. */
   readonly fields: IncomingHttpHeaders;
   body: Buffer;
 }
 
 /** Rejects with the error of the socket, the session or the stream. */
-function make(call: Call, session: ClientHttp2Session, service: string, userAgent: string): Promise<void> {
+function make(
+  call: Http2Call,
+  answer: Answer,
+  session: ClientHttp2Session,
+  service: string,
+  userAgent: string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     session.on('error', reject);
     session.once('close', resolve);
@@ -119,11 +79,11 @@ function make(call: Call, session: ClientHttp2Session, service: string, userAgen
     keepUntilStreamIsGone(session, stream);
     // The error of a stream that waits for its connection wraps the error of the connection.
     stream.on('error', error => reject(error.cause instanceof Error ? error.cause : error));
-    stream.on('response', more => Object.assign(call.fields, more));
-    stream.on('trailers', more => Object.assign(call.fields, more));
+    stream.on('response', more => Object.assign(answer.fields, more));
+    stream.on('trailers', more => Object.assign(answer.fields, more));
     stream.on('data', (part: Buffer) => {
-      call.body = Buffer.concat([call.body, part]);
-      if (call.body.length > mostAnswerBytes) resolve();
+      answer.body = Buffer.concat([answer.body, part]);
+      if (answer.body.length > mostAnswerBytes) resolve();
     });
     stream.once('close', () => {
       call.isReset = !session.closed && !session.destroyed;
@@ -134,63 +94,9 @@ function make(call: Call, session: ClientHttp2Session, service: string, userAgen
 }
 
 /** For a check whose time is up; undefined if nothing came. */
-function cameOf({ received, hasSettings, fields, body }: Call): string | undefined {
-  if (received.isConnected && !received.isSecure) return 'the TLS handshake is not complete';
-  if (fields[':status'] !== undefined)
-    return `HTTP ${String(fields[':status'])} and ${body.length} bytes came, without a grpc-status`;
-  return hasSettings ? 'the app agreed to HTTP/2, and did not answer the call' : undefined;
-}
-
-/** The verdict on a call that the app broke off; undefined for an error of another kind. */
-function brokenGrpc(place: string, call: Call, error: unknown): Verdict | undefined {
-  const { received, hasSettings, goaway, isTooLong } = call;
-  if (isTooLong) return tooLong(place);
-  const code = codeOf(error);
-  if (!isEnding(error, received) && !code.startsWith('ERR_HTTP2_')) return undefined;
-  if (!received.isSecure) return closedHandshake(place, received);
-  const reset = /NGHTTP2_([A-Z0-9_]+)/.exec(messageOf(error))?.[1];
-  if (hasSettings && goaway === undefined && code === 'ERR_HTTP2_STREAM_ERROR' && reset !== undefined)
-    return invalid(place, `the call was reset (RST_STREAM, ${reset})`);
-  if (hasSettings && goaway === undefined && !isEnding(error, received))
-    return invalid(place, `the app broke a rule of HTTP/2 after ${received.bytes} bytes`);
-  return unanswered(place, call);
-}
-
-/** The verdict on a call without an answer, whose connection or stream has ended. */
-function unanswered(
-  place: string,
-  { received, isTls, hasSettings, goaway, isReset, isTooLong }: Call,
-): Verdict {
-  if (isTooLong) return tooLong(place);
-  if (received.bytes === 0) return closedSilently(place, received);
-  if (!hasSettings) {
-    if (received.bytes === tlsAlertBytes && !isTls)
-      return invalid(place, 'the app answered gRPC with 7 bytes, like an alert of TLS; use --check grpcs');
-    const what = `${received.bytes} bytes that are not HTTP/2`;
-    const other = isTls ? 'https:/path' : 'http:/path';
-    return invalid(place, `the app answered gRPC with ${what}; if it speaks HTTP/1.1, use --check ${other}`);
-  }
-  if (goaway !== undefined)
-    return invalid(
-      place,
-      `the app ended the session (GOAWAY, ${nameOf(goaway)}) and did not answer the call`,
-    );
-  if (isReset) return invalid(place, 'the app ended the call (RST_STREAM, NO_ERROR) without an answer');
-  return closedEarly(place, received, 'and did not answer the call');
-}
-
-function tooLong(place: string): Verdict {
-  return invalid(place, `the app sent more than ${mostSession.bytes / 1024} KiB and did not answer the call`);
-}
-
-/** Names of codes in HTTP/2, by number. */
-const http2Codes = (
-  'NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR ' +
-  'REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM INADEQUATE_SECURITY HTTP_1_1_REQUIRED'
-).split(' ');
-
-function nameOf(code: number): string {
-  return http2Codes[code] ?? `code ${code}`;
+function cameOf(call: Http2Call, { fields, body }: Answer): string | undefined {
+  if (fields[':status'] === undefined) return cameOfHttp2(call);
+  return `HTTP ${String(fields[':status'])} and ${body.length} bytes came, without a grpc-status`;
 }
 
 /** By number. */
@@ -201,8 +107,7 @@ const codes = (
 ).split(' ');
 const servingStatuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 
-function judge(subject: string, place: string, call: Call): Verdict {
-  const { fields, body } = call;
+function judge(subject: string, place: string, call: Http2Call, { fields, body }: Answer): Verdict {
   if (body.length > mostAnswerBytes)
     return invalid(place, `${subject} answers with more than ${mostAnswerBytes} bytes`);
   const { ':status': httpStatus, 'grpc-status': grpcStatus, 'grpc-message': message = '' } = fields;

@@ -1,5 +1,5 @@
 /**
- * What an HTTP check asks and what an answer means, and the check over plain HTTP: one request of node:http on its own
+ * What an HTTP check asks and what an answer means, and the check over plain HTTP/1.1: one request of node:http on its own
  * connection. got, which makes the request in https.ts, would cost memory and CPU here (docs/why.md). A redirect is an
  * answer and is not followed, as in the kubelet's HTTP probe.
  */
@@ -8,7 +8,7 @@ import { request as ask, type ClientRequest, type IncomingMessage } from 'node:h
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Verdict } from '../core/registration/health.ts';
-import { formatPath, type HttpCheck } from '../core/settings/check.ts';
+import { formatPath, formatScheme, type HttpCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
 import { formatProblem } from '../errors.ts';
 import {
@@ -19,24 +19,23 @@ import {
   mostInterim,
   observe,
   switchedProtocols,
+  tooLongHead,
   tooManyInterim,
   type HttpProgress,
 } from './answer.ts';
+import { codingOf, mostBytes, readBody } from './body.ts';
 import { Connection } from './closing.ts';
+import { LineEnds } from './line-ends.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions, type ProbeTarget } from './probe.ts';
 import { statusHint } from './status-hint.ts';
 
-/** Only this much of a body is read, in bytes. */
-const mostBytes = 64 * 1024;
-/** How much of the start of a body is kept for messages, in bytes. */
-const mostStart = 100;
 /** How much of the path messages show, in characters. */
 const mostPath = 100;
 
 export async function httpProbe(check: HttpCheck, options: ProbeOptions): Promise<Probe> {
   const { target, subject, headers, judge } = await httpQuestion(check, options);
   return attempt(options, subject, async (signal, progress) => {
-    const connection = new Connection(target.address, options.clock);
+    const connection = new Connection(target.address, options.clock, check.proxyProtocol);
     const answer = startAnswer(connection);
     progress.came = () => cameOfHttp(answer);
     const request = ask({
@@ -65,18 +64,27 @@ export function closeAtEnd(signal: AbortSignal, connection: Connection, request:
   signal.addEventListener('abort', () => connection.destroy(), { once: true });
 }
 
-/** Begins to count what comes over the connection. */
+/** Begins to count what comes over the connection, and to complete the ends of its lines. */
 export function startAnswer(connection: Connection, tls?: TLSSocket): HttpProgress {
   const received = observe(connection, tls);
   const answer: HttpProgress = { received, head: undefined, bodyBytes: 0 };
-  (tls ?? connection).on('data', (part: Buffer) => count(received, part));
+  const lines = new LineEnds();
+  const stream = tls ?? connection;
+  const push = stream.push.bind(stream);
+  stream.push = (part: unknown) => {
+    if (!(part instanceof Buffer)) return push(part);
+    count(received, part);
+    return push(lines.complete(part));
+  };
   return answer;
 }
 
 /** An answer whose head is complete, or why there is none. */
 export type HttpResponse =
-  | { readonly kind: 'answer'; readonly response: IncomingMessage; readonly body: AsyncIterable<Buffer> }
-  | { readonly kind: 'switched' | 'interim' | 'closed' };
+  | { readonly kind: 'answer'; readonly response: HttpHead; readonly body: AsyncIterable<Buffer> }
+  | { readonly kind: 'switched' | 'interim' | 'closed' | 'long' };
+
+export type HttpHead = Pick<IncomingMessage, 'statusCode' | 'headers'>;
 
 /** Waits for the head of the answer. Rejects with the error of the request, which may emit more of them. */
 export function responseOf(
@@ -111,14 +119,20 @@ export interface HttpQuestion {
   /**
    * Waits for the answer. Reads the body even if only the status counts: an app that is cut off while it writes may log
    * an error, and a body that is cut short is no good answer. Rejects with an error that is not about the answer.
+   * @param broken the verdict on an answer that is not whole or not valid; undefined for an error of another kind
    */
-  judge(progress: HttpProgress, signal: AbortSignal, ask: () => Promise<HttpResponse>): Promise<Verdict>;
+  judge(
+    progress: HttpProgress,
+    signal: AbortSignal,
+    ask: () => Promise<HttpResponse>,
+    broken?: (place: string, error: unknown) => Verdict | undefined,
+  ): Promise<Verdict>;
 }
 
 export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Promise<HttpQuestion> {
   const target = targetOf(check.socketPath, options);
   const { text, authority } = target;
-  const scheme = check.tls ? 'https' : 'http';
+  const scheme = formatScheme(check);
   const isUrl = check.socketPath === undefined;
   const path = clean(formatPath(check.path), mostPath);
   const subject = isUrl ? `${scheme}://${text}${path}` : `${scheme}:${path} at ${text}`;
@@ -129,6 +143,7 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
     accept: '*/*',
     // An app that keeps the connection does not close it first.
     connection: 'keep-alive',
+    ...(check.body && { 'accept-encoding': 'identity' }),
   };
   // The headers of the check replace our own.
   for (const [name, value] of check.headers) {
@@ -140,7 +155,7 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
   const read = async (
     progress: HttpProgress,
     signal: AbortSignal,
-    response: IncomingMessage,
+    response: HttpHead,
     body: AsyncIterable<Buffer>,
   ): Promise<Verdict> => {
     const { statusCode: status = 0, headers: fields } = response;
@@ -150,37 +165,27 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
       isChunked: fields['transfer-encoding'] !== undefined,
     };
     const isWanted = check.statuses.some(({ from, to }) => status >= from && status <= to);
-    const bad = (): Verdict => {
-      const hint = statusHint(check, status, fields.location, start.toString('latin1'));
+    const coding = isWanted ? codingOf(fields['content-encoding']) : '';
+    const result = await readBody(body, coding, isWanted ? begin?.() : undefined, progress, signal).catch(
+      (error: unknown) => {
+        if (isWanted) throw error;
+      },
+    );
+    if (!isWanted || !result) {
+      const hint = statusHint(check, status, fields.location, result?.start.toString('latin1') ?? '');
       return fail(formatProblem({ message: `HTTP ${status} from ${subject}`, ...(hint && { hint }) }));
-    };
-    const match = begin?.();
-    // An empty body may be what is expected.
-    let isMatch = (await match?.add(Buffer.alloc(0), signal)) ?? true;
-    let start = Buffer.alloc(0);
-    try {
-      for await (const part of body) {
-        const left = mostBytes - progress.bodyBytes;
-        progress.bodyBytes += part.length;
-        if (start.length < mostStart) start = Buffer.concat([start, part.subarray(0, mostStart)]);
-        if (match) isMatch = await match.add(part.subarray(0, left), signal);
-        if (progress.bodyBytes >= mostBytes) break;
-      }
-    } catch (error) {
-      if (isWanted) throw error;
-      return bad();
     }
-    if (!isWanted) return bad();
+    const { isMatch, start, bytes, isCut, state } = result;
+    if (state === 'broken')
+      return fail(`HTTP ${status} from ${subject}, but its body is not valid ${coding}`);
     if (isMatch) return pass(`HTTP ${status}`);
-    const isCut = progress.bodyBytes >= mostBytes;
     const searched = isCut ? `the first ${mostBytes / 1024} KiB of its body` : 'its body';
-    const encoding = fields['content-encoding'];
     const what =
-      progress.bodyBytes === 0
-        ? 'it is empty'
-        : encoding !== undefined
-          ? `it is encoded (${clean(encoding, mostPath)}), and dockreg does not unpack it`
-          : `it ${isCut ? 'begins' : 'is'} ${excerpt(start, progress.bodyBytes)}`;
+      bytes === 0
+        ? `it ${progress.bodyBytes === 0 ? 'is empty' : 'unpacks to nothing'}`
+        : state === 'plain'
+          ? `it ${isCut ? 'begins' : 'is'} ${excerpt(start, bytes)}`
+          : `it is encoded (${clean(coding, mostPath)}), and dockreg does not unpack it`;
     return fail(`HTTP ${status} from ${subject}, but ${searched} has no ${check.body?.text}: ${what}`);
   };
 
@@ -188,7 +193,7 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
     target,
     subject,
     headers,
-    async judge(progress, signal, request) {
+    async judge(progress, signal, request, broken = (where, error) => brokenHttp(where, progress, error)) {
       try {
         const result = await request();
         switch (result.kind) {
@@ -198,11 +203,13 @@ export async function httpQuestion(check: HttpCheck, options: ProbeOptions): Pro
             return switchedProtocols(place);
           case 'interim':
             return tooManyInterim(place);
+          case 'long':
+            return tooLongHead(place);
           case 'closed':
             throw Object.assign(new Error('closed'), { code: 'ECONNRESET' });
         }
       } catch (error) {
-        const verdict = brokenHttp(place, progress, error);
+        const verdict = broken(place, error);
         if (verdict) return verdict;
         throw error;
       }

@@ -8,14 +8,14 @@ import { cameOfHttp } from './answer.ts';
 import { Connection } from './closing.ts';
 import { closeAtEnd, httpQuestion, responseOf, startAnswer } from './http.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
-import { dialTls, explainTls, readAuthority } from './trust.ts';
+import { dialTls, explainTls, hintAtCertificate, readTlsFiles } from './trust.ts';
 
 export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: ProbeOptions): Promise<Probe> {
   const { target, subject, headers, judge } = await httpQuestion(check, options);
   return attempt(options, subject, async (signal, progress) => {
-    const authority = await readAuthority(tls);
-    const connection = new Connection(target.address, options.clock);
-    const socket = dialTls(connection, target, tls, authority, 'http/1.1');
+    const pem = await readTlsFiles(tls);
+    const connection = new Connection(target.address, options.clock, check.proxyProtocol);
+    const socket = dialTls(connection, target, tls, pem, 'http/1.1');
     // got does not close the socket after a 101 that nobody asked for, and not while it does not have it yet.
     signal.addEventListener('abort', () => connection.destroy(), { once: true });
     if (signal.aborted) connection.destroy();
@@ -37,10 +37,11 @@ export async function httpsProbe(check: HttpCheck, tls: CheckTls, options: Probe
       closeAtEnd(signal, connection, each);
       each.on('error', error => (answer.error ??= error));
     });
-    return judge(answer, signal, () => {
+    const verdict = await judge(answer, signal, () => {
       const response = responseOf(request, () => request);
       if (check.method !== 'GET' && check.method !== 'HEAD') request.end();
       return response;
-    }).catch(explainTls(subject));
+    }).catch(explainTls(subject, 'https', tls));
+    return hintAtCertificate(verdict, answer.received, tls);
   });
 }

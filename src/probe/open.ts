@@ -7,6 +7,7 @@ import type { Probe, ProbeOptions } from './probe.ts';
 export async function openProbe(check: Check, options: ProbeOptions): Promise<Probe> {
   switch (check.kind) {
     case 'http':
+      if (check.version === 'HTTP/2') return (await import('./h2.ts')).http2Probe(check, options);
       return check.tls === undefined
         ? (await import('./http.ts')).httpProbe(check, options)
         : (await import('./https.ts')).httpsProbe(check, check.tls, options);

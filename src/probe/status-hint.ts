@@ -1,23 +1,35 @@
 /**
  * What a person can do about an answer whose status is not one of those that the check wants.
  */
-import type { HttpCheck } from '../core/settings/check.ts';
+import { formatScheme, type HttpCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
 
 /** The most of a location that is shown, in characters. */
 const mostLocation = 100;
+
+/** What nginx says over HTTP of our certificate. trust.ts has the hints on alerts of TLS, and loads TLS. */
+const refusals = [
+  [
+    /No required SSL certificate was sent/,
+    'the app demands a certificate: give one with --check-cert and --check-key',
+  ],
+  [/The SSL certificate error/, 'the app does not accept the certificate in --check-cert'],
+] as const;
 
 /**
  * Undefined for a status that says that the app is not well.
  * @param start the start of the body
  */
 export function statusHint(
-  { tls, method, statuses }: HttpCheck,
+  check: HttpCheck,
   status: number,
   location: string | undefined,
   start: string,
 ): string | undefined {
-  const healthz = `--check ${tls ? 'https' : 'http'}:/healthz`;
+  const { tls, method, statuses } = check;
+  const refusal = tls && refusals.find(([pattern]) => pattern.test(start))?.[1];
+  if (refusal !== undefined) return refusal;
+  const healthz = `--check ${formatScheme(check)}:/healthz`;
   const wanted = statuses.map(({ from, to }) => (from === to ? from : `${from}-${to}`)).join(',');
   const accept = `accept it with --check-status ${wanted},${status}`;
   if (status >= 300 && status < 400 && location !== undefined)

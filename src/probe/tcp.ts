@@ -16,7 +16,7 @@ export async function tcpProbe(check: TcpCheck, options: ProbeOptions): Promise<
   const { address, text: where } = targetOf(check.socketPath, options);
   const wanted = check.expect?.text ?? '';
   return attempt(options, where, async (signal, progress) => {
-    const connection = new Connection(address, options.clock);
+    const connection = new Connection(address, options.clock, check.proxyProtocol);
     const received = observe(connection);
     signal.addEventListener('abort', () => connection.destroy(), { once: true });
     try {

@@ -1,19 +1,21 @@
 /**
- * The TLS connection of a check: which authority it trusts, and what to do when the app's certificate is not accepted.
+ * The TLS connection of a check: which authority it trusts, our own certificate, and what to do when one of the two sides
+ * does not accept the other's certificate.
  */
 import { checkServerIdentity, connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { isIp, isLoopback } from '../core/address/ip.ts';
 import type { Verdict } from '../core/registration/health.ts';
 import type { CheckTls } from '../core/settings/check.ts';
-import { codeOf, formatProblem } from '../errors.ts';
+import { codeOf, formatProblem, messageOf } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
-import { readPem } from '../tls/pem.ts';
+import { readPem, type Pem } from '../tls/pem.ts';
+import type { Received } from './answer.ts';
 import type { Connection } from './closing.ts';
 import { fail, type ProbeTarget } from './probe.ts';
 
-/** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */
-export async function readAuthority({ ca }: CheckTls): Promise<Buffer | undefined> {
-  return (await readPem({ ca }, () => '--check-ca')).ca;
+/** Reads the files for each check, so that renewed ones are used. @throws PemFileError */
+export function readTlsFiles({ ca, cert, key }: CheckTls): Promise<Pem> {
+  return readPem({ ca, cert, key }, file => `--check-${file}`);
 }
 
 /**
@@ -24,14 +26,15 @@ export function dialTls(
   connection: Connection,
   { name }: ProbeTarget,
   { insecure, serverName }: CheckTls,
-  authority: Buffer | undefined,
+  { ca, cert, key }: Pem,
   protocol: 'h2' | 'http/1.1',
 ): TLSSocket {
   const socket = connect({
     socket: connection,
     ALPNProtocols: [protocol],
     rejectUnauthorized: !insecure,
-    ...(authority && { ca: authority }),
+    ...(ca && { ca }),
+    ...(cert && key && { cert, key }),
     // Without a name of the check there is no SNI, because an IP address cannot be one.
     ...(serverName === undefined ? identifiedBy(name) : { servername: serverName }),
   });
@@ -52,25 +55,77 @@ function identifiedBy(host: string): Pick<ConnectionOptions, 'host' | 'checkServ
   };
 }
 
+const refusedHint = 'the app may not accept the certificate in --check-cert';
+const certificateHint = 'give one with --check-cert and --check-key';
+
 const hints: TlsHints = {
   'unknown-authority': 'name its authority in --check-ca, or take any certificate with --check-insecure',
   'wrong-name': "say the certificate's name with --check-server-name, or take any with --check-insecure",
-  'no-protocol': 'it speaks another protocol over TLS: https:/path for HTTP/1.1, grpcs for gRPC',
-  'not-tls': 'write the check without the s: http: or grpc',
 };
 
-/** Returns a function that makes a verdict of an error of TLS, with a hint if there is one, and throws any other again. */
-export function explainTls(subject: string): (error: unknown) => Verdict {
+/** Hints that depend on the scheme of the check. */
+const schemeHints = {
+  https: {
+    'not-tls': 'write the check without the s: http: or grpc',
+    'protocol-refused': 'the app may speak HTTP/2 only: write the check as h2:',
+  },
+  h2: {
+    'not-tls': 'write the check as h2c:',
+    'protocol-refused': 'the app may speak HTTP/1.1 only: write the check as https:',
+  },
+  grpcs: {
+    'not-tls': 'write the check without the s: http: or grpc',
+    'protocol-refused': 'the app does not speak HTTP/2 there, and gRPC needs it',
+  },
+} as const satisfies Readonly<Record<string, TlsHints>>;
+
+/**
+ * Returns a function that makes a verdict of an error of TLS, with a hint if there is one, and throws any other again.
+ * @param tls undefined for a check without TLS, which has no such errors
+ */
+export function explainTls(
+  subject: string,
+  scheme: keyof typeof schemeHints,
+  tls: CheckTls | undefined,
+): (error: unknown) => Verdict {
   return error => {
     const fault = tlsFault(error);
     if (fault === null && !/^(?:ERR_(?:SSL|TLS|OSSL)_|EPROTO$)/.test(codeOf(error))) throw error;
-    const hint = fault === null ? undefined : hints[fault];
+    const known: TlsHints = { ...hints, ...schemeHints[scheme] };
+    const hint =
+      fault === null
+        ? undefined
+        : fault === 'certificate-refused'
+          ? refusalHint(messageOf(error), tls?.cert !== undefined)
+          : known[fault];
     // What is no fault of the certificate is an alert of the app, or a rule of TLS that it broke.
-    const isAlert = fault === null || fault === 'certificate-refused' || fault === 'no-protocol';
+    const isAlert = fault === null || fault === 'certificate-refused' || fault === 'protocol-refused';
     const message =
       fault === 'not-tls'
         ? 'it does not speak TLS there'
         : `${isAlert ? 'the TLS handshake failed: ' : ''}${tlsMessage(error).replace(/^(?:read|write) EPROTO /, '')}`;
     return fail(formatProblem({ message: `${subject}: ${message}`, ...(hint && { hint }) }), 'tls');
   };
+}
+
+/**
+ * Adds a hint where the app ended the connection and sent nothing: some close it without an alert when they do not accept
+ * our certificate.
+ */
+export function hintAtCertificate(
+  verdict: Verdict,
+  { bytes, ending }: Received,
+  tls: CheckTls | undefined,
+): Verdict {
+  if (tls?.cert === undefined || verdict.kind !== 'fail' || bytes > 0 || ending === 'open') return verdict;
+  if (verdict.reason.endsWith(refusedHint)) return verdict;
+  return { ...verdict, reason: formatProblem({ message: verdict.reason, hint: refusedHint }) };
+}
+
+/** What to do when the app does not accept our certificate, or that there is none. */
+function refusalHint(message: string, hasOwn: boolean): string {
+  if (hasOwn) return refusedHint;
+  return message.includes('certificate required')
+    ? `the app demands a certificate: ${certificateHint}`
+    : `if the app demands a certificate, ${certificateHint}`;
 }

@@ -14,6 +14,8 @@ const faults = [
     'certificate-refused',
     /alert (?:(?:bad|unsupported) certificate|certificate |unknown ca|access denied|handshake failure)/,
   ],
+  // The peer speaks none of the protocols that we offer by ALPN.
+  ['protocol-refused', /no application protocol/],
   ['wrong-name', /ERR_TLS_CERT_ALTNAME_INVALID|certificate's altnames/],
   ['expired', /CERT_HAS_EXPIRED|certificate has expired/],
   ['not-yet-valid', /CERT_NOT_YET_VALID|certificate is not yet valid/],
@@ -25,8 +27,6 @@ const faults = [
   ['not-tls', /wrong version number|(?:packet|data) length too long|record overflow/],
   // The peer speaks TLS and we do not.
   ['tls-expected', /HTTP request (?:to an HTTPS server|was sent to HTTPS port)/],
-  // The peer speaks TLS, and not what we want to speak in it.
-  ['no-protocol', /no application protocol/],
   ['handshake-closed', /disconnected before secure TLS connection was established/],
 ] as const satisfies readonly (readonly [fault: string, pattern: RegExp])[];
 

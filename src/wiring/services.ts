@@ -87,7 +87,7 @@ async function checkFiles(services: readonly ServiceConfig[], shared?: SharedCon
     if (engine?.kind === 'tcp' && engine.certificates !== undefined)
       await (await import('../docker/tls.ts')).readCertificates(engine.certificates);
     for (const { check } of services)
-      if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readAuthority(check.tls);
+      if ('tls' in check && check.tls) await (await import('../probe/trust.ts')).readTlsFiles(check.tls);
   } catch (error) {
     if (error instanceof PemFileError) throw new SetupError(error.problems, { cause: error });
     throw error;

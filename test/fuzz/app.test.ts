@@ -1,15 +1,30 @@
 /**
- * Answers of HTTP, TCP and gRPC: good ones, good ones with a part changed, and those with bytes changed, in pieces and
+ * Answers of HTTP, HTTP/2, TCP and gRPC, also packed, with lines that end with LF alone, and from apps that demand a
+ * certificate: good ones, good ones with a part changed, and those with bytes changed, in pieces and
  * with every kind of end, against the real probes over the loopback interface. An oracle says what an answer deserves
  * where that is known: it builds the answer, so it knows what it has broken.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { detailOf, type Verdict } from '../../src/core/registration/health.ts';
-import { fields, frame, grpcAnswer, grpcHead, head, message, settings } from '../support/answers.ts';
+import {
+  fields,
+  frame,
+  grpcAnswer,
+  grpcHead,
+  head,
+  http2Answer,
+  message,
+  ok,
+  settings,
+} from '../support/answers.ts';
 import { openCheck } from '../support/probes.ts';
 import type { Random } from '../support/random.ts';
 import { reset } from '../support/sockets.ts';
+import { Authority, type CertificateFiles } from '../support/tls.ts';
 import { pause } from '../support/wait.ts';
 import { declare } from './harness.ts';
 
@@ -34,6 +49,17 @@ interface Case {
   /** Whether the app speaks before it is asked. */
   readonly greets: boolean;
   readonly delivery: 'whole' | 'pieces' | 'drip';
+  /** Speaks TLS. */
+  readonly tls?: TlsOptions;
+}
+
+/** Certificates of an app and of two clients, one of which the app does not know. */
+interface Certificates {
+  readonly authority: Authority;
+  readonly stranger: Authority;
+  readonly app: CertificateFiles;
+  readonly own: CertificateFiles;
+  readonly foreign: CertificateFiles;
 }
 
 const word = 'ready';
@@ -44,14 +70,17 @@ const check = {
   tcp: ['--check', 'tcp', '--check-send', 'PING\\r\\n', '--check-expect', word],
   tcpPattern: ['--check', 'tcp', '--check-send', 'PING\\r\\n', '--check-expect', '/^\\+?(r+e*)+ady\\b/'],
   grpc: ['--check', 'grpc'],
+  h2c: ['--check', 'h2c:/health'],
+  h2cBody: ['--check', 'h2c:/health', '--check-body', word],
 } as const;
 
 const delivery = (random: Random) => random.pick(['whole', 'whole', 'pieces', 'drip'] as const);
 
 function httpCase(random: Random): Case {
   const asked = random.pick(['http', 'body', 'pattern'] as const);
-  const body = random.pick([word, word, `${word}\n`, `not yet\n${word}`, 'starting', '', 'x'.repeat(3000)]);
-  const isMatch = asked === 'http' || body.includes(word);
+  const plain = random.pick([word, word, `${word}\n`, `not yet\n${word}`, 'starting', '', 'x'.repeat(3000)]);
+  const { body, fieldsOfBody, isWhole: isUnpackable } = packing(random, plain);
+  const isMatch = asked === 'http' || (plain.includes(word) && isUnpackable);
   const status = random.pick([200, 200, 200, 201, 302, 400, 500, 503]);
   const isGood = status < 400 && isMatch;
   const line = `${status} Some Reason`;
@@ -59,22 +88,27 @@ function httpCase(random: Random): Case {
     random.below(3),
     () => `x-${random.below(100)}: ${'y'.repeat(random.below(60))}`,
   );
-  const interim = random.below(6) === 0 ? head('103 Early Hints', 'link: </a>') : '';
+  filler.push(...fieldsOfBody);
+  const isLfAlone = random.below(3) === 0;
+  const ends = (lines: string): string => (isLfAlone ? lines.replaceAll('\r\n', '\n') : lines);
+  const begin = (...lines: [string, ...string[]]): string => ends(head(...lines));
+  const interim = random.below(6) === 0 ? begin('103 Early Hints', 'link: </a>') : '';
   const length = `content-length: ${body.length}`;
-  const chunks = `${body && `${body.length.toString(16)}\r\n${body}\r\n`}0\r\n\r\n`;
+  const chunks = (body && ends(`${body.length.toString(16)}\r\n`) + body + ends('\r\n')) + ends('0\r\n\r\n');
   const chunked = 'transfer-encoding: chunked';
   const good = [
-    head(line, ...filler, length) + body,
-    head(line, ...filler, chunked) + chunks,
-    head(line, ...filler) + body,
+    begin(line, ...filler, length) + body,
+    begin(line, ...filler, chunked) + chunks,
+    begin(line, ...filler) + body,
   ];
   const cut = 1 + random.below(Math.max(1, body.length));
   const lie = random.pick([1, 5, 1000]);
   /** None of them is a whole answer. */
   const bad = [
-    head(line, ...filler, `content-length: ${body.length + lie}`) + body,
-    head(line, ...filler, chunked) + chunks.slice(0, -1 - random.below(Math.min(chunks.length, 4))),
-    head(line, ...filler, length, `content-length: ${body.length + lie}`) + body,
+    begin(line, ...filler, `content-length: ${body.length + lie}`) + body,
+    begin(line, ...filler, chunked) +
+      chunks.slice(0, -1 - random.below(Math.min(chunks.length, isLfAlone ? 2 : 4))),
+    begin(line, ...filler, length, `content-length: ${body.length + lie}`) + body,
     head(line, ...filler, 'content-length: 1x') + body,
     head(line, ...filler, chunked) + `z${chunks}`,
     (head(line, ...filler, length) + body).slice(0, 12 + random.below(3)),
@@ -182,6 +216,120 @@ function grpcCase(random: Random): Case {
   };
 }
 
+/** The body, now and then packed, and whether it can be unpacked. */
+function packing(
+  random: Random,
+  plain: string,
+): { readonly body: string; readonly fieldsOfBody: readonly string[]; readonly isWhole: boolean } {
+  if (random.below(3) > 0) return { body: plain, fieldsOfBody: [], isWhole: true };
+  const [coding, pack] = random.pick([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['deflate', deflateRawSync],
+    ['br', brotliCompressSync],
+  ] as const);
+  const packed = pack(plain);
+  const isWhole = random.below(3) > 0;
+  const bytes = isWhole ? packed : packed.subarray(0, Math.max(1, packed.length - 1 - random.below(4)));
+  return { body: bytes.toString('latin1'), fieldsOfBody: [`content-encoding: ${coding}`], isWhole };
+}
+
+function h2cCase(random: Random): Case {
+  const asked = random.pick(['h2c', 'h2cBody'] as const);
+  const plain = random.pick([word, `not yet\n${word}`, 'starting', '', 'x'.repeat(3000)]);
+  const { body, fieldsOfBody, isWhole: isUnpackable } = packing(random, plain);
+  const bytes = Buffer.from(body, 'latin1');
+  const status = random.pick(['200', '200', '204', '302', '404', '503']);
+  const more = Object.fromEntries(fieldsOfBody.map(line => line.split(': ')));
+  const start = (fieldsOfHead: Readonly<Record<string, string>>, flags = 4) =>
+    frame(1, flags, 1, fields({ ':status': status, ...more, ...fieldsOfHead }));
+  const code = Buffer.alloc(8);
+  code.writeUInt32BE(1, 0);
+  code.writeUInt32BE(random.below(14), 4);
+  const bad = [
+    () => Buffer.concat([start({}), frame(0, 0, 1, bytes)]),
+    () => Buffer.concat([start({ 'content-length': String(bytes.length + 1) }), frame(0, 1, 1, bytes)]),
+    () =>
+      Buffer.concat([
+        start({ 'content-length': '99999' }),
+        frame(0, 0, 1, bytes),
+        frame(3, 0, 1, code.subarray(4)),
+      ]),
+    () => Buffer.concat([start({}), frame(0, 0, 1, bytes), frame(7, 0, 0, code)]),
+    () => Buffer.concat(Array.from({ length: 30 }, () => frame(1, 4, 1, fields({ ':status': '103' })))),
+    () => frame(1, 5, 1, fields({ server: 'x' })),
+    () => frame(1, 5, 1, fields({ ':status': '200', x: 'y'.repeat(17_000) })),
+    () => frame(1, 5, 1, fields({ ':status': '200', 'UPPER-CASE': 'x' })),
+    () => frame(1, 5, 1, Buffer.from([0xff, 0xff, 0xff])),
+    () => frame(3, 0, 1, code.subarray(4)),
+    () => frame(7, 0, 0, code),
+    () => Buffer.concat(Array.from({ length: 300 }, () => frame(99, 0, 0, Buffer.alloc(1000)))),
+    () => Buffer.alloc(0),
+  ];
+  const isGood = random.below(2) === 0;
+  const good = random.pick([
+    http2Answer(bytes, { ':status': status, ...more }),
+    Buffer.concat([start({ 'content-length': String(bytes.length) }), frame(0, 0, 1, bytes), frame(0, 1, 1)]),
+    Buffer.concat([
+      frame(1, 4, 1, fields({ ':status': '103' })),
+      start({}),
+      frame(0, 0, 1, bytes),
+      frame(1, 5, 1, fields({ x: 'y' })),
+    ]),
+  ]);
+  const whole = Buffer.concat([settings, isGood ? good : random.pick(bad)()]);
+  const isOther = random.below(10) === 0;
+  const said = isOther ? Buffer.from(ok(word)) : whole;
+  const isChanged = random.below(4) === 0;
+  const end = random.pick(['close', 'half-close', 'hold', 'reset'] as const);
+  const isPass = Number(status) < 400 && (asked === 'h2c' || (plain.includes(word) && isUnpackable));
+  return {
+    check: check[asked],
+    bytes: isChanged ? changed(random, said, 1 + random.below(20)) : said,
+    // 204 has no body, so its frames of data break a rule.
+    deserves:
+      isChanged || (isGood && status === '204')
+        ? 'either'
+        : isOther || !isGood || !isPass
+          ? 'fail'
+          : end === 'hold'
+            ? 'pass'
+            : 'either',
+    end,
+    greets: false,
+    delivery: delivery(random),
+  };
+}
+
+function certificateCase(random: Random, { authority, stranger, app, own, foreign }: Certificates): Case {
+  const [client, isKnown] = random.pick([
+    [own, true],
+    [foreign, false],
+    [undefined, false],
+  ] as const);
+  const isDemanded = random.below(3) > 0;
+  const trusted = random.below(4) > 0;
+  const offered = random.pick([undefined, 'http/1.1', 'h2'] as const);
+  const pair = client ? ['--check-cert', client.cert, '--check-key', client.key] : [];
+  const isGood = trusted && (isKnown || !isDemanded) && offered !== 'h2';
+  return {
+    check: ['--check', 'https', '--check-ca', (trusted ? authority : stranger).ca, ...pair],
+    bytes: Buffer.from(ok(word)),
+    deserves: isGood ? 'pass' : 'fail',
+    end: random.pick(['close', 'hold'] as const),
+    greets: false,
+    delivery: 'whole',
+    tls: {
+      cert: readFileSync(app.cert),
+      key: readFileSync(app.key),
+      ca: readFileSync(authority.ca),
+      requestCert: isDemanded,
+      maxVersion: random.pick(['TLSv1.2', 'TLSv1.3'] as const),
+      ...(offered && { ALPNProtocols: [offered] }),
+    },
+  };
+}
+
 /** Changes some bytes, or leaves some out, or adds some. */
 function changed(random: Random, bytes: Buffer, some: number): Buffer {
   const at = random.below(bytes.length + 1);
@@ -223,20 +371,33 @@ const note = (reason: unknown): void => void unhandled.push(reason);
 export const fuzzer = declare({
   name: 'app',
   cases: 1200,
-  atOnce: 16,
+  atOnce: 24,
   caseMs: timeoutMs + slackMs + 5000,
   async open() {
     process.on('unhandledRejection', note);
+    const [authority, stranger] = [await Authority.make(), await Authority.make('a stranger')];
+    const certificates = {
+      authority,
+      stranger,
+      app: await authority.issue('app'),
+      own: await authority.issue('own'),
+      foreign: await stranger.issue('foreign'),
+    };
+    const kinds = [httpCase, httpCase, httpCase, tcpCase, grpcCase, h2cCase, h2cCase];
     return {
       async run(random) {
-        const one = random.pick([httpCase, httpCase, tcpCase, grpcCase])(random);
+        const one =
+          random.below(12) === 0 ? certificateCase(random, certificates) : random.pick(kinds)(random);
         const sockets = new Set<Socket>();
-        const server = createServer({ allowHalfOpen: one.end === 'half-close' }, socket => {
+        const serve = (socket: Socket): void => {
           sockets.add(socket);
           socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
           if (one.greets) void answer(socket.resume(), one);
           else socket.once('data', () => void answer(socket, one));
-        });
+        };
+        const server = one.tls
+          ? createTlsServer(one.tls, serve).on('tlsClientError', () => undefined)
+          : createServer({ allowHalfOpen: one.end === 'half-close' }, serve);
         await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
         const shown = `${one.check.join(' ')}, ${one.delivery}, ${one.end}, ${JSON.stringify(one.bytes.toString('latin1', 0, 400))}`;
         try {
@@ -254,9 +415,9 @@ export const fuzzer = declare({
         }
         assert.deepEqual(unhandled, [], `unhandled rejection: ${shown}`);
       },
-      close() {
+      async close() {
         process.off('unhandledRejection', note);
-        return Promise.resolve();
+        await Promise.all([authority.remove(), stranger.remove()]);
       },
     };
   },

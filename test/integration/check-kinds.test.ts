@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { createServer as createSecureServer } from 'node:https';
 import { createServer, type Server as HttpServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,6 +110,26 @@ const kinds: Record<string, () => Promise<Subject>> = {
     await listening(server, { port, host: '127.0.0.1' });
     const turn = (good: boolean): void => void (status = good ? 200 : 503);
     return { port, args: ['--check', 'https', '--check-ca', authority.ca], turn };
+  },
+  async 'https with a client certificate'() {
+    let status = 200;
+    const files = { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key) };
+    const tls = { ...files, ca: readFileSync(authority.ca), requestCert: true };
+    const server = createSecureServer(tls, (_, response) => response.writeHead(status).end());
+    const port = await freePort();
+    await listening(server, { port, host: '127.0.0.1' });
+    const turn = (good: boolean): void => void (status = good ? 200 : 503);
+    const own = ['--check-cert', certificate.cert, '--check-key', certificate.key];
+    return { port, args: ['--check', 'https', '--check-ca', authority.ca, ...own], turn };
+  },
+  async h2c() {
+    let body = 'ready';
+    const port = await freePort();
+    const server = createHttp2Server((_, response) => response.end(body));
+    await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve));
+    ends.push(() => server.close());
+    const turn = (good: boolean): void => void (body = good ? 'ready' : 'starting');
+    return { port, args: ['--check', 'h2c:/healthz', '--check-body', 'ready'], turn };
   },
   async tcp() {
     let answer = '+PONG\r\n';
@@ -339,6 +360,18 @@ describe('an authority that cannot be read at the start', () => {
     const program = await dockreg(8000, ['--check', 'https', '--check-ca', join(folder, 'none.pem')]);
     assert.equal((await program.exitWithin(10_000)).code, 78);
     assert.match(program.stderr, /^dockreg: --check-ca .*none\.pem cannot be read/);
+    programs = [];
+  });
+
+  it('nor can a certificate of ours whose key is another', async () => {
+    const other = await authority.issue('other');
+    const pair = ['--check-cert', certificate.cert, '--check-key', other.key];
+    const program = await dockreg(8000, ['--check', 'grpcs', ...pair]);
+    assert.equal((await program.exitWithin(10_000)).code, 78);
+    assert.match(
+      program.stderr,
+      /^dockreg: --check-key .*other-key\.pem is not the key of --check-cert .*app\.pem$/m,
+    );
     programs = [];
   });
 });

@@ -84,7 +84,8 @@ async function startRecording(command: string, script: string, kind: string, isT
   };
 }
 
-async function startNginx(fields: string, isTls: boolean): Promise<App> {
+/** @param protocol `http2` or `proxy_protocol` */
+async function startNginx(fields: string, isTls: boolean, protocol: string): Promise<App> {
   const port = await freePort();
   const at = await mkdtemp(join(folder, 'nginx-'));
   const log = join(at, 'error.log');
@@ -97,7 +98,7 @@ async function startNginx(fields: string, isTls: boolean): Promise<App> {
     http {
       access_log off; client_body_temp_path ${at}/a; proxy_temp_path ${at}/b; fastcgi_temp_path ${at}/c;
       uwsgi_temp_path ${at}/d; scgi_temp_path ${at}/e; ${fields}
-      server { listen 127.0.0.1:${port}${isTls ? ' ssl' : ''}; ${tls} root ${at}; location = / { return 200 "ok"; } }
+      server { listen 127.0.0.1:${port}${isTls ? ' ssl' : ''} ${protocol}; ${tls} root ${at}; location = / { return 200 "ok"; } }
     }`,
   );
   const child = await start('nginx', ['-p', at, '-e', log, '-c', join(at, 'nginx.conf')], port);
@@ -119,6 +120,8 @@ const greeting = [...tcp, '--check-expect', '220'];
 const pong = [...tcp, '--check-send', 'PING\\r\\n', '--check-expect', '+PONG'];
 const grpc = ['--check', 'grpc'];
 const grpcs = ['--check', 'grpcs', '--check-insecure'];
+const h2c = ['--check', 'h2c'];
+const proxied = ['--check-proxy-protocol', 'v1'];
 const ofPython =
   (kind: string, isTls = false) =>
   () =>
@@ -128,9 +131,9 @@ const ofNode =
   () =>
     startRecording(process.execPath, nodeApp, kind, isTls);
 const ofNginx =
-  (fields: string, isTls = false) =>
+  (fields: string, isTls = false, protocol = '') =>
   () =>
-    startNginx(fields, isTls);
+    startNginx(fields, isTls, protocol);
 
 const rows: readonly (readonly [name: string, check: readonly string[], app: () => Promise<App>])[] = [
   ['http, Python, HTTP/1.0', http, ofPython('http10')],
@@ -165,6 +168,12 @@ const rows: readonly (readonly [name: string, check: readonly string[], app: () 
   ['grpc, HTTP/2 of Node', grpc, ofNode('http2')],
   ['grpcs, grpc-js', grpcs, ofNode('grpc', true)],
   ['grpcs, HTTP/2 of Node', grpcs, ofNode('http2', true)],
+  ['h2c, HTTP/2 of Node', h2c, ofNode('http2')],
+  ['h2c, nginx', h2c, ofNginx('', false, 'http2')],
+  ['h2c, nginx, a large body', ['--check', 'h2c:/large'], ofNginx('', false, 'http2')],
+  ['h2, nginx', ['--check', 'h2', '--check-insecure'], ofNginx('', true, 'http2')],
+  ['http with a PROXY header, nginx', [...http, ...proxied], ofNginx('', false, 'proxy_protocol')],
+  ['tcp with a PROXY header, a silent app', [...tcp, ...proxied], ofPython('silent')],
 ];
 
 describe(`${rounds} checks leave nothing on the app's port, and the app sees no error`, { skip }, () => {
@@ -202,6 +211,7 @@ describe('an app that is killed during a check leaves nothing on its port', { sk
     ['tcp that expects an answer', pong, false],
     ['grpc', grpc, false],
     ['grpcs', grpcs, true],
+    ['h2c', h2c, false],
   ] as const;
   for (const [name, check, isTls] of checks)
     it(name, async () => {

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { reset } from './sockets.ts';
 import { pause } from './wait.ts';
@@ -17,7 +18,7 @@ export interface BadAnswer {
   /** Undefined for a check of a command. */
   readonly serve?: Serve;
   /** Speaks TLS. */
-  readonly tls?: boolean;
+  readonly tls?: boolean | TlsOptions;
 }
 
 /** Waits for a request, does this, and ends. */
@@ -42,12 +43,18 @@ const greet =
     void socket.resume().write(text);
 const flood = (start: string | Buffer, part: string | Buffer): Serve =>
   then(socket => {
-    const fill = (): void => {
-      while (!socket.destroyed && socket.write(part));
-    };
-    socket.on('drain', fill).write(start);
-    fill();
+    socket.write(start);
+    pour(socket, part);
   });
+
+/** Writes the part again and again, as fast as it is read. */
+function pour(socket: Socket, part: string | Buffer): void {
+  const fill = (): void => {
+    while (!socket.destroyed && socket.write(part));
+  };
+  socket.on('drain', fill);
+  fill();
+}
 
 export const head = (line: string, ...lines: string[]): string =>
   `HTTP/1.1 ${line}\r\n${lines.map(field => `${field}\r\n`).join('')}\r\n`;
@@ -114,20 +121,30 @@ export function grpcAnswer(
   ]);
 }
 
-/** Says this over HTTP/2 once the call has come. */
-const sayGrpc = (bytes: Buffer): Serve =>
+/** Says these frames over HTTP/2, one after the other, once the call has come. */
+const sayHttp2 = (...steps: (Buffer | 'end' | 'flood')[]): Serve =>
   then(async socket => {
     socket.write(settings);
-    await pause(20);
-    socket.write(
-      bytes.subarray(0, settings.length).equals(settings) ? bytes.subarray(settings.length) : bytes,
-    );
+    for (const part of steps) {
+      await pause(20);
+      if (part === 'end') socket.end();
+      else if (part === 'flood') pour(socket, manyUpdates);
+      else
+        socket.write(
+          part.subarray(0, settings.length).equals(settings) ? part.subarray(settings.length) : part,
+        );
+    }
   });
 
 const [http, body, https] = [
   ['--check', 'http:/health'],
   ['--check', 'http:/health', '--check-body', 'ready'],
   ['--check', 'https:/health', '--check-insecure'],
+];
+const [h2c, h2cBody, h2] = [
+  ['--check', 'h2c:/health'],
+  ['--check', 'h2c:/health', '--check-body', 'ready'],
+  ['--check', 'h2:/health', '--check-insecure'],
 ];
 const redis = ['--check', 'tcp', '--check-send', 'PING\\r\\n', '--check-expect', '+PONG'];
 const grpc = ['--check', 'grpc'];
@@ -139,6 +156,46 @@ const number = (value: number) => {
   bytes.writeUInt32BE(value);
   return bytes;
 };
+
+/** A client needs a certificate. */
+const demanding: TlsOptions = { requestCert: true, rejectUnauthorized: true };
+/** What nginx says to a client without one (`ssl_verify_client on`). */
+const nginxRefusal =
+  head('400 Bad Request', 'content-length: 84') +
+  '<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n<body>';
+/** 20 MiB of one letter. */
+const bomb = gzipSync(Buffer.alloc(20 * 1024 * 1024, 'x'));
+/** Blocks of deflate that hold nothing. */
+const emptyBlocks = Buffer.alloc(5000, Buffer.from([0, 0, 0, 0xff, 0xff]));
+/** A head that promises 100 bytes, and 2 of them. */
+const half = Buffer.concat([
+  frame(headersType, endHeaders, 1, fields({ ':status': '200', 'content-length': '100' })),
+  frame(data, 0, 1, Buffer.from('ok')),
+]);
+const manyUpdates = Buffer.concat(Array.from({ length: 500 }, () => frame(8, 0, 0, number(1))));
+const longHead = (() => {
+  const block = fields({
+    ':status': '200',
+    ...Object.fromEntries([1, 2, 3].map(each => [`x${each}`, 'y'.repeat(8000)])),
+  });
+  return [
+    frame(headersType, 0, 1, block.subarray(0, 16_000)),
+    frame(9, endHeaders, 1, block.subarray(16_000)),
+  ];
+})();
+/** A whole answer of HTTP/2. */
+export function http2Answer(content: string | Buffer, more: Readonly<Record<string, string>> = {}): Buffer {
+  return Buffer.concat([
+    frame(headersType, endHeaders, 1, fields({ ':status': '200', ...more })),
+    frame(data, endStream, 1, Buffer.from(content)),
+  ]);
+}
+/** Sends as much of a body as the window of a client allows at first, which is the most that a check reads. */
+const endlessHttp2 = sayHttp2(
+  frame(headersType, endHeaders, 1, fields({ ':status': '200' })),
+  ...Array.from({ length: 5 }, () => frame(data, 0, 1, Buffer.alloc(13_000, 'x'))),
+  ...Array.from({ length: 5 }, () => frame(data, 0, 1, Buffer.alloc(13_000, 'x'))),
+);
 
 export const badAnswers: readonly BadAnswer[] = [
   // HTTP: no answer.
@@ -180,9 +237,9 @@ export const badAnswers: readonly BadAnswer[] = [
   // HTTP: not valid.
   { name: 'http: no such version', check: http, serve: say('HTTP/7.3 200 OK\r\n\r\n') },
   {
-    name: 'http: lines end with LF alone',
+    name: 'http: lines end with CR alone',
     check: http,
-    serve: say('HTTP/1.1 200 OK\ncontent-length: 2\n\nok'),
+    serve: say('HTTP/1.1 200 OK\rcontent-length: 2\r\rok'),
   },
   { name: 'http: NUL in a header', check: http, serve: say(head('200 OK', 'x: a\0b')) },
   {
@@ -216,8 +273,26 @@ export const badAnswers: readonly BadAnswer[] = [
   { name: 'http: bad status', check: http, serve: say(head('503 Service Unavailable', 'content-length: 0')) },
   { name: 'http: bad body', check: body, serve: say(ok('starting\n')) },
   { name: 'http: empty body', check: body, serve: say(ok('')) },
-  { name: 'http: body in gzip', check: body, serve: say(packed('gzip', gzipSync('ready'))) },
+  { name: 'http: body in gzip', check: body, serve: say(packed('gzip', gzipSync('starting'))) },
   { name: 'http: body in br', check: body, serve: say(packed('br', brotliCompressSync('not yet'))) },
+  {
+    name: 'http: body in zstd',
+    check: body,
+    serve: say(packed('zstd', Buffer.from('(\xb5/\xfd', 'latin1'))),
+  },
+  { name: 'http: body in gzip and br', check: body, serve: say(packed('gzip, br', Buffer.from('x'))) },
+  { name: 'http: body is not gzip', check: body, serve: say(packed('gzip', Buffer.from('ready'))) },
+  {
+    name: 'http: body ends within gzip',
+    check: body,
+    serve: say(packed('gzip', gzipSync('ready').subarray(0, 15))),
+  },
+  { name: 'http: body unpacks to 20 MiB', check: body, serve: say(packed('gzip', bomb)) },
+  {
+    name: 'http: body unpacks to nothing, without an end',
+    check: body,
+    serve: flood(head('200 OK', 'content-encoding: deflate'), emptyBlocks),
+  },
   { name: 'http: body without an end', check: body, serve: flood(head('200 OK'), 'x'.repeat(1024)) },
   // HTTPS.
   { name: 'https: no TLS there', check: https, serve: say(ok('')) },
@@ -250,6 +325,104 @@ export const badAnswers: readonly BadAnswer[] = [
     tls: true,
     serve: sayAndHold(head('101 Switching Protocols', 'connection: upgrade', 'upgrade: x')),
   },
+  ...(['TLSv1.3', 'TLSv1.2'] as const).map(maxVersion => ({
+    name: `https: demands a certificate, ${maxVersion}`,
+    check: https,
+    tls: { ...demanding, maxVersion },
+    serve: say(ok('')),
+  })),
+  {
+    name: 'https: demands a certificate, and says so over HTTP',
+    check: https,
+    tls: true,
+    serve: say(nginxRefusal),
+  },
+  { name: 'https: HTTP/2 only', check: https, tls: { ALPNProtocols: ['h2'] }, serve: say(ok('')) },
+  { name: 'h2: HTTP/1.1 only', check: h2, tls: { ALPNProtocols: ['http/1.1'] }, serve: say(ok('')) },
+  { name: 'h2: no TLS there', check: h2, serve: say(ok('')) },
+  { name: 'h2: demands a certificate', check: h2, tls: demanding, serve: say(ok('')) },
+  {
+    name: 'h2: body cut short',
+    check: h2,
+    tls: true,
+    serve: sayHttp2(half, frame(7, 0, 0, Buffer.concat([number(1), number(0)])), 'end'),
+  },
+  {
+    name: 'grpcs: demands a certificate',
+    check: ['--check', 'grpcs', '--check-insecure'],
+    tls: demanding,
+    serve: say(''),
+  },
+  // HTTP/2 in clear text.
+  { name: 'h2c: nothing comes', check: h2c, serve: socket => void socket.resume() },
+  { name: 'h2c: closed without an answer', check: h2c, serve: then(socket => socket.end()) },
+  { name: 'h2c: reset without an answer', check: h2c, serve: then(reset) },
+  { name: 'h2c: reset at once', check: h2c, serve: reset },
+  { name: 'h2c: HTTP/1', check: h2c, serve: say(head('400 Bad Request', 'content-length: 0')) },
+  { name: 'h2c: TLS', check: h2c, serve: say('\x15\x03\x01\0\x02\x02\x46') },
+  { name: 'h2c: request not answered', check: h2c, serve: sayHttp2() },
+  { name: 'h2c: closed instead of an answer', check: h2c, serve: sayHttp2('end') },
+  {
+    name: 'h2c: GOAWAY',
+    check: h2c,
+    serve: sayHttp2(frame(7, 0, 0, Buffer.concat([number(0), number(0)]))),
+  },
+  {
+    name: 'h2c: GOAWAY with an error',
+    check: h2c,
+    serve: sayHttp2(frame(7, 0, 0, Buffer.concat([number(0), number(11)]))),
+  },
+  { name: 'h2c: RST_STREAM', check: h2c, serve: sayHttp2(frame(3, 0, 1, number(7))) },
+  { name: 'h2c: RST_STREAM without an error', check: h2c, serve: sayHttp2(frame(3, 0, 1, number(0))) },
+  ...[
+    { what: 'PRIORITY', each: frame(2, 0, 1, Buffer.from([0, 0, 0, 3, 1])) },
+    { what: 'WINDOW_UPDATE', each: frame(8, 0, 0, number(1)) },
+  ].map(({ what, each }) => ({
+    name: `h2c: frames of ${what} without an end`,
+    check: h2c,
+    serve: flood(settings, Buffer.concat(Array.from({ length: 500 }, () => each))),
+  })),
+  { name: 'h2c: head too long', check: h2c, serve: sayHttp2(...longHead) },
+  {
+    name: 'h2c: 1xx without an end',
+    check: h2c,
+    serve: sayHttp2(
+      Buffer.concat(
+        Array.from({ length: 30 }, () => frame(headersType, endHeaders, 1, fields({ ':status': '103' }))),
+      ),
+    ),
+  },
+  { name: 'h2c: no status', check: h2c, serve: sayHttp2(frame(headersType, 5, 1, fields({ server: 'x' }))) },
+  { name: 'h2c: stops after the head', check: h2c, serve: sayHttp2(half.subarray(0, half.length - 9 - 2)) },
+  { name: 'h2c: body drips', check: h2c, serve: sayHttp2(half) },
+  { name: 'h2c: body cut short', check: h2c, serve: sayHttp2(half, 'end') },
+  { name: 'h2c: stream ends within the body', check: h2c, serve: sayHttp2(half, frame(data, endStream, 1)) },
+  { name: 'h2c: RST_STREAM within the body', check: h2c, serve: sayHttp2(half, frame(3, 0, 1, number(2))) },
+  { name: 'h2c: CANCEL within the body', check: h2c, serve: sayHttp2(half, frame(3, 0, 1, number(8))) },
+  {
+    name: 'h2c: RST_STREAM without an error within the body',
+    check: h2c,
+    serve: sayHttp2(half, frame(3, 0, 1, number(0))),
+  },
+  {
+    name: 'h2c: GOAWAY within the body',
+    check: h2c,
+    serve: sayHttp2(half, frame(7, 0, 0, Buffer.concat([number(1), number(11)])), 'end'),
+  },
+  { name: 'h2c: frames without an end within the body', check: h2c, serve: sayHttp2(half, 'flood') },
+  {
+    name: 'h2c: bad status',
+    check: h2c,
+    serve: sayHttp2(frame(headersType, 5, 1, fields({ ':status': '503' }))),
+  },
+  { name: 'h2c: bad body', check: h2cBody, serve: sayHttp2(http2Answer('starting\n')) },
+  { name: 'h2c: empty body', check: h2cBody, serve: sayHttp2(http2Answer('')) },
+  {
+    name: 'h2c: body in gzip',
+    check: h2cBody,
+    serve: sayHttp2(http2Answer(gzipSync('starting'), { 'content-encoding': 'gzip' })),
+  },
+  { name: 'h2c: body without an end', check: h2cBody, serve: endlessHttp2 },
   // TCP.
   { name: 'tcp: nothing comes', check: redis, serve: socket => void socket.resume() },
   { name: 'http: reset at once', check: http, serve: reset },
@@ -272,7 +445,7 @@ export const badAnswers: readonly BadAnswer[] = [
   { name: 'grpc: reset without an answer', check: grpc, serve: then(reset) },
   { name: 'grpc: HTTP/1', check: grpc, serve: say(head('400 Bad Request', 'content-length: 0')) },
   { name: 'grpc: TLS', check: grpc, serve: say('\x15\x03\x01\0\x02\x02\x46') },
-  { name: 'grpc: call not answered', check: grpc, serve: sayGrpc(settings) },
+  { name: 'grpc: call not answered', check: grpc, serve: sayHttp2() },
   {
     name: 'grpc: closed instead of an answer',
     check: grpc,
@@ -285,15 +458,15 @@ export const badAnswers: readonly BadAnswer[] = [
   {
     name: 'grpc: GOAWAY',
     check: grpc,
-    serve: sayGrpc(frame(7, 0, 0, Buffer.concat([number(0), number(0)]))),
+    serve: sayHttp2(frame(7, 0, 0, Buffer.concat([number(0), number(0)]))),
   },
   {
     name: 'grpc: GOAWAY with an error',
     check: grpc,
-    serve: sayGrpc(frame(7, 0, 0, Buffer.concat([number(0), number(11)]))),
+    serve: sayHttp2(frame(7, 0, 0, Buffer.concat([number(0), number(11)]))),
   },
-  { name: 'grpc: RST_STREAM', check: grpc, serve: sayGrpc(frame(3, 0, 1, number(7))) },
-  { name: 'grpc: RST_STREAM without an error', check: grpc, serve: sayGrpc(frame(3, 0, 1, number(0))) },
+  { name: 'grpc: RST_STREAM', check: grpc, serve: sayHttp2(frame(3, 0, 1, number(7))) },
+  { name: 'grpc: RST_STREAM without an error', check: grpc, serve: sayHttp2(frame(3, 0, 1, number(0))) },
   ...[
     { what: 'PRIORITY', each: frame(2, 0, 1, Buffer.from([0, 0, 0, 3, 1])) },
     { what: 'WINDOW_UPDATE', each: frame(8, 0, 0, number(1)) },
@@ -306,19 +479,19 @@ export const badAnswers: readonly BadAnswer[] = [
   {
     name: 'grpc: not gRPC',
     check: grpc,
-    serve: sayGrpc(
+    serve: sayHttp2(
       grpcAnswer({ ':status': '200', 'content-type': 'text/html' }, Buffer.from('<html>'), undefined),
     ),
   },
   {
     name: 'grpc: no grpc-status',
     check: grpc,
-    serve: sayGrpc(grpcAnswer(grpcHead, message(serving), undefined)),
+    serve: sayHttp2(grpcAnswer(grpcHead, message(serving), undefined)),
   },
   {
     name: 'grpc: trailers do not come',
     check: grpc,
-    serve: sayGrpc(
+    serve: sayHttp2(
       Buffer.concat([
         settings,
         frame(headersType, endHeaders, 1, fields(grpcHead)),
@@ -329,7 +502,7 @@ export const badAnswers: readonly BadAnswer[] = [
   {
     name: 'grpc: an error',
     check: grpc,
-    serve: sayGrpc(
+    serve: sayHttp2(
       grpcAnswer(
         { ...grpcHead, 'grpc-status': '14', 'grpc-message': 'shutting%20down%0a' },
         undefined,
@@ -340,32 +513,32 @@ export const badAnswers: readonly BadAnswer[] = [
   {
     name: 'grpc: no health service',
     check: grpc,
-    serve: sayGrpc(grpcAnswer({ ...grpcHead, 'grpc-status': '12' }, undefined, undefined)),
+    serve: sayHttp2(grpcAnswer({ ...grpcHead, 'grpc-status': '12' }, undefined, undefined)),
   },
   {
     name: 'grpc: unknown service',
     check: ['--check', 'grpc:my.Service'],
-    serve: sayGrpc(grpcAnswer({ ...grpcHead, 'grpc-status': '5' }, undefined, undefined)),
+    serve: sayHttp2(grpcAnswer({ ...grpcHead, 'grpc-status': '5' }, undefined, undefined)),
   },
   {
     name: 'grpc: NOT_SERVING',
     check: grpc,
-    serve: sayGrpc(grpcAnswer(grpcHead, message(Buffer.from([8, 2])), trailers)),
+    serve: sayHttp2(grpcAnswer(grpcHead, message(Buffer.from([8, 2])), trailers)),
   },
   {
     name: 'grpc: message cut short',
     check: grpc,
-    serve: sayGrpc(grpcAnswer(grpcHead, message(serving, 9), trailers)),
+    serve: sayHttp2(grpcAnswer(grpcHead, message(serving, 9), trailers)),
   },
   {
     name: 'grpc: message that is not valid',
     check: grpc,
-    serve: sayGrpc(grpcAnswer(grpcHead, message(Buffer.from([0xff, 0xff])), trailers)),
+    serve: sayHttp2(grpcAnswer(grpcHead, message(Buffer.from([0xff, 0xff])), trailers)),
   },
   {
     name: 'grpc: message too long',
     check: grpc,
-    serve: sayGrpc(grpcAnswer(grpcHead, message(Buffer.alloc(4000)), trailers)),
+    serve: sayHttp2(grpcAnswer(grpcHead, message(Buffer.alloc(4000)), trailers)),
   },
   // Commands.
   { name: 'exec: fails', check: exec('echo no response; exit 2') },

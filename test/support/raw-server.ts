@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 
 import type { CertificateFiles } from './tls.ts';
 import { freePort } from './wait.ts';
@@ -12,6 +12,8 @@ import { freePort } from './wait.ts';
 export interface RawServerOptions {
   /** Speaks TLS with this certificate. */
   readonly certificate?: CertificateFiles;
+  /** More about TLS, such as whether the client needs a certificate. */
+  readonly tls?: TlsOptions;
   /** Listens on this Unix socket instead of a port. */
   readonly path?: string;
 }
@@ -52,12 +54,12 @@ export class RawServer {
 /** Starts a server, by default on a free port of 127.0.0.1. A TLS connection is handed over after its handshake. */
 export async function startRawServer(
   serve: (socket: Socket) => void,
-  { certificate, path }: RawServerOptions = {},
+  { certificate, tls, path }: RawServerOptions = {},
 ): Promise<RawServer> {
   const serveOne = (socket: Socket): void => serve(socket.on('error', () => undefined));
   const server = certificate
     ? createTlsServer(
-        { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key) },
+        { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key), ...tls },
         serveOne,
       ).on('tlsClientError', () => undefined)
     : createServer(serveOne);

@@ -11,6 +11,7 @@ async function checkOf(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Pr
 
 const http = {
   kind: 'http',
+  version: 'HTTP/1.1',
   method: 'GET',
   path: '/',
   headers: [],
@@ -18,10 +19,19 @@ const http = {
   body: undefined,
   tls: undefined,
   socketPath: undefined,
+  proxyProtocol: undefined,
 } as const;
-const tls = { ca: undefined, serverName: undefined, insecure: false } as const;
-const tcp = { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined } as const;
-const grpc = { kind: 'grpc', service: '', tls: undefined, socketPath: undefined } as const;
+const http2 = { ...http, version: 'HTTP/2' } as const;
+const tls = {
+  ca: undefined,
+  cert: undefined,
+  key: undefined,
+  serverName: undefined,
+  insecure: false,
+} as const;
+const connection = { socketPath: undefined, proxyProtocol: undefined } as const;
+const tcp = { kind: 'tcp', send: undefined, expect: undefined, ...connection } as const;
+const grpc = { kind: 'grpc', service: '', tls: undefined, ...connection } as const;
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
 describe('a check', () => {
@@ -61,8 +71,26 @@ describe('a check', () => {
     [['--check-insecure', 'off', '--check', 'https'], { ...http, tls }],
     [
       ['--check', 'https', '--check-ca', '/ca.pem', '--check-server-name', 'web.example'],
-      { ...http, tls: { ca: '/ca.pem', serverName: 'web.example', insecure: false } },
+      { ...http, tls: { ...tls, ca: '/ca.pem', serverName: 'web.example' } },
     ],
+    [
+      ['--check', 'https', '--check-cert', '/own.pem', '--check-key', '/own.key'],
+      { ...http, tls: { ...tls, cert: '/own.pem', key: '/own.key' } },
+    ],
+    [
+      ['--check', 'grpcs', '--check-insecure', '--check-cert', '/own.pem', '--check-key', '/own.pem'],
+      { ...grpc, tls: { ...tls, insecure: true, cert: '/own.pem', key: '/own.pem' } },
+    ],
+    [['--check', 'h2c:/healthz'], { ...http2, path: '/healthz' }],
+    [['--check', 'h2c'], http2],
+    [['--check', 'h2:/healthz'], { ...http2, path: '/healthz', tls }],
+    [
+      ['--check', 'h2c', '--check-header', 'TE: trailers', '--check-method', 'HEAD'],
+      { ...http2, method: 'HEAD', headers: [['TE', 'trailers']] },
+    ],
+    [['--check-proxy-protocol', 'v1'], { ...http, proxyProtocol: 'v1' }],
+    [['--check', 'grpcs', '--check-proxy-protocol', 'v2'], { ...grpc, tls, proxyProtocol: 'v2' }],
+    [['--check', 'tcp', '--check-proxy-protocol', 'v2'], { ...tcp, proxyProtocol: 'v2' }],
     [['--check', 'tcp'], tcp],
     [
       ['--check', 'tcp', '--check-send', 'PING\\r\\n', '--check-expect', '+PONG'],
@@ -114,6 +142,8 @@ describe('a check', () => {
   for (const text of [
     'http:/',
     'https:/healthz',
+    'h2c:/healthz',
+    'h2:/healthz',
     'tcp',
     'exec:pg_isready',
     'grpc',
@@ -137,6 +167,7 @@ describe('a check', () => {
     [
       [['--check', 'http:/'], 'verdict'],
       [['--check', 'grpcs'], 'verdict'],
+      [['--check', 'h2c'], 'verdict'],
       [['--check', 'tcp'], 'verdict'],
       [['--check', 'tcp', '--check-socket', '/run/app.sock'], 'reason', 'none'],
       [['--check', 'http', '--check-socket', '/run/app.sock'], 'reason', 'none'],
@@ -155,7 +186,10 @@ describe('a check', () => {
   }
 
   const refused: [argv: string[], text: RegExp][] = [
-    [['--check', 'htp:/'], /--check "htp:\/": must be http:\/PATH, https:\/PATH, tcp, exec:COMMAND, grpc/],
+    [
+      ['--check', 'htp:/'],
+      /--check "htp:\/": must be http:\/PATH, https:\/PATH, h2c:\/PATH, h2:\/PATH, tcp, exec:COMMAND, grpc/,
+    ],
     [['--check', '/healthz'], /must be http:\/PATH/],
     [
       ['--check', 'http://127.0.0.1:8000/healthz'],
@@ -196,12 +230,42 @@ describe('a check', () => {
     [['--check', 'tcp', '--check-send', 'x'], /--check-send needs an answer to wait for/],
     [
       ['--check-insecure'],
-      /^--check-insecure is for https, grpcs checks, and the check is http; leave it out/,
+      /^--check-insecure is for https, h2, grpcs checks, and the check is http; leave it out/,
     ],
     [['--check-insecure', 'yes'], /must be on or off/],
     [['--check', 'https', '--check-insecure', '--check-ca', '/ca'], /takes any certificate/],
     [['--check', 'https', '--check-server-name', '10.1.0.1'], /must be a host name/],
-    [['--check', 'exec:true', '--check-socket', '/s'], /--check-socket is for http, https, tcp, grpc, grpcs/],
+    [
+      ['--check', 'exec:true', '--check-socket', '/s'],
+      /--check-socket is for http, https, h2c, h2, tcp, grpc, grpcs/,
+    ],
+    [['--check', 'h2c:healthz'], /begins with a slash, such as h2c:\/healthz/],
+    [
+      ['--check', 'https', '--check-cert', '/c'],
+      /^--check-cert and --check-key go together; add --check-key$/,
+    ],
+    [
+      ['--check', 'grpcs', '--check-key', '/k'],
+      /^--check-cert and --check-key go together; add --check-cert$/,
+    ],
+    [
+      ['--check-cert', '/c', '--check-key', '/k'],
+      /^--check-cert is for https, h2, grpcs checks, and the check is http/,
+    ],
+    [
+      ['--check', 'h2c', '--check-key', '/k'],
+      /^--check-key is for https, h2, grpcs checks, and the check is h2c/,
+    ],
+    [
+      ['--check', 'h2', '--check-header', 'Keep-Alive: 5'],
+      /^--check-header must not set Keep-Alive, which HTTP\/2 does not have; leave it out$/,
+    ],
+    [['--check', 'h2c', '--check-header', 'TE: gzip'], /must not set TE, which HTTP\/2/],
+    [['--check-proxy-protocol', 'on'], /--check-proxy-protocol "on": must be v1 or v2/],
+    [
+      ['--check', 'exec:true', '--check-proxy-protocol', 'v1'],
+      /is for http, https, h2c, h2, tcp, grpc, grpcs checks/,
+    ],
     [['--check-socket', 'app.sock'], /absolute path of a Unix socket/],
     [['--check-socket', `/${'s'.repeat(107)}`], /of 107 bytes at most/],
     [
@@ -219,9 +283,12 @@ describe('a check', () => {
     [['--check-port', '9000/tcp'], /must be a port number/],
     [
       ['--check', 'exec:true', '--check-host', '::1'],
-      /--check-host is for http, https, tcp, grpc, grpcs checks, and the check is exec; leave it out/,
+      /--check-host is for http, https, h2c, h2, tcp, grpc, grpcs checks, and the check is exec; leave it out/,
     ],
-    [['--check', 'docker', '--check-port', '1'], /--check-port is for http, https, tcp, grpc, grpcs/],
+    [
+      ['--check', 'docker', '--check-port', '1'],
+      /--check-port is for http, https, h2c, h2, tcp, grpc, grpcs/,
+    ],
     [
       ['--check-socket', '/run/a', '--check-port', '1'],
       /^--check-socket is asked instead of a port, so --check-host and --check-port have no use; leave out the socket/,
@@ -253,7 +320,7 @@ describe('a check', () => {
 
   it('names the variable that is of no use to this check', async () => {
     assert.deepEqual(await problemsOf([...enough, '--check', 'tcp'], { DOCKREG_CHECK_STATUS: '200' }), [
-      'DOCKREG_CHECK_STATUS is for http, https checks, and the check is tcp; leave it out',
+      'DOCKREG_CHECK_STATUS is for http, https, h2c, h2 checks, and the check is tcp; leave it out',
     ]);
   });
 });

@@ -56,6 +56,7 @@ describe('configuration', () => {
           allowUnreachable: false,
           check: {
             kind: 'http',
+            version: 'HTTP/1.1',
             method: 'GET',
             path: '/',
             headers: [],
@@ -63,6 +64,7 @@ describe('configuration', () => {
             body: undefined,
             tls: undefined,
             socketPath: undefined,
+            proxyProtocol: undefined,
           },
           checkHost: undefined,
           checkPort: undefined,
@@ -178,7 +180,13 @@ describe('configuration', () => {
           advertise: { kind: 'published' },
           allowLoopback: false,
           allowUnreachable: true,
-          check: { kind: 'tcp', send: undefined, expect: undefined, socketPath: undefined },
+          check: {
+            kind: 'tcp',
+            send: undefined,
+            expect: undefined,
+            socketPath: undefined,
+            proxyProtocol: undefined,
+          },
           checkHost: '::1',
           checkPort: 9000,
           intervalMs: 10_000,
@@ -528,7 +536,7 @@ describe('configuration', () => {
     ],
     [
       ['--tolerate', '5s', '--check', 'exec:true'],
-      '--tolerate is for http, https, tcp, grpc, grpcs checks, and the check is exec; leave it out',
+      '--tolerate is for http, https, h2c, h2, tcp, grpc, grpcs checks, and the check is exec; leave it out',
     ],
     // A value that is wrong by itself is not compared with another.
     [

@@ -49,7 +49,7 @@ const honoured: [texts: Texts, expected: Partial<Read>, details?: Partial<Record
   [
     { CHECK_HTTPS: '/h', CHECK_TLS_SKIP_VERIFY: 'true' },
     { check: 'https:/h' },
-    { tls: { ca: undefined, serverName: undefined, insecure: true } },
+    { tls: { ca: undefined, cert: undefined, key: undefined, serverName: undefined, insecure: true } },
   ],
   [{ CHECK_HTTP: '/h', CHECK_HTTP_METHOD: 'HEAD' }, { check: 'http:/h' }, { method: 'HEAD' }],
   [{ CHECK_HTTPS: '/h', CHECK_HTTPS_METHOD: 'post' }, { check: 'https:/h' }, { method: 'POST' }],

@@ -123,9 +123,12 @@ const samples: Readonly<Partial<Record<OptionName, readonly [text: string, more:
   'check-send': ['PING "1",\\r\\n', { check: 'tcp', 'check-expect': '+PONG' }],
   'check-expect': ['/^[+],"/', { check: 'tcp' }],
   'check-ca': ['/run/ca.pem', { check: 'https:/' }],
+  'check-cert': ['/run/own.pem', { check: 'https:/', 'check-key': '/run/own.pem' }],
+  'check-key': ['/run/own-key.pem', { check: 'grpcs', 'check-cert': '/run/own.pem' }],
   'check-server-name': ['web.example', { check: 'https:/' }],
   'check-insecure': ['on', { check: 'grpcs:my.Service' }],
   'check-socket': ['/run/app.sock', {}],
+  'check-proxy-protocol': ['v2', { check: 'h2c:/' }],
   interval: ['10s', {}],
   timeout: ['250ms', {}],
   rise: ['2', {}],
@@ -449,7 +452,7 @@ describe('refused', () => {
     [['\n'], /must describe a service, such as name=web,port=8000/],
     [
       ['name=web,port=1,check=tcp,check-status=200'],
-      /^--service web: check-status is for http, https checks, and the check is tcp/,
+      /^--service web: check-status is for http, https, h2c, h2 checks, and the check is tcp/,
     ],
     [['name=web,port=1,timeout=9s'], /^--service web: --timeout 9000 ms is longer than --interval 5000 ms/],
     [

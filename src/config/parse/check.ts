@@ -5,7 +5,7 @@ import { quote } from '../../core/text.ts';
 import { limits } from './limits.ts';
 import { parseChoice, requireAtMost, ValueError } from './value.ts';
 
-const schemes = ['http', 'https', 'tcp', 'exec', 'grpc', 'grpcs', 'docker'] as const;
+const schemes = ['http', 'https', 'h2c', 'h2', 'tcp', 'exec', 'grpc', 'grpcs', 'docker'] as const;
 export type CheckScheme = (typeof schemes)[number];
 
 /** The two halves of `http:/healthz`. */
@@ -21,10 +21,12 @@ export function parseCheckTarget(text: string): CheckTarget {
   switch (scheme) {
     case undefined:
       throw new ValueError(
-        'must be http:/PATH, https:/PATH, tcp, exec:COMMAND, grpc, grpc:SERVICE, grpcs, grpcs:SERVICE or docker',
+        'must be http:/PATH, https:/PATH, h2c:/PATH, h2:/PATH, tcp, exec:COMMAND, grpc, grpc:SERVICE, grpcs, grpcs:SERVICE or docker',
       );
     case 'http':
     case 'https':
+    case 'h2c':
+    case 'h2':
       return { scheme, argument: parseUrlPath(scheme, argument || '/') };
     case 'exec':
       if (argument.trim() === '' || argument.includes('\0'))

@@ -4,6 +4,7 @@ export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | { readonly ki
 
 export interface HttpCheck {
   readonly kind: 'http';
+  readonly version: 'HTTP/1.1' | 'HTTP/2';
   readonly method: string;
   /** Begins with a slash and includes the query. */
   readonly path: string;
@@ -17,6 +18,7 @@ export interface HttpCheck {
   readonly tls: CheckTls | undefined;
   /** A Unix socket to ask instead of the app's port. */
   readonly socketPath: string | undefined;
+  readonly proxyProtocol: ProxyProtocol | undefined;
 }
 
 export interface TcpCheck {
@@ -26,6 +28,7 @@ export interface TcpCheck {
   /** What the answer must contain; undefined if a connect is enough. */
   readonly expect: Expectation | undefined;
   readonly socketPath: string | undefined;
+  readonly proxyProtocol: ProxyProtocol | undefined;
 }
 
 /** The standard health protocol of gRPC, grpc.health.v1. */
@@ -35,6 +38,7 @@ export interface GrpcCheck {
   readonly service: string;
   readonly tls: CheckTls | undefined;
   readonly socketPath: string | undefined;
+  readonly proxyProtocol: ProxyProtocol | undefined;
 }
 
 /** A command line for /bin/sh, as in CMD-SHELL of Docker's HEALTHCHECK. */
@@ -56,9 +60,15 @@ export interface Expectation {
   readonly wanted: Uint8Array | RegExp;
 }
 
+/** The version of HAProxy's PROXY protocol, whose header an app behind a proxy may expect before all else. */
+export type ProxyProtocol = 'v1' | 'v2';
+
 export interface CheckTls {
   /** A PEM file; undefined for the authorities that Node knows. */
   readonly ca: string | undefined;
+  /** PEM files of our certificate and its key: both or none. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
   /** The name that is sent (SNI) and that the certificate must have; undefined for the address. */
   readonly serverName: string | undefined;
   /** Whether any certificate is accepted. */
@@ -72,7 +82,7 @@ export interface CheckTls {
 export function formatCheck(check: Check): string {
   switch (check.kind) {
     case 'http':
-      return `${check.tls ? 'https' : 'http'}:${formatPath(check.path)}`;
+      return `${formatScheme(check)}:${formatPath(check.path)}`;
     case 'grpc':
       return `${check.tls ? 'grpcs' : 'grpc'}${check.service && `:${check.service}`}`;
     case 'exec':
@@ -81,6 +91,12 @@ export function formatCheck(check: Check): string {
     case 'docker':
       return check.kind;
   }
+}
+
+/** The scheme of an HTTP check, as in `--check`. */
+export function formatScheme({ version, tls }: HttpCheck): 'http' | 'https' | 'h2c' | 'h2' {
+  if (version === 'HTTP/2') return tls ? 'h2' : 'h2c';
+  return tls ? 'https' : 'http';
 }
 
 /** The path without its query. */
