@@ -61,7 +61,7 @@ const table = readTable({
     node:child_process node:events node:http node:http2 node:net node:stream node:tls`,
   kernel: `${edge} node:fs node:net`,
   docker: `${edge} files.ts npm:dockerode node:fs node:http node:https node:net node:os node:path node:util`,
-  etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
+  etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:stream`,
 
   // Shared by the edges.
   network: `core clock.ts errors.ts files.ts system-files.ts node:dns node:fs node:net node:os node:util`,
