@@ -12,7 +12,8 @@ import { lookup, type Resolver } from './lookup.ts';
 /**
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
  * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address. The one that was
- * chosen before is kept while it is among the best: many name servers change the order with each answer.
+ * chosen before is kept while it is among the best: many name servers change the order with each answer. It is not
+ * replaced because a name server says nothing about its family.
  * @param resolver looks up a name; default: /etc/hosts and DNS
  * @param chosen what was chosen before, by name; the choice is added
  * @throws UnavailableError when the name does not resolve within 3 s
@@ -41,7 +42,15 @@ export async function resolveHostIp(
     const message = `--ip ${name} ${interfacesText} and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });
-  const ip = best(resolved, chosen.get(name));
+  const before = chosen.get(name);
+  const isMissing = before !== undefined && !resolved.some(({ address }) => canonicalIp(address) === before);
+  if (isMissing && resolved.some(({ isPartial }) => isPartial)) {
+    const family = isIPv6(before) ? 'IPv6' : 'IPv4';
+    throw new UnavailableError(
+      `--ip ${name}: the name server does not answer about ${family}, and it was ${before}`,
+    );
+  }
+  const ip = best(resolved, before);
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
   chosen.set(name, ip);
   return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip) };

@@ -19,7 +19,7 @@ import {
   observe,
   type Received,
 } from './answer.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { keepUntilStreamIsGone } from './http2-handles.ts';
 import { attempt, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, readAuthority } from './trust.ts';

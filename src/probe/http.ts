@@ -21,7 +21,7 @@ import {
   tooManyInterim,
   type HttpProgress,
 } from './answer.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions, type ProbeTarget } from './probe.ts';
 
 /** Only this much of a body is read, in bytes. */

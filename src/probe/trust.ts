@@ -7,7 +7,7 @@ import type { CheckTls } from '../core/settings/check.ts';
 import { codeOf, formatProblem } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem } from '../tls/pem.ts';
-import type { Connection } from './closing.ts';
+import type { Connection } from '../network/closing.ts';
 import { fail } from './probe.ts';
 
 /** Reads the file for each check, so that a renewed authority is used. @throws PemFileError */

@@ -166,7 +166,13 @@ function randomPort(random: Random): (socket: Socket) => void {
     answer(...random.list(50, () => goaway)),
     // The first call has stream 1.
     answer(...[1, 3, 5].map(stream => frame(3, 0, stream, code(error)))),
-    answer(...random.list(random.pick([500, 2000]), () => random.pick(Object.values(floods))(1)).flat()),
+    socket => {
+      const once = Buffer.concat([...random.pick(Object.values(floods))(1)]);
+      const times = random.pick([10, 500, 2000]);
+      answer(...Array.from({ length: Math.min(times, Math.ceil(2 ** 20 / once.length)) }, () => once))(
+        socket,
+      );
+    },
     answer(frame(1, 5, 1, Buffer.from([0x88]))),
     // :status 302, with no content type.
     answer(frame(1, 5, 1, Buffer.from([0x08, 3, 0x33, 0x30, 0x32]))),

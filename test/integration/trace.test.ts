@@ -8,8 +8,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { systemClock } from '../../src/clock.ts';
+import { examineAddress } from '../../src/commands/doctor/app.ts';
+import { tryConnect } from '../../src/kernel/app-watch.ts';
 import { atProcessEnd, Child, cleanEnvironment } from '../support/children.ts';
 import { startEtcd } from '../support/etcd.ts';
+import { enough, serviceOf } from '../support/config.ts';
 import { openCheck } from '../support/probes.ts';
 import { literal, literalKey } from '../support/program.ts';
 import { Authority, type CertificateFiles } from '../support/tls.ts';
@@ -133,7 +137,17 @@ const ofNginx =
   () =>
     startNginx(fields, isTls);
 
-const rows: readonly (readonly [name: string, check: readonly string[], app: () => Promise<App>])[] = [
+type Check = readonly string[] | ((port: number) => Promise<boolean>);
+const watch: Check = async port => {
+  const { kind } = await tryConnect(systemClock, '127.0.0.1', port);
+  return kind === 'accepted';
+};
+const doctor: Check = async port => {
+  const finding = await examineAddress(await serviceOf(enough), { ip: '127.0.0.1', port });
+  return finding.ok === true;
+};
+
+const rows: readonly (readonly [name: string, check: Check, app: () => Promise<App>])[] = [
   ['http, Python, HTTP/1.0', http, ofPython('http10')],
   ['http, Python, HTTP/1.1', http, ofPython('http11')],
   ['http, Python, HTTP/1.1 with connection: close', http, ofPython('close')],
@@ -166,6 +180,12 @@ const rows: readonly (readonly [name: string, check: readonly string[], app: () 
   ['grpc, HTTP/2 of Node', grpc, ofNode('http2')],
   ['grpcs, grpc-js', grpcs, ofNode('grpc', true)],
   ['grpcs, HTTP/2 of Node', grpcs, ofNode('http2', true)],
+  ['the app watch, a silent app', watch, ofPython('silent')],
+  ['the app watch, an app that greets at once', watch, ofPython('greets')],
+  ['the app watch, an app that greets after 20 ms', watch, ofPython('greets-late')],
+  ['the app watch, nginx', watch, ofNginx('')],
+  ['doctor, an app that greets at once', doctor, ofPython('greets')],
+  ['doctor, an app that greets after 20 ms', doctor, ofPython('greets-late')],
 ];
 
 describe(`${rounds} checks leave nothing on the app's port, and the app sees no error`, { skip }, () => {
@@ -173,10 +193,12 @@ describe(`${rounds} checks leave nothing on the app's port, and the app sees no 
     it(name, async t => {
       const app = await open();
       try {
-        const probe = await openCheck(check, { port: app.port, timeoutMs: 5000 });
+        const probe =
+          typeof check === 'function' ? null : await openCheck(check, { port: app.port, timeoutMs: 5000 });
         for (let round = 0; round < rounds; round++) {
-          const verdict = await probe(new AbortController().signal);
-          assert.equal(verdict.kind, 'pass', JSON.stringify(verdict));
+          if (typeof check === 'function') assert.ok(await check(app.port));
+          const verdict = await probe?.(new AbortController().signal);
+          assert.equal(verdict?.kind ?? 'pass', 'pass', JSON.stringify(verdict));
           // socketserver of Python keeps only 5 connections waiting.
           await pause(25);
         }

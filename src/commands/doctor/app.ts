@@ -2,7 +2,6 @@
  * The steps at the app: does it listen, does it pass its check, and does its address accept connections?
  */
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import type { ServiceConfig } from '../../core/settings/service.ts';
 import { formatAddress, isLoopback, type Address } from '../../core/address/ip.ts';
@@ -11,6 +10,7 @@ import { describeOwner } from '../../core/watch/watch.ts';
 import { messageOf } from '../../errors.ts';
 import { survey } from '../../kernel/holder.ts';
 import { readSockets } from '../../kernel/sockets.ts';
+import { Connection } from '../../network/closing.ts';
 import { appHost, appProbe } from '../../wiring/app-probe.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
@@ -62,9 +62,9 @@ export async function examineAddress({ protocol }: ServiceConfig, address: Addre
   if (protocol !== 'tcp') return skipped('address', `${protocol} has no connections to try`);
   const text = formatAddress(address);
   const startedAt = systemClock.now();
-  const socket = connect({ host: address.ip, port: address.port });
+  const connection = new Connection({ host: address.ip, port: address.port }, systemClock);
   try {
-    await within(systemClock, connectMs, 'connect', once(socket, 'connect'));
+    await within(systemClock, connectMs, 'connect', once(connection, 'connect'));
     const after = `after ${msSince(startedAt)} ms`;
     return passed('address', `${text} accepts a connection from this container ${after}`);
   } catch (error) {
@@ -77,6 +77,7 @@ export async function examineAddress({ protocol }: ServiceConfig, address: Addre
           'the way from the container back to its own host is closed, which does no harm',
     });
   } finally {
-    socket.destroy();
+    // The process may end soon, and its end would cut the closing short.
+    await connection.destroy().whenClosed();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The connection of one check, and how it is closed. The side that closes a TCP connection first keeps a TIME_WAIT for
+ * A connection to the app, such as that of one check, and how it is closed. The side that closes a TCP connection first keeps a TIME_WAIT for
  * 60 s. On the app's port that would stop an app without SO_REUSEADDR from listening again. So:
  *
  * - dockreg closes first where the app does not: it sends a FIN, and reads until the app's FIN. What is not read would
@@ -13,7 +13,6 @@
 import { createConnection, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Clock } from '../clock.ts';
-import type { ProbeTarget } from './probe.ts';
 
 /** How long dockreg waits for the app's FIN after its own, and before its own where the app says that it closes, in ms. */
 const mostMs = 200;
@@ -21,6 +20,9 @@ const mostMs = 200;
 const leastMs = 20;
 /** How much of what the app still sends is read, in bytes. */
 const mostBytes = 1024 * 1024;
+
+/** Where the app listens: a port or a Unix socket. */
+export type AppAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export class Connection extends Duplex {
   readonly #clock: Clock;
@@ -30,7 +32,7 @@ export class Connection extends Duplex {
   /** How long the app may take to close first, in ms. */
   #waitMs = leastMs;
 
-  constructor(address: ProbeTarget['address'], clock: Clock) {
+  constructor(address: AppAddress, clock: Clock) {
     super();
     this.#clock = clock;
     this.#isTcp = !('path' in address);
@@ -50,6 +52,14 @@ export class Connection extends Duplex {
   /** Call it when the app says that it closes the connection. */
   expectClose(): void {
     this.#waitMs = mostMs;
+  }
+
+  /** Resolves when the closing is over. */
+  whenClosed(): Promise<void> {
+    return new Promise(resolve => {
+      if (this.#socket.closed) resolve();
+      else this.#socket.once('close', () => resolve());
+    });
   }
 
   get bytesRead(): number {
