@@ -97,6 +97,6 @@ function answerTo(query: Buffer, known: string, hasIpv6: boolean): Buffer {
     0,
     address.length,
   ]);
-  const parts = isAnswered ? [record, Buffer.from(address)] : [];
-  return Buffer.concat([header, query.subarray(headerBytes, end), ...parts]);
+  const records = isAnswered ? [record, Buffer.from(address)] : [];
+  return Buffer.concat([header, query.subarray(headerBytes, end), ...records]);
 }
