@@ -36,7 +36,7 @@ const table = readTable({
 
   // The commands that a person or supervisord starts.
   commands: `${ground} wiring admin agent config network commands/table.ts`,
-  'commands/doctor': `${ground} wiring admin config docker etcd kernel network tls node:events node:net`,
+  'commands/doctor': `${ground} wiring admin config docker etcd kernel network tls node:events`,
   'commands/ls': `${ground} wiring etcd commands/table.ts`,
   'commands/table.ts': `core`,
 
@@ -59,12 +59,13 @@ const table = readTable({
   // Edges: each talks to one kind of thing outside the program and imports no other edge.
   probe: `${edge} npm:got npm:protobufjs
     node:child_process node:events node:http node:http2 node:net node:stream node:stream/promises node:tls node:zlib`,
-  kernel: `${edge} node:fs node:net`,
+  kernel: `${edge} node:fs`,
   docker: `${edge} files.ts npm:dockerode node:fs node:http node:https node:net node:os node:path node:util`,
-  etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto`,
+  etcd: `${edge} files.ts secrets.ts npm:@grpc/grpc-js npm:cockatiel npm:etcd3 node:crypto node:stream`,
 
   // Shared by the edges.
-  network: `core clock.ts errors.ts files.ts system-files.ts node:dns node:fs node:net node:os node:util`,
+  network: `core clock.ts errors.ts files.ts system-files.ts node:dns node:fs node:net node:os
+    node:stream node:util`,
   tls: `core errors.ts files.ts node:crypto node:tls`,
 
   // The ground.

@@ -19,6 +19,7 @@ import {
 } from './errors.ts';
 import { networkHint, refusalHint, requestHint } from './hints.ts';
 import type { CallLimit } from './ports.ts';
+import type { Sockets } from './sockets.ts';
 
 /** When gRPC ends a call that was given up, as a multiple of its limit. The limit itself is ours: it includes connecting. */
 const abandonAfter = 4;
@@ -50,6 +51,7 @@ export interface CallerOptions {
   readonly isReady: () => boolean;
   /** Closes the connection. */
   readonly disconnect: () => void;
+  readonly sockets: Pick<Sockets, 'flood' | 'expectAnswer'>;
 }
 
 export class Caller {
@@ -77,13 +79,15 @@ export class Caller {
     request: (options: CallOptions) => Promise<T>,
     token: 'required' | 'known' = 'required',
   ): Promise<T> {
-    const { clock, isReady } = this.#options;
+    const { clock, isReady, sockets } = this.#options;
+    refuseFlood(what, sockets.flood);
     const progress: Progress = { what, sentAt: clock.now(), wasReady: isReady(), isOver: false };
     try {
       const work = this.#attempts(progress, limit.ms, request, token);
       return await within(this.#ownTime, limit.ms, what, work, limit.signal);
     } catch (cause) {
       limit.signal?.throwIfAborted();
+      refuseFlood(progress.what, sockets.flood, cause);
       if (!(cause instanceof TimeLimitError)) throw translate(progress.what, cause, this.#options);
       // A connection that came up is a sign of life too.
       const isAlive = this.#heardAt >= progress.sentAt || (isReady() && !progress.wasReady);
@@ -103,7 +107,7 @@ export class Caller {
     request: (options: CallOptions) => Promise<T>,
     token: 'required' | 'known',
   ): Promise<T> {
-    const { tokens, clock, isReady } = this.#options;
+    const { tokens, clock, isReady, sockets } = this.#options;
     const { what } = progress;
     for (let attempt = token === 'known' ? 0 : 1; ; attempt++) {
       const begin = (step: string): void => {
@@ -113,6 +117,7 @@ export class Caller {
       const used = attempt === 0 ? tokens.known() : await this.#token();
       if (progress.isOver) throw new RequestError(`${what}: no longer wanted`);
       begin(what);
+      sockets.expectAnswer();
       try {
         const answer = await request({ deadline: this.#deadline(ms), interceptors: [withToken(used)] });
         this.#heardAt = clock.now();
@@ -186,6 +191,11 @@ export class Caller {
       if (this.#isClosing) this.#disconnect();
     }
   }
+}
+
+/** @throws RequestError when the member has sent so much that the connection was closed */
+function refuseFlood(what: string, flood: string | null, cause?: unknown): void {
+  if (flood !== null) throw new RequestError(`${what}: ${flood}; the connection was closed`, { cause });
 }
 
 function translate(what: string, cause: unknown, { endpoint, hasCertificate }: CallerOptions): Error {

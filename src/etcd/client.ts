@@ -61,7 +61,7 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
   const credentials = await readTls(tls).catch((cause: unknown) => {
     throw new RequestError(problemOf(cause), { cause });
   });
-  const sockets = new Sockets();
+  const sockets = new Sockets(clock);
   let channel: Channel | undefined;
   const client = openClient({
     hosts: endpoint,
@@ -82,7 +82,16 @@ export async function connectClient(endpoint: string, { clock, tls, tokens }: Ac
     sockets.close();
   };
   const hasCertificate = tls.cert !== undefined;
-  const caller = new Caller({ clock, tokens, client, endpoint, hasCertificate, isReady, disconnect });
+  const caller = new Caller({
+    clock,
+    tokens,
+    client,
+    endpoint,
+    hasCertificate,
+    isReady,
+    disconnect,
+    sockets,
+  });
 
   const keepAlive = async (id: LeaseId, options: CallOptions): Promise<void> => {
     const stream = await leases.leaseKeepAlive(options);

@@ -31,9 +31,9 @@ import {
 import type { CallLimit, LeaseStore } from './ports.ts';
 
 export interface Session {
-  /** Keeps these records in etcd; the last check of the app began at `checkedAt` (monotonic ms). Never waits. */
+  /** Keeps these records in etcd; the last check that passed began at `checkedAt` (monotonic ms). Never waits. */
   publish(records: readonly ServiceRecord[], checkedAt: number): void;
-  /** Keeps the lease of what is registered, and writes nothing: an attempt to check that began at `triedAt` failed. */
+  /** Keeps the lease of what is registered, and writes nothing: the check that began at `triedAt` did not pass. */
   keep(triedAt: number): void;
   /** Removes everything, now. A request that is under way is abandoned. */
   withdraw(reason: string): void;

@@ -3,7 +3,6 @@
  * core/watch/watch.ts decides what to read next and what a reading means. It connects to the port only while nothing
  * listens there, or to make sure that nothing does any more. Where it cannot connect, the table must do.
  */
-import { connect } from 'node:net';
 import { TimeLimitError, timerEarlyMs, within, type Clock } from '../clock.ts';
 import {
   isIdentified,
@@ -24,6 +23,7 @@ import { codeOf, messageOf } from '../errors.ts';
 import { othersFirst } from '../core/watch/hosts.ts';
 import { tableGapMs } from '../core/watch/proc-net.ts';
 import type { AppHost, Attempt } from './app-host.ts';
+import { Connection } from '../network/closing.ts';
 import { openHolder, survey, type Holder } from './holder.ts';
 import { readSockets } from './sockets.ts';
 
@@ -185,9 +185,9 @@ function attemptOf({ kind }: Observation): Attempt {
   return kind === 'refused' ? 'refused' : 'answered';
 }
 
-/** Connects and closes at once. It is inconclusive when it fails for a reason of our own machine. */
-async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
-  const socket = connect({ host, port });
+/** Connects and closes as a check does. It is inconclusive when it fails for a reason of our own machine. */
+export async function tryConnect(clock: Clock, host: string, port: number): Promise<Observation> {
+  const socket = new Connection({ host, port }, clock);
   const connected = new Promise((resolve, reject) => socket.once('connect', resolve).on('error', reject));
   try {
     await within(clock, connectMs, 'connect', connected);

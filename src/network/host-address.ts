@@ -14,7 +14,8 @@ import { lookup, type Resolver } from './lookup.ts';
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
  * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address. The one that is
  * registered is kept while it is among those that others can reach, and the one that was chosen before while it is among
- * the best: many name servers change the order with each answer.
+ * the best: many name servers change the order with each answer. It is not replaced because a name
+ * server says nothing about its family.
  * @param resolver looks up a name; default: /etc/hosts and DNS
  * @param chosen what was chosen before, by name; the choice is added
  * @param known the address that is registered, and what our own kernel says
@@ -44,7 +45,15 @@ export async function resolveHostIp(
     const message = `--ip ${name} ${interfacesText} and does not resolve: ${messageOf(cause)}`;
     throw new UnavailableError({ message, hint: "correct it, or give the host's IP address" }, { cause });
   });
-  const { ip, others } = best(resolved, known, chosen.get(name));
+  const before = chosen.get(name);
+  const isMissing = before !== undefined && !resolved.some(({ address }) => canonicalIp(address) === before);
+  if (isMissing && resolved.some(({ isPartial }) => isPartial)) {
+    const family = isIPv6(before) ? 'IPv6' : 'IPv4';
+    throw new UnavailableError(
+      `--ip ${name}: the name server does not answer about ${family}, and it was ${before}`,
+    );
+  }
+  const { ip, others } = best(resolved, known, before);
   if (ip === undefined) throw new UnavailableError(`--ip ${name} resolves to no address`);
   chosen.set(name, ip);
   return { ip, source: `name ${name}`, fromInterface: undefined, ours: isOurs(ip), name, others };

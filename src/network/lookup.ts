@@ -11,6 +11,8 @@ import { resolveName } from './resolve.ts';
 export interface NameAddress {
   readonly address: string;
   readonly family: number;
+  /** Whether addresses of the other family may be missing: the name server did not answer about them. */
+  readonly isPartial?: true;
 }
 
 export type Resolver = (name: string) => Promise<readonly NameAddress[]>;

@@ -8,8 +8,11 @@ import { codeOf } from '../errors.ts';
 
 type Resolver = dns.promises.Resolver;
 
+/** `isPartial` when the name server has not said whether the name has addresses of the other family. */
+export type FoundAddress = LookupAddress & { readonly isPartial?: true };
+
 export interface DnsAnswer {
-  readonly found: readonly LookupAddress[];
+  readonly found: readonly FoundAddress[];
   /** Whether a name server has said that there is no such name. */
   readonly isUnknown: boolean;
 }
@@ -18,8 +21,11 @@ export interface DnsAnswer {
 const patience = { timeout: 2500, tries: 2 } as const;
 /** When the next name server is asked too, unless the one before has failed earlier, in ms. */
 const nextServerMs = 700;
-/** How long an answer about IPv6 is waited for once there are IPv4 addresses, in ms: some name servers never give one. */
-const ipv6GraceMs = 300;
+/**
+ * How long the answer about the other family is waited for once there are addresses of one, in ms: some name servers
+ * never give one. IPv4 is preferred, so its addresses are worth a longer wait.
+ */
+const graceMs = { 4: 300, 6: 1000 } as const;
 /** What a name server answers when the name has no such address. */
 const noAddress = new Set(['ENOTFOUND', 'ENODATA']);
 
@@ -76,25 +82,27 @@ async function inTurn(
 
 /** @throws Error when this server has no answer */
 async function ask(resolver: Resolver, name: string, families: readonly (4 | 6)[]): Promise<DnsAnswer> {
-  const answers = await Promise.allSettled(
-    families.map(each => (each === 4 ? askIpv4(resolver, name) : resolver.resolve6(name))),
-  );
-  const found = answers.flatMap((answer, index) =>
-    answer.status === 'fulfilled'
-      ? answer.value.map(address => ({ address, family: families[index] ?? 4 }))
-      : [],
-  );
-  if (found.length > 0) return { found, isUnknown: false };
+  const answers = await Promise.allSettled(families.map(each => askOne(resolver, name, each)));
   const failure = answers.find(
     answer => answer.status === 'rejected' && !noAddress.has(codeOf(answer.reason)),
   );
+  const found = answers.flatMap((answer, index) =>
+    answer.status === 'fulfilled'
+      ? answer.value.map(address => ({
+          address,
+          family: families[index] ?? 4,
+          ...(failure && { isPartial: true as const }),
+        }))
+      : [],
+  );
+  if (found.length > 0) return { found, isUnknown: false };
   if (failure?.status === 'rejected') throw failure.reason;
   return { found, isUnknown: answers.every(({ status }) => status === 'rejected') };
 }
 
-/** The IPv4 addresses of the name. Once there are some, what else the resolver is asked is soon given up. */
-async function askIpv4(resolver: Resolver, name: string): Promise<string[]> {
-  const found = await resolver.resolve4(name);
-  if (found.length > 0) systemClock.after(ipv6GraceMs, () => resolver.cancel());
+/** The addresses of one family. Once there are some, what else the resolver is asked is soon given up. */
+async function askOne(resolver: Resolver, name: string, family: 4 | 6): Promise<string[]> {
+  const found = await (family === 4 ? resolver.resolve4(name) : resolver.resolve6(name));
+  if (found.length > 0) systemClock.after(graceMs[family], () => resolver.cancel());
   return found;
 }

@@ -9,7 +9,7 @@ import { isIP } from 'node:net';
 import { callbackify } from 'node:util';
 import { readRegularFile } from '../files.ts';
 import { endlessFile, lookupFiles } from '../system-files.ts';
-import { askNameServers } from './name-servers.ts';
+import { askNameServers, type FoundAddress } from './name-servers.ts';
 
 type Family = 0 | 4 | 6;
 const systemLookup = dns.promises.lookup;
@@ -18,7 +18,7 @@ const systemLookup = dns.promises.lookup;
  * Resolves with all addresses of the name, those of IPv4 first. Family 0 means both.
  * @throws Error with the message and the code that getaddrinfo would give
  */
-export async function resolveName(name: string, family: Family): Promise<readonly LookupAddress[]> {
+export async function resolveName(name: string, family: Family): Promise<readonly FoundAddress[]> {
   const ipFamily = isIP(name);
   if (ipFamily !== 0) return [{ address: name, family: ipFamily }];
   const families = ([4, 6] as const).filter(each => family === 0 || each === family);

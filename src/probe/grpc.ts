@@ -10,7 +10,7 @@ import type { Verdict } from '../core/registration/health.ts';
 import type { GrpcCheck } from '../core/settings/check.ts';
 import { clean } from '../core/text.ts';
 import { invalid } from './answer.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { brokenHttp2, cameOfHttp2, openSession, unanswered, type Http2Call } from './http2.ts';
 import { keepUntilStreamIsGone } from './http2-handles.ts';
 import { attempt, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';

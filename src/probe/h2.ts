@@ -19,7 +19,7 @@ import {
   tooLongHead,
   type HttpProgress,
 } from './answer.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { httpQuestion, type HttpQuestion, type HttpResponse } from './http.ts';
 import {
   brokenHttp2,

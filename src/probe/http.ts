@@ -24,7 +24,7 @@ import {
   type HttpProgress,
 } from './answer.ts';
 import { codingOf, mostBytes, readBody } from './body.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { LineEnds } from './line-ends.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions, type ProbeTarget } from './probe.ts';
 import { statusHint } from './status-hint.ts';

@@ -16,7 +16,7 @@ import {
   observe,
   type Received,
 } from './answer.ts';
-import type { Connection } from './closing.ts';
+import type { Connection } from '../network/closing.ts';
 
 /**
  * The most of a whole session, in bytes, and how often it is looked at, in ms: node:http2 reads frames that are no answer

@@ -5,7 +5,7 @@ import type { ClientRequest } from 'node:http';
 import got from 'got';
 import type { CheckTls, HttpCheck } from '../core/settings/check.ts';
 import { cameOfHttp } from './answer.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { closeAtEnd, httpQuestion, responseOf, startAnswer } from './http.ts';
 import { attempt, type Probe, type ProbeOptions } from './probe.ts';
 import { dialTls, explainTls, hintAtCertificate, readTlsFiles } from './trust.ts';

@@ -9,6 +9,7 @@ import type { Trouble, Verdict } from '../core/registration/health.ts';
 import { ownTrouble } from '../core/shortage.ts';
 import { clean } from '../core/text.ts';
 import { codeOf, formatProblem, messageOf } from '../errors.ts';
+import type { AppAddress } from '../network/closing.ts';
 
 export type Probe = (signal: AbortSignal) => Promise<Verdict>;
 
@@ -28,7 +29,7 @@ export interface ProbeOptions {
 
 /** Where a check connects to. */
 export interface ProbeTarget {
-  readonly address: { readonly host: string; readonly port: number } | { readonly path: string };
+  readonly address: AppAddress;
   /** `127.0.0.1:8000`, `/run/app.sock` */
   readonly text: string;
   /** The host and port of a URL; a Unix socket has none, so it is `localhost`. */

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import type { TcpCheck } from '../core/settings/check.ts';
 import { closedEarly, closedSilently, count, excerpt, isEnding, observe } from './answer.ts';
-import { Connection } from './closing.ts';
+import { Connection } from '../network/closing.ts';
 import { attempt, fail, pass, targetOf, type Probe, type ProbeOptions } from './probe.ts';
 
 /** Only this much of an answer is searched, in bytes. */

@@ -10,7 +10,7 @@ import { codeOf, formatProblem, messageOf } from '../errors.ts';
 import { tlsFault, tlsMessage, type TlsHints } from '../tls/hints.ts';
 import { readPem, type Pem } from '../tls/pem.ts';
 import type { Received } from './answer.ts';
-import type { Connection } from './closing.ts';
+import type { Connection } from '../network/closing.ts';
 import { fail, type ProbeTarget } from './probe.ts';
 
 /** Reads the files for each check, so that renewed ones are used. @throws PemFileError */

@@ -5,9 +5,11 @@ import { systemClock as clock } from '../../src/clock.ts';
 import { TokenKeeper } from '../../src/etcd/auth.ts';
 import { connectClient } from '../../src/etcd/client.ts';
 import { startApp, type App } from '../support/app.ts';
+import { startEtcd } from '../support/etcd.ts';
+import { floods, frame, startFloodingProxy } from '../support/flooding-etcd.ts';
 import { encode, type Field } from '../support/protobuf.ts';
 import { header, startGrpcEtcd, truth, type Asked, type GrpcEtcd, type Reply } from '../support/grpc-etcd.ts';
-import { literal, startProgram, type Program } from '../support/program.ts';
+import { literal, literalKey, startProgram, type Program } from '../support/program.ts';
 import { startRawServer } from '../support/raw-server.ts';
 import { eventually, pause, stopwatch } from '../support/wait.ts';
 
@@ -120,8 +122,14 @@ describe('a client', () => {
     client.close();
   });
 
-  it('closes a connection on which nothing was ever said', async () => {
+  it('closes a connection on which nothing is said, or something without an end', async () => {
     const silent = await startRawServer(socket => void socket.resume());
+    const chatty = await startRawServer(socket => {
+      // Settings that take half an hour.
+      socket.resume().write(frame(4, 0, 0, Buffer.alloc(16_380)).subarray(0, 20));
+      const timer = setInterval(() => socket.write(Buffer.alloc(1)), 100);
+      socket.once('close', () => clearInterval(timer));
+    });
     const access = { clock, tls, tokens: new TokenKeeper(undefined, clock, Math.random) };
     for (let times = 0; times < 5; times++) {
       const client = await connectClient(`http://127.0.0.1:${silent.port}`, access);
@@ -131,10 +139,70 @@ describe('a client', () => {
       });
       client.close();
     }
+    const client = await connectClient(`http://127.0.0.1:${chatty.port}`, access);
+    await assert.rejects(client.revoke('5', { ms: 300 }), { message: 'revoke: no connection in time' });
+    client.close();
     assert.equal(silent.openConnections, 5);
     await eventually('the end of the connections', () => silent.openConnections === 0, { timeoutMs: 15_000 });
     assert.equal(silent.connectionsSeen, 5);
     silent.close();
+    await eventually('the end of the other', () => chatty.openConnections === 0, { timeoutMs: 15_000 });
+    chatty.close();
+  });
+});
+
+describe('an endpoint that floods its client with frames of HTTP/2', () => {
+  const access = { clock, tls: { ca: undefined, cert: undefined, key: undefined } };
+
+  it('loses the connection at once, and the failure says why', async () => {
+    const { endpoint, close } = await startGrpcEtcd(truth());
+    const outcomes = Object.entries(floods).map(async ([name, flood]) => {
+      const proxy = await startFloodingProxy(endpoint, flood);
+      const tokens = new TokenKeeper(undefined, clock, Math.random);
+      const client = await connectClient(proxy.endpoint, { ...access, tokens });
+      const ask = async (): Promise<string> =>
+        client.status({ ms: 10_000 }).then(
+          () => '',
+          (error: Error) => error.message,
+        );
+      const said: string[] = [];
+      // A few calls may be answered before the flood, and HTTP/2 has limits of its own.
+      await eventually('the end of the flood', async () => (said.push(await ask()), said.at(-1) !== ''));
+      await eventually('the end of the connection', () => proxy.open() === 0);
+      // A system's buffers hold some of what was sent.
+      assert.ok(proxy.sent < 16 * 2 ** 20, `${name}: ${proxy.sent} bytes`);
+      client.close();
+      proxy.close();
+      return `${name}: ${said.at(-1)}`;
+    });
+    const said = await Promise.all(outcomes);
+    close();
+    const named = said.filter(each => /status: it sent too many frames of HTTP\/2 .*most of them/.test(each));
+    assert.ok(named.length >= said.length - 6, said.join('\n'));
+    assert.match(named.join('\n'), /^PING: .* most of them PING; the connection was closed$/m);
+  });
+
+  it('does not cost the key while another endpoint is well', async () => {
+    app = await startApp();
+    const member = await startEtcd();
+    const proxies = await Promise.all([0, 1].map(() => startFloodingProxy(member.endpoints[0]!)));
+    const endpoints = proxies.map(proxy => proxy.endpoint).join();
+    program = await startProgram({ env: literal(endpoints, app.port) });
+    await program.waitForLine(/registered/);
+    const watcher = await member.watch(literalKey);
+    await watcher.ready();
+    const used = proxies.find(proxy => proxy.open() > 0)!;
+    used.flood = floods['PING']!;
+    const line = await program.waitForLine(
+      /it sent too many frames .* PING; the connection was closed; retrying/,
+    );
+    assert.equal(line.fields['endpoint'], used.endpoint);
+    await pause(5500);
+    assert.deepEqual(watcher.events, []);
+    assert.equal((await member.keys(literalKey)).size, 1);
+    for (const proxy of proxies) proxy.close();
+    await program.stop();
+    await member.stop();
   });
 });
 

@@ -50,7 +50,7 @@ after(async () => {
 });
 afterEach(async () => {
   for (const program of programs.splice(0)) await program.stop();
-  if (isRoot) dns.ignoresIpv6 = false;
+  if (isRoot) [dns.ignores, dns.hasIpv6] = [null, false];
   await eventually('nothing is left in etcd', async () => (await etcd.keys('/')).size === 0);
   watcher.skipToNow();
 });
@@ -114,12 +114,20 @@ describe('a name server', { skip: !isRoot && 'needs root' }, () => {
     ['etcd', () => ({ DOCKREG_ETCD: endpoint('etcd.example') })],
   ] as const)
     it(`that answers about IPv4 only is enough for the name of ${owner}`, async t => {
-      dns.ignoresIpv6 = true;
+      dns.ignores = 6;
       const program = await start(withDns(), env());
       // Within the limit of one look-up, which is 3 s.
       await registersWithin(t, 2900);
       await stopsInTime(program);
     });
+
+  it('that answers about IPv6 only is enough for the name of the host', async () => {
+    [dns.ignores, dns.hasIpv6] = [4, true];
+    const program = await start(withDns(), byName());
+    const line = await program.waitForLine(/^(?=.*registered|.*address )/);
+    assert.match(line.raw, /2001:db8::1/);
+    await stopsInTime(program);
+  });
 });
 
 describe('of three name servers', { skip: !isRoot && 'needs root' }, () => {

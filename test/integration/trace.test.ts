@@ -8,7 +8,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { systemClock } from '../../src/clock.ts';
+import { examineAddress } from '../../src/commands/doctor/app.ts';
+import { tryConnect } from '../../src/kernel/app-watch.ts';
 import { atProcessEnd, Child, cleanEnvironment } from '../support/children.ts';
+import { enough, serviceOf } from '../support/config.ts';
 import { openCheck } from '../support/probes.ts';
 import { crashUnderSupervisord } from '../support/supervised.ts';
 import { Authority, type CertificateFiles } from '../support/tls.ts';
@@ -135,7 +139,18 @@ const ofNginx =
   () =>
     startNginx(fields, isTls, protocol);
 
-const rows: readonly (readonly [name: string, check: readonly string[], app: () => Promise<App>])[] = [
+type Check = readonly string[] | ((port: number) => Promise<boolean>);
+const watch: Check = async port => {
+  const { kind } = await tryConnect(systemClock, '127.0.0.1', port);
+  return kind === 'accepted';
+};
+const doctor: Check = async port => {
+  const service = await serviceOf(enough);
+  const finding = await examineAddress({ service, address: { ip: '127.0.0.1', port }, self: null });
+  return finding.ok === true;
+};
+
+const rows: readonly (readonly [name: string, check: Check, app: () => Promise<App>])[] = [
   ['http, Python, HTTP/1.0', http, ofPython('http10')],
   ['http, Python, HTTP/1.1', http, ofPython('http11')],
   ['http, Python, HTTP/1.1 with connection: close', http, ofPython('close')],
@@ -174,6 +189,12 @@ const rows: readonly (readonly [name: string, check: readonly string[], app: () 
   ['h2, nginx', ['--check', 'h2', '--check-insecure'], ofNginx('', true, 'http2')],
   ['http with a PROXY header, nginx', [...http, ...proxied], ofNginx('', false, 'proxy_protocol')],
   ['tcp with a PROXY header, a silent app', [...tcp, ...proxied], ofPython('silent')],
+  ['the app watch, a silent app', watch, ofPython('silent')],
+  ['the app watch, an app that greets at once', watch, ofPython('greets')],
+  ['the app watch, an app that greets after 20 ms', watch, ofPython('greets-late')],
+  ['the app watch, nginx', watch, ofNginx('')],
+  ['doctor, an app that greets at once', doctor, ofPython('greets')],
+  ['doctor, an app that greets after 20 ms', doctor, ofPython('greets-late')],
 ];
 
 describe(`${rounds} checks leave nothing on the app's port, and the app sees no error`, { skip }, () => {
@@ -181,10 +202,12 @@ describe(`${rounds} checks leave nothing on the app's port, and the app sees no 
     it(name, async t => {
       const app = await open();
       try {
-        const probe = await openCheck(check, { port: app.port, timeoutMs: 5000 });
+        const probe =
+          typeof check === 'function' ? null : await openCheck(check, { port: app.port, timeoutMs: 5000 });
         for (let round = 0; round < rounds; round++) {
-          const verdict = await probe(new AbortController().signal);
-          assert.equal(verdict.kind, 'pass', JSON.stringify(verdict));
+          if (typeof check === 'function') assert.ok(await check(app.port));
+          const verdict = await probe?.(new AbortController().signal);
+          assert.equal(verdict?.kind ?? 'pass', 'pass', JSON.stringify(verdict));
           // socketserver of Python keeps only 5 connections waiting.
           await pause(25);
         }

@@ -362,7 +362,10 @@ describe('an agent that checks', () => {
       bed.verdict = verdict;
       await bed.nextCheck();
     }
-    assert.ok(bed.take().every(deed => deed.includes('publish')));
+    assert.deepEqual(
+      bed.take().map(deed => deed.split(' ')[1]),
+      ['keep', 'keep', 'publish', 'keep', 'keep', 'publish'],
+    );
     assert.equal(bed.agent.status().health, 'up');
     bed.verdict = stalled;
     await bed.pass(20);
@@ -767,6 +770,9 @@ describe('an agent that is drained', () => {
     assert.deepEqual(bed.take(), []);
     bed.agent.resume();
     bed.agent.resume();
+    assert.deepEqual(bed.take(), []);
+    await bed.pass(0);
+    assert.equal(bed.checks.length, 3);
     assert.deepEqual(bed.take(), [`6 publish ${key}`]);
     assert.equal(bed.agent.status().drained, false);
     assert.deepEqual(bed.lines.slice(2), [

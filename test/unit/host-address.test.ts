@@ -72,6 +72,20 @@ describe('a name in --ip', () => {
     assert.deepEqual((await resolve('10.1.0.101', '10.1.0.101', '::ffff:10.1.0.101')).others, []);
   });
 
+  it('keeps its address while DNS says nothing about the family of it', async () => {
+    const chosen = new Map<string, string>();
+    const next = async (...list: NameAddress[]): Promise<string> =>
+      (await resolveHostIp(named, new FakeClock(), () => Promise.resolve(list), chosen)).ip;
+    const other = { ...ip('2001:db8::1'), isPartial: true } as const;
+    assert.equal(await next(other), '2001:db8::1', 'at first it is enough');
+    assert.equal(await next(ip('10.1.0.101'), ip('2001:db8::1')), '10.1.0.101');
+    await assert.rejects(next(other), {
+      message: '--ip host-1.example: the name server does not answer about IPv4, and it was 10.1.0.101',
+    });
+    assert.equal(await next(ip('10.1.0.101')), '10.1.0.101');
+    assert.equal(await next(ip('2001:db8::1')), '2001:db8::1', 'unless DNS says that it is gone');
+  });
+
   it('for which DNS is silent is given up after 3 s, and its late answer is ignored', async () => {
     const clock = new FakeClock();
     const late = deferred();

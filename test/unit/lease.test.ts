@@ -56,6 +56,8 @@ describe('the next step', () => {
     ['wanted for an app that was checked too long ago', noLease, wanted(100_000), 110_000, 'check'],
     ['a loss after the last check', { kind: 'none', notBefore: 100_000 }, wanted(100_000), 100_001, 'check'],
     ['a check since the loss', { kind: 'none', notBefore: 100_000 }, wanted(100_001), 100_002, 'grant null'],
+    ['a check that passed, and one that did not since', noLease, tried(100_000, 101_000), 101_001, 'check'],
+    ['granting, and a check did not pass since', granting, tried(100_000, 101_000), 101_001, 'check'],
     ['a grant without an answer is repeated with its id', granting, wanted(100_000), 103_000, 'grant 5'],
     ['a grant without an answer, no longer wanted', granting, nothing, 103_000, 'revoke 5'],
     ['granted', held({ observed: holding(), ownership: 'claiming' }), wanted(100_000), 100_001, 'write'],

@@ -140,17 +140,52 @@ describe('registration', () => {
     assert.deepEqual(play(at(49155), fail(1)), ['', '']);
   });
 
-  it('confirms with every check that leaves it up, and counts fails', () => {
+  it('confirms with every check that passes, and counts fails', () => {
     assert.deepEqual(play(at(49155), pass(1), fail(2), pass(3)), [
       '',
       `publish ${one} @1`,
-      `publish ${one} @2`,
+      '',
       `publish ${one} @3`,
     ]);
-    assert.deepEqual(play(at(49155), pass(1), fail(2), fail(3)).slice(2), [
-      `publish ${one} @2`,
-      'withdraw: HTTP 500',
-    ]);
+    assert.deepEqual(play(at(49155), pass(1), fail(2), fail(3)).slice(2), ['', 'withdraw: HTTP 500']);
+  });
+
+  it('keeps what is registered after a failure that does not bring it down yet', () => {
+    const keep = { kind: 'keep', triedAt: 2 };
+    assert.deepEqual(kept(at(49155), pass(1), fail(2), fail(3)), [null, null, keep, null]);
+  });
+
+  describe('writes nothing new for an app in doubt, before a check passes', () => {
+    const failing = [at(49155), pass(1), fail(2)];
+    const rows: [name: string, inputs: ServiceInput[], deeds: string[]][] = [
+      [
+        'whose address changes: what is registered there is wrong',
+        [...failing, at(49156), pass(4)],
+        ['withdraw: its address changed while it failed', `publish ${two} @4`],
+      ],
+      ['whose address is found', [pass(1), fail(2), at(49155), pass(4)], ['', `publish ${one} @4`]],
+      ['whose address is found again', [...failing, lost, at(49155), pass(5)], ['', `publish ${one} @5`]],
+      [
+        'whose value changes',
+        [...failing, { kind: 'records-changed', resolved: resolved(49156) }, pass(4)],
+        ['', `publish ${two} @4`],
+      ],
+      ['that was drained meanwhile', [...failing, drain, resume, pass(5)], ['', `publish ${one} @5`]],
+      ['that fails once more', [...failing, at(49156), fail(4), pass(5)], ['', `publish ${two} @5`]],
+    ];
+    for (const [name, inputs, deeds] of rows) {
+      it(name, () => {
+        assert.deepEqual(play(...inputs).slice(-deeds.length), deeds);
+      });
+    }
+
+    it('which stopped listening, and whose address changes', () => {
+      const played = transitions([at(49155), pass(1), refused(2), at(49156), pass(4)], { tolerateMs: 9000 });
+      const inEtcd = played.map(({ actions }) =>
+        actions.filter(({ kind }) => kind === 'publish' || kind === 'withdraw').map(({ kind }) => kind),
+      );
+      assert.deepEqual(inEtcd, [[], ['publish'], [], ['withdraw'], ['publish']]);
+    });
   });
 
   it('does nothing on a check that could not be made', () => {
@@ -262,12 +297,12 @@ describe('registration', () => {
     assert.deepEqual(play(at(49155), pass(1), stop, drain, resume, pass(2)).slice(3), ['', '', '']);
   });
 
-  it('withdraws when it is drained, and publishes again when it is resumed, with what is known by then', () => {
+  it('withdraws when it is drained, and publishes again when a check has passed since it was resumed', () => {
     assert.deepEqual(play(at(49155), pass(1), drain, pass(2), resume, pass(3)).slice(1), [
       `publish ${one} @1`,
       'withdraw: drained',
       '',
-      `publish ${one} @2`,
+      '',
       `publish ${one} @3`,
     ]);
     assert.deepEqual(play(at(49155), pass(1), drain, fail(2), fail(3), resume, pass(4)).slice(3), [
@@ -297,9 +332,20 @@ describe('registration', () => {
     });
   }
 
+  it('checks at once when it is resumed, and a check that began before does not count', () => {
+    const resumed = transitions([at(49155), pass(1), drain, pass(20), resume]).at(-1);
+    assert.ok(resumed?.actions.some(({ kind }) => kind === 'check-now'));
+    assert.deepEqual(play(at(49155), pass(1), drain, pass(20), resume, pass(20), pass(21)).slice(3), [
+      '',
+      '',
+      '',
+      `publish ${one} @21`,
+    ]);
+  });
+
   it('publishes what was drained before it was known only when it is resumed', () => {
-    assert.deepEqual(play(drain, at(49155), pass(1), resume), ['', '', '', `publish ${one} @1`]);
-    assert.deepEqual(play(drain, resume, at(49155), pass(1)).slice(2), ['', `publish ${one} @1`]);
+    assert.deepEqual(play(drain, at(49155), pass(1), resume, pass(3)).slice(3), ['', `publish ${one} @3`]);
+    assert.deepEqual(play(drain, resume, at(49155), pass(4)).slice(2), ['', `publish ${one} @4`]);
     assert.deepEqual(play(drain, resume, drain, at(49155), pass(1)).slice(3), ['', '']);
   });
 
@@ -336,17 +382,17 @@ describe('failures that count', () => {
   type Row = [name: string, inputs: ServiceInput[], last: string, rules?: Partial<ServiceRules>];
   const up = [at(49155), pass(1000)];
   const rows: Row[] = [
-    ['the first: the next check is an interval later', [...up, fail(6000)], 'up 1 5'],
-    ['the second, an interval later', [...up, fail(6000), fail(11_000)], 'up 2 5'],
+    ['the first: the next check is an interval later', [...up, fail(6000)], 'up 1 5 keep'],
+    ['the second, an interval later', [...up, fail(6000), fail(11_000)], 'up 2 5 keep'],
     ['the last', [...up, fail(6000), fail(11_000), fail(16_000)], 'down 1 withdraw'],
     ['the last, a timer being early', [...up, fail(6000), fail(11_000), fail(15_996)], 'down 1 withdraw'],
-    ['not an extra check that fails too soon', [...up, fail(6000), fail(7000)], 'up 1 4'],
-    ['none of many of them', [...up, fail(6000), fail(7000), fail(8000), fail(10_994)], 'up 1 0.006'],
-    ['from an extra check on, if it is the first that fails', [...up, fail(3000)], 'up 1 5'],
-    ['not over a pass of an extra check', [...up, fail(6000), pass(7000), fail(8000)], 'up 1 5'],
+    ['not an extra check that fails too soon', [...up, fail(6000), fail(7000)], 'up 1 4 keep'],
+    ['none of many of them', [...up, fail(6000), fail(7000), fail(8000), fail(10_994)], 'up 1 0.006 keep'],
+    ['from an extra check on, if it is the first that fails', [...up, fail(3000)], 'up 1 5 keep'],
+    ['not over a pass of an extra check', [...up, fail(6000), pass(7000), fail(8000)], 'up 1 5 keep'],
     ['at a check that could not be made: soon again', [...up, fail(6000), unknown(11_000)], 'up 1 1'],
-    ['not sooner because of it', [...up, fail(6000), unknown(6500), fail(7500)], 'up 1 3.5'],
-    ['a fast interval apart', [...up, fail(6000), fail(6500)], 'up 2 0.5', { fastIntervalMs: 500 }],
+    ['not sooner because of it', [...up, fail(6000), unknown(6500), fail(7500)], 'up 1 3.5 keep'],
+    ['a fast interval apart', [...up, fail(6000), fail(6500)], 'up 2 0.5 keep', { fastIntervalMs: 500 }],
     ['with fall 1, the first', [...up, fail(6000)], 'down 1 withdraw', { fall: 1 }],
   ];
   for (const [name, inputs, last, changed = {}] of rows)
@@ -361,7 +407,7 @@ describe('a port on which nothing listens', () => {
   const absent = [...up, refused(6000)];
   const rows: Row[] = [
     ['brings down at once, whatever --fall says', [...up, refused(6000)], 'down 1 withdraw'],
-    ['is found by a check that goes to the port alone', absent, 'up 1 5', { sharesPort: false }],
+    ['is found by a check that goes to the port alone', absent, 'up 1 5 keep', { sharesPort: false }],
     ['counts not while the app is coming up', [at(49155), refused(1000)], 'down 1', tolerant],
     ['is tolerated', absent, 'up 0 5 absence-tolerated keep', tolerant],
     [
@@ -403,14 +449,14 @@ describe('a port on which nothing listens', () => {
       'down 1 withdraw',
       tolerant,
     ],
-    ['counts as a failure when it listens and fails', [...absent, fail(8000)], 'up 1 5', tolerant],
+    ['counts as a failure when it listens and fails', [...absent, fail(8000)], 'up 1 5 keep', tolerant],
     [
       'of which one is enough with fall 1',
       [...absent, fail(8000)],
       'down 1 withdraw',
       { ...tolerant, fall: 1 },
     ],
-    ['is not checked in a hurry once something listens', [...absent, fail(18_500)], 'up 1 5', tolerant],
+    ['is not checked in a hurry once something listens', [...absent, fail(18_500)], 'up 1 5 keep', tolerant],
     ['is kept while no check can be made', [...absent, lacking(11_000)], 'up 0 1 keep', tolerant],
     [
       'and no longer than tolerated',

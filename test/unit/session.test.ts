@@ -118,6 +118,20 @@ describe('while no check can be made', () => {
     assert.equal(etcd.takeCalls(), 'grant write');
   });
 
+  it('a key that others deleted is written again only after a check passes', async () => {
+    await register();
+    etcd.keys.clear();
+    await clock.advance(intervalMs - 1);
+    session.keep(clock.now());
+    await settle();
+    assert.equal(etcd.takeCalls(), 'renew');
+    session.keep(clock.now());
+    await settle();
+    assert.equal(etcd.takeCalls(), '');
+    await pass();
+    assert.equal(etcd.takeCalls(), 'write');
+  });
+
   it('nothing is kept that is not registered', async () => {
     session.keep(clock.now());
     await settle();

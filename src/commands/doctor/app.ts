@@ -2,7 +2,6 @@
  * The steps at the app: does it listen, does it pass its check, and does its address accept connections?
  */
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { systemClock, within } from '../../clock.ts';
 import { checkedPort, loopbackRole, type ServiceConfig } from '../../core/settings/service.ts';
 import { canonicalIp, formatAddress } from '../../core/address/ip.ts';
@@ -16,6 +15,7 @@ import { survey } from '../../kernel/holder.ts';
 import { listeningPorts, readSockets } from '../../kernel/sockets.ts';
 import { appProbe, openHosts } from '../../wiring/app-probe.ts';
 import { isOwn } from '../../network/interfaces.ts';
+import { Connection } from '../../network/closing.ts';
 import type { DockerAccess } from '../../wiring/docker.ts';
 import type { ServiceLocation } from './container.ts';
 import { fault, msSince, passed, skipped, type Finding } from './finding.ts';
@@ -120,9 +120,9 @@ export async function examineAddress({ service, address, self }: ServiceLocation
       `${text} cannot be tried from here: with podman's network pasta, ${address.ip} means this container itself`,
     );
   const startedAt = systemClock.now();
-  const socket = connect({ host: address.ip, port: address.port });
+  const connection = new Connection({ host: address.ip, port: address.port }, systemClock);
   try {
-    await within(systemClock, connectMs, 'connect', once(socket, 'connect'));
+    await within(systemClock, connectMs, 'connect', once(connection, 'connect'));
     const after = `after ${msSince(startedAt)} ms`;
     return passed('address', `${text} accepts a connection from this container ${after}`);
   } catch (error) {
@@ -135,6 +135,7 @@ export async function examineAddress({ service, address, self }: ServiceLocation
           'the way from the container back to its own host is closed, which does no harm',
     });
   } finally {
-    socket.destroy();
+    // The process may end soon, and its end would cut the closing short.
+    await connection.destroy().whenClosed();
   }
 }

@@ -35,8 +35,8 @@ export type DesiredState =
   /** No records, and why. */
   | { readonly kind: 'nothing'; readonly reason: string }
   /**
-   * These records; the last check of the app began at `checkedAt` (monotonic ms). If no check could be made since, for
-   * a reason that is not the app's, the last attempt began at `triedAt`: the lease is kept, and nothing is written.
+   * These records; the last check that passed began at `checkedAt` (monotonic ms). If one has failed since that does not
+   * count yet, or could not be made, it began at `triedAt`: the lease is kept, and nothing is written.
    */
   | {
       readonly kind: 'records';
@@ -105,8 +105,8 @@ export function nextStep(lease: Lease, desired: DesiredState, now: number, rules
       : { kind: 'revoke', id: lease.id, reason: desired.reason };
 
   const notBefore = Math.max(now - rules.freshForMs, lease.kind === 'none' ? lease.notBefore : -Infinity);
-  const isChecked = desired.checkedAt > notBefore;
   const triedAt = Math.max(desired.checkedAt, desired.triedAt ?? -Infinity);
+  const isChecked = desired.checkedAt > notBefore && desired.checkedAt === triedAt;
   if (!isChecked && (lease.kind !== 'held' || triedAt <= notBefore)) return { kind: 'check' };
   if (lease.kind !== 'held') return { kind: 'grant', id: lease.kind === 'granting' ? lease.id : null };
 

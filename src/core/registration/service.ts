@@ -1,7 +1,8 @@
 /**
  * The state of one registered service, and what each input makes of it. Pure: inputs come in, actions go out, and the
  * agent performs them. It keeps true that records are published only for a service that is up, at a known address, and
- * neither drained nor stopping. Whatever ends one of these withdraws them, before any other action.
+ * neither drained nor stopping. Whatever ends one of these withdraws them, before any other action. A service in doubt,
+ * which is up although its last check failed or nothing listens, keeps what it has and gets nothing new.
  */
 import type { OnUnresolvable, ResolvedAddress } from '../address/location.ts';
 import type { Problem } from '../../errors.ts';
@@ -14,7 +15,6 @@ import { detailOf, isConclusive, type Verdict } from './health.ts';
 import {
   absenceEnd,
   failingSince,
-  isRefused,
   judgeCheck,
   judgeGone,
   overruled,
@@ -37,8 +37,10 @@ export interface ServiceState extends Judgement {
   readonly unreachable: Problem | null;
   /** Why the address is not known, or could not be confirmed; null while it is confirmed, and before the first answer. */
   readonly addressCause: string | null;
-  /** When the last check that gave a verdict about the app began. */
+  /** When the last check that passed began. */
   readonly checkedAt: number;
+  /** Nothing is published before a check passes that began at this moment or later; null once one has. */
+  readonly unprovenSince: number | null;
   readonly lastCheck: {
     readonly startedAt: number;
     readonly tookMs: number;
@@ -116,6 +118,7 @@ export function initialState(now: number): ServiceState {
     unreachable: null,
     addressCause: null,
     checkedAt: -Infinity,
+    unprovenSince: null,
     lastCheck: null,
     schedule: startSchedule(now),
     checkOutage: null,
@@ -143,8 +146,9 @@ export function reduce(
 
 /** The records that should stand in etcd; null for none. */
 export function wantedRecords(state: ServiceState): readonly ServiceRecord[] | null {
-  const { health, resolved, unreachable, admin } = state;
-  const isWanted = health.status === 'up' && admin === 'register' && unreachable === null;
+  const { health, resolved, unreachable, admin, unprovenSince } = state;
+  const isWanted =
+    health.status === 'up' && admin === 'register' && unreachable === null && unprovenSince === null;
   return isWanted && resolved ? resolved.records : null;
 }
 
@@ -152,7 +156,7 @@ function reconcile(before: ServiceState, after: ServiceState): readonly ServiceA
   const records = wantedRecords(after);
   const previous = wantedRecords(before);
   if (records === null) return previous ? [{ kind: 'withdraw', reason: whyNot(after) }] : [];
-  if (records === previous && after.checkedAt === before.checkedAt) return [];
+  if (isInDoubt(after) || (records === previous && after.checkedAt === before.checkedAt)) return [];
   return [{ kind: 'publish', records, checkedAt: after.checkedAt }];
 }
 
@@ -160,6 +164,7 @@ function whyNot({ health, resolved, unreachable, admin }: ServiceState): string 
   if (admin !== 'register') return admin === 'drain' ? 'drained' : 'stopping';
   if (resolved === null) return 'no address';
   if (health.status === 'up' && unreachable) return `the app ${unreachable.message}`;
+  if (health.status === 'up') return 'its address changed while it failed';
   return health.status === 'down' ? health.reason : 'not up';
 }
 
@@ -172,8 +177,13 @@ function respond(before: ServiceState, input: ServiceInput, rules: ServiceRules,
       return { state: before, actions: [checkNow] };
     case 'admin':
       if (before.admin === 'stop' || before.admin === input.admin) return { state: before, actions: [] };
-      return reporting(input, { ...before, admin: input.admin });
-    case 'address-found':
+      if (input.admin !== 'register') return reporting(input, { ...before, admin: input.admin });
+      // What the checks found before may be out of date: the app may have been replaced meanwhile.
+      return reporting(input, { ...before, admin: input.admin, unprovenSince: now }, checkNow);
+    case 'address-found': {
+      const unprovenSince = isInDoubt(before) ? now : before.unprovenSince;
+      return reporting(input, { ...before, resolved: input.resolved, addressCause: null, unprovenSince });
+    }
     case 'records-changed':
       return reporting(input, { ...before, resolved: input.resolved, addressCause: null });
     case 'address-warning': {
@@ -283,10 +293,15 @@ function afterCheck(
     const reports = rules.sharesPort ? [...again, checked, inform] : [...again, checked];
     const actions = [...reports, ...absenceEvents(before, judged, now, rules)];
     const checkedState = { ...state, why: detail, checkOutage: null };
-    if (health.status === 'up' && isRefused(verdict, before, rules))
-      // A tolerated absence keeps the lease. Nothing is written for an app that did not answer.
-      return { state: checkedState, actions: [...actions, { kind: 'keep', triedAt: startedAt }] };
-    return { state: { ...checkedState, checkedAt: startedAt }, actions };
+    if (verdict.kind === 'fail')
+      // Nothing is written for an app that did not answer. While it is up all the same, its lease is kept.
+      return {
+        state: checkedState,
+        actions: health.status === 'up' ? [...actions, { kind: 'keep', triedAt: startedAt }] : actions,
+      };
+    const isProven = startedAt >= (before.unprovenSince ?? -Infinity);
+    const unprovenSince = isProven ? null : before.unprovenSince;
+    return { state: { ...checkedState, checkedAt: startedAt, unprovenSince }, actions };
   }
   const { outage, report } = noteFailure(before.checkOutage, detail, now);
   const unchecked = { ...state, checkOutage: outage };
@@ -304,6 +319,11 @@ function afterCheck(
     state: { ...unchecked, ...gonePart, why: gone },
     actions: [emit({ kind: 'app-gone', reason: gone }), ...notChecked],
   };
+}
+
+/** Whether the service is up although the app did not answer a moment ago. */
+function isInDoubt({ health, absentSince }: Judgement): boolean {
+  return health.status === 'up' && (health.fails > 0 || absentSince !== null);
 }
 
 /** Reports that an absence begins to be tolerated, or that it is over because the app answers. */

@@ -1,5 +1,5 @@
 /**
- * The connection of one check, and how it is closed. The side that closes a TCP connection first keeps a TIME_WAIT for
+ * A connection to the app, such as that of one check, and how it is closed. The side that closes a TCP connection first keeps a TIME_WAIT for
  * 60 s. On the app's port that would stop an app without SO_REUSEADDR from listening again. So:
  *
  * - dockreg closes first where the app does not: it sends a FIN, and reads until the app's FIN. What is not read would
@@ -14,7 +14,6 @@ import { createConnection, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Clock } from '../clock.ts';
 import type { ProxyProtocol } from '../core/settings/check.ts';
-import type { ProbeTarget } from './probe.ts';
 import { proxyHeader } from './proxy-protocol.ts';
 
 /** How long dockreg waits for the app's FIN after its own, and before its own where the app says that it closes, in ms. */
@@ -24,6 +23,9 @@ const leastMs = 20;
 /** How much of what the app still sends is read, in bytes. */
 const mostBytes = 1024 * 1024;
 
+/** Where the app listens: a port or a Unix socket. */
+export type AppAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
 export class Connection extends Duplex {
   readonly #clock: Clock;
   readonly #socket: Socket;
@@ -32,8 +34,7 @@ export class Connection extends Duplex {
   /** How long the app may take to close first, in ms. */
   #waitMs = leastMs;
 
-  /** @param proxyProtocol undefined for none */
-  constructor(address: ProbeTarget['address'], clock: Clock, proxyProtocol: ProxyProtocol | undefined) {
+  constructor(address: AppAddress, clock: Clock, proxyProtocol?: ProxyProtocol) {
     super();
     this.#clock = clock;
     this.#isTcp = !('path' in address);
@@ -56,6 +57,14 @@ export class Connection extends Duplex {
   /** Call it when the app says that it closes the connection. */
   expectClose(): void {
     this.#waitMs = mostMs;
+  }
+
+  /** Resolves when the closing is over. */
+  whenClosed(): Promise<void> {
+    return new Promise(resolve => {
+      if (this.#socket.closed) resolve();
+      else this.#socket.once('close', () => resolve());
+    });
   }
 
   get bytesRead(): number {
