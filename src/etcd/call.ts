@@ -220,5 +220,6 @@ function simplify(message: string): string {
     .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/, '')
     .replace(/^Deadline exceeded after .*$/, 'no answer in time')
     .replace(/^Protocol error$/, 'the answer is not gRPC (Protocol error)')
+    .replace(/^Failed to start HTTP\/2 stream with error (.*)$/, 'the connection broke as it came up ($1)')
     .replace(/^Failed to connect$/, 'the connection was closed (Failed to connect)');
 }

@@ -28,11 +28,15 @@ import { readTls } from './tls.ts';
  * By default gRPC obeys http_proxy, which may be set for the app. It keeps connections in a pool of the process, from
  * which a new client could get a deaf one back. And a client that is closed after a refused connection tries once more
  * after a wait and keeps that connection for ever: with a short wait it is refused again.
+ *
+ * With retries of its own, a call that cannot begin on a connection begins again at once, without a bound. When the
+ * connection broke as it came up (GOAWAY behind the first SETTINGS), gRPC has not noticed, and nothing else ever runs.
  */
 const channelOptions = {
   'grpc.enable_http_proxy': 0,
   'grpc.use_local_subchannel_pool': 1,
   'grpc.initial_reconnect_backoff_ms': 10,
+  'grpc.enable_retries': 0,
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 20_000,
 } as const;

@@ -11,6 +11,7 @@ import { connectClient, type Access } from '../../src/etcd/client.ts';
 import { EtcdError } from '../../src/etcd/errors.ts';
 import type { EtcdClient } from '../../src/etcd/ports.ts';
 import { openSession } from '../../src/etcd/session.ts';
+import { floods, frame } from '../support/flooding-etcd.ts';
 import { header, startGrpcEtcd, truth, type Asked, type Reply } from '../support/grpc-etcd.ts';
 import type { Lie } from '../support/fake-etcd.ts';
 import { key, lies, mostWithin, openLyingBed, randomLie } from '../support/lying-etcd.ts';
@@ -132,16 +133,6 @@ function randomReply(random: Random, asked: Asked, honest: (asked: Asked) => Rep
   ])();
 }
 
-/** A frame of HTTP/2. */
-function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
 function code(number: number, zeros = 0): Buffer<ArrayBuffer> {
   const bytes = Buffer.alloc(zeros + 4);
   bytes.writeUInt32BE(number, zeros);
@@ -149,6 +140,13 @@ function code(number: number, zeros = 0): Buffer<ArrayBuffer> {
 }
 
 const settings = frame(4, 0, 0);
+
+/** Frames that nobody asked for: a kind of which others are floods, or any. */
+function randomFrames(random: Random): readonly Buffer[] {
+  if (random.below(3) > 0) return random.pick(Object.values(floods))(1 + 2 * random.below(3));
+  const payload = Buffer.from(random.list(random.below(20), () => random.below(256)));
+  return [frame(random.below(16), random.below(256), random.below(6), payload)];
+}
 
 /** Ports that do not speak gRPC, or break it. */
 function randomPort(random: Random): (socket: Socket) => void {
@@ -160,6 +158,14 @@ function randomPort(random: Random): (socket: Socket) => void {
     };
   const error = random.below(16);
   const goaway = frame(7, 0, 0, code(error, 4));
+  const unasked = random.list(1 + random.below(3), () => randomFrames(random)).flat();
+  if (random.below(2) === 0)
+    return random.pick<(socket: Socket) => void>([
+      answer(...unasked),
+      // What comes with the settings is read before gRPC has taken the connection over.
+      socket => void socket.write(Buffer.concat([settings, ...unasked])),
+      socket => void socket.end(Buffer.concat([settings, ...unasked])),
+    ]);
   return random.pick<(socket: Socket) => void>([
     socket => void socket.write('SSH-2.0-OpenSSH_9.2p1\r\n'),
     socket => void socket.on('data', () => socket.write('-ERR unknown command\r\n')),

@@ -206,6 +206,34 @@ describe('an endpoint that floods its client with frames of HTTP/2', () => {
   });
 });
 
+describe('an endpoint that breaks its connections as they come up', () => {
+  const kinds = ['GOAWAY', 'RST_STREAM', 'answers to PING', 'WINDOW_UPDATE of the call', 'PUSH_PROMISE'];
+  const broke = /the connection broke as it came up \(/;
+
+  it('neither freezes dockreg nor makes it connect again and again', async () => {
+    app = await startApp();
+    const { port } = app;
+    const runs = kinds.map(async kind => {
+      // In one write, so that all is read before gRPC has taken the connection over.
+      const bytes = Buffer.concat([frame(4, 0, 0), ...floods[kind]!(1)]);
+      const server = await startRawServer(socket => void socket.write(bytes));
+      const endpoint = `http://127.0.0.1:${server.port}`;
+      const ls = await startProgram({ args: ['ls', '--etcd', endpoint] });
+      const exit = await ls.exitWithin(30_000).finally(() => ls.stop());
+      assert.equal(exit.code, 69, `${kind}: ${ls.stderr}`);
+      assert.match(ls.stderr, broke, kind);
+      // gRPC alone makes hundreds a second.
+      assert.ok(server.connectionsSeen <= 2, `${kind}: ${server.connectionsSeen} connections`);
+      const agent = await startProgram({ env: literal(endpoint, port) });
+      const line = await agent.waitForLine(broke, 30_000).finally(() => agent.stop(30_000));
+      assert.equal(line.fields['endpoint'], endpoint, kind);
+      assert.equal(agent.exit?.code, 0, kind);
+      server.close();
+    });
+    await Promise.all(runs);
+  });
+});
+
 /** A page of 1000 keys that follow the one from which it was asked for. */
 function page(from: string, more: number): Reply {
   const first = Number(/\d+/.exec(from)?.[0] ?? 0) + 1;
