@@ -60,19 +60,39 @@ function readOwnStatus(): string {
   }
 }
 
-/** SIGUSR1 drains and SIGUSR2 resumes. The last one that comes before there is a listener is kept for it. */
+/** The least time between two commands of signals, in ms: each may cost a log line, and requests to etcd. */
+const commandGapMs = 250;
+
+/**
+ * SIGUSR1 drains and SIGUSR2 resumes. Of those that come before there is a listener, or too soon after the one before,
+ * only the last counts.
+ */
 function adminCommandsOnSignals(): Signals['onAdminCommand'] {
   let last: 'drain' | 'resume' | null = null;
-  let onCommand = (command: 'drain' | 'resume'): void => {
+  let listener: ((command: 'drain' | 'resume') => void) | null = null;
+  let isTooSoon = false;
+  const handOn = (): void => {
+    if (isTooSoon || last === null || listener === null) return;
+    isTooSoon = true;
+    systemClock.after(commandGapMs, () => {
+      isTooSoon = false;
+      handOn();
+    });
+    const command = last;
+    last = null;
+    listener(command);
+  };
+  const take = (command: 'drain' | 'resume'): void => {
     last = command;
+    handOn();
   };
   // Without a listener, Node opens its debugger at SIGUSR1.
-  process.on('SIGUSR1', () => onCommand('drain'));
-  process.on('SIGUSR2', () => onCommand('resume'));
-  return listener => {
+  process.on('SIGUSR1', () => take('drain'));
+  process.on('SIGUSR2', () => take('resume'));
+  return given => {
     if (closeDebugger()) last ??= 'drain';
-    onCommand = listener;
-    if (last) listener(last);
+    listener = given;
+    handOn();
   };
 }
 

@@ -148,14 +148,16 @@ function randomFrames(random: Random): readonly Buffer[] {
   return [frame(random.below(16), random.below(256), random.below(6), payload)];
 }
 
+/** Sends the frames once the client has said something. */
+function answer(...frames: Buffer[]): (socket: Socket) => void {
+  return socket => {
+    socket.write(settings);
+    socket.once('data', () => socket.write(Buffer.concat([frame(4, 1, 0), ...frames])));
+  };
+}
+
 /** Ports that do not speak gRPC, or break it. */
 function randomPort(random: Random): (socket: Socket) => void {
-  const answer =
-    (...frames: Buffer[]) =>
-    (socket: Socket): void => {
-      socket.write(settings);
-      socket.once('data', () => socket.write(Buffer.concat([frame(4, 1, 0), ...frames])));
-    };
   const error = random.below(16);
   const goaway = frame(7, 0, 0, code(error, 4));
   const unasked = random.list(1 + random.below(3), () => randomFrames(random)).flat();

@@ -8,7 +8,7 @@ import { startEtcd, type EtcdCluster } from '../support/etcd.ts';
 import type { Watcher } from '../support/etcd-watcher.ts';
 import { literal, literalKey as key, startProgram, type Program } from '../support/program.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
-import { eventually, stopwatch } from '../support/wait.ts';
+import { eventually, pause, stopwatch } from '../support/wait.ts';
 
 let etcd: EtcdCluster;
 let watcher: Watcher;
@@ -132,6 +132,26 @@ describe('SIGUSR1 drains, and SIGUSR2 resumes', () => {
       await checks(2);
       assert.equal(logged('app resumed'), round);
     }
+    program.assertClean();
+  });
+
+  it('and a storm of both makes a few log lines a second, and the last one counts', async () => {
+    await startRegistered();
+    const elapsed = stopwatch();
+    for (let sent = 0; sent < 400; sent++) {
+      program.signal(sent % 2 === 0 ? 'SIGUSR1' : 'SIGUSR2');
+      if (sent % 10 === 0) program.signal('SIGHUP');
+      await pause(2);
+    }
+    program.signal('SIGUSR1');
+    await eventually('the last one', async () => {
+      const { length } = program.lines;
+      await pause(600);
+      return length === program.lines.length && (await etcd.keys('/')).size === 0;
+    });
+    const lines = logged('app drained') + logged('app resumed');
+    assert.ok(lines <= 2 + elapsed() / 240, `${lines} lines in ${elapsed()} ms`);
+    assert.equal(logged('app drained'), logged('app resumed') + 1);
     program.assertClean();
   });
 

@@ -1,5 +1,6 @@
 /** The built program against a server that speaks etcd's protocol and lies. */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { systemClock as clock } from '../../src/clock.ts';
 import { TokenKeeper } from '../../src/etcd/auth.ts';
@@ -216,19 +217,22 @@ describe('an endpoint that breaks its connections as they come up', () => {
     const runs = kinds.map(async kind => {
       // In one write, so that all is read before gRPC has taken the connection over.
       const bytes = Buffer.concat([frame(4, 0, 0), ...floods[kind]!(1)]);
-      const server = await startRawServer(socket => void socket.write(bytes));
-      const endpoint = `http://127.0.0.1:${server.port}`;
-      const ls = await startProgram({ args: ['ls', '--etcd', endpoint] });
-      const exit = await ls.exitWithin(30_000).finally(() => ls.stop());
-      assert.equal(exit.code, 69, `${kind}: ${ls.stderr}`);
-      assert.match(ls.stderr, broke, kind);
-      // gRPC alone makes hundreds a second.
-      assert.ok(server.connectionsSeen <= 2, `${kind}: ${server.connectionsSeen} connections`);
-      const agent = await startProgram({ env: literal(endpoint, port) });
-      const line = await agent.waitForLine(broke, 30_000).finally(() => agent.stop(30_000));
-      assert.equal(line.fields['endpoint'], endpoint, kind);
-      assert.equal(agent.exit?.code, 0, kind);
-      server.close();
+      const serve = (socket: Socket): void => void socket.write(bytes);
+      const servers = [await startRawServer(serve), await startRawServer(serve)] as const;
+      const [endpoint, ofAgent] = servers.map(({ port: each }) => `http://127.0.0.1:${each}`);
+      const ls = await startProgram({ args: ['ls', '--etcd', endpoint!] });
+      const agent = await startProgram({ env: literal(ofAgent!, port) });
+      try {
+        assert.equal((await ls.exitWithin(30_000)).code, 69, `${kind}: ${ls.stderr}`);
+        assert.match(ls.stderr, broke, kind);
+        // gRPC alone makes hundreds a second.
+        assert.ok(servers[0].connectionsSeen <= 2, `${kind}: ${servers[0].connectionsSeen} connections`);
+        await agent.waitForLine(broke, 30_000);
+        assert.equal((await agent.stop(30_000)).code, 0, kind);
+      } finally {
+        await Promise.all([ls.stop(), agent.stop()]);
+        for (const each of servers) each.close();
+      }
     });
     await Promise.all(runs);
   });
