@@ -142,7 +142,7 @@ setup_docker_next() {
 # list changes, or when the folder is removed; the suite prints the versions. sid can also be broken for a while.
 setup_sid() {
   target=$cache/sid
-  list=docker.io,iptables,podman,netavark,aardvark-dns,catatonit,runc,passt,slirp4netns,uidmap,supervisor
+  list=docker.io,iptables,nftables,podman,netavark,aardvark-dns,catatonit,runc,passt,slirp4netns,uidmap,supervisor
   if [ "$(cat "$target/packages" 2>/dev/null)" = "$list" ]; then return; fi
   make_root sid sid "$list" 2
   printf '%s\n' "$list" >"$work/packages"

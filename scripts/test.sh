@@ -100,6 +100,7 @@ run() {
     integration-next)
       # These do not depend on the version of etcd.
       more='fall listen load-balancers names-and-files resources services socket-proxy stop support trace usage'
+      more="address asking messages one-name where $more"
       except="app-answers app-watch attacks check-kinds checks control docker-answers drain engine environment etcd-answers $more" \
         concurrency=4 run_files "$1" integration env DOCKREG_TEST_ETCD="$cache/etcd-next/bin/etcd"
       ;;

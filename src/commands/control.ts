@@ -92,10 +92,10 @@ function formatStatus(services: readonly ServiceStatus[]): string {
           `etcd: ${clean(etcdError)}; ${etcdAnsweredAt === null ? 'it has not answered yet' : `its last answer is ${ageOf(etcdAnsweredAt, now)} old`}\n`,
         ],
   );
-  const warnings = services.flatMap(({ name, addressWarning }) =>
-    addressWarning === null ? [] : [`${brief(name)}: address ${clean(addressWarning)}\n`],
-  );
   // Names come from outside, so a line does not begin with one.
+  const warnings = services.flatMap(({ name, addressWarning }) =>
+    addressWarning === null ? [] : [`address of ${brief(name)}: ${clean(addressWarning)}\n`],
+  );
   const addresses = services.flatMap(({ name, address, addressCause: cause }) => {
     if (address === null)
       return [`no address for ${brief(name)}: ${clean(cause ?? 'it is not known yet')}\n`];

@@ -22,6 +22,8 @@ const dataCost = 0.2;
 const leastData = 64;
 /** Other frames cost one more for each so many bytes. */
 const bytesPerCost = 64;
+/** The longest payload that we allow. What says that it is longer, such as an answer of HTTP/1, is refused by node:http2. */
+const mostFrame = 16_384;
 
 const headBytes = 9;
 const data = 0;
@@ -90,7 +92,7 @@ export class FrameMeter {
     this.#toSkip = length;
     this.#counts.set(type, (this.#counts.get(type) ?? 0) + 1);
     if (type === data) this.#framesLeft -= length < leastData ? 1 : dataCost;
-    else this.#framesLeft -= 1 + length / bytesPerCost;
+    else this.#framesLeft -= 1 + Math.min(length, mostFrame) / bytesPerCost;
   }
 
   #refill(times: number, moreBytes: number, moreFrames: number): void {

@@ -182,7 +182,7 @@ describe('while it runs', { skip: !isRoot && 'needs root' }, () => {
       if (name !== programs[0]?.name) return;
       const status = await startProgram({ args: ['status', '--control', join(folder, service)] });
       assert.equal((await status.exited).code, 0);
-      assert.match(status.lines.at(-1)?.raw ?? '', /^\S+: address \S+ is (?:kept|one of several)/);
+      assert.match(status.lines.at(-1)?.raw ?? '', /^address of \S+: \S+ is (?:kept|one of several)/);
     });
 
   it('the warning is over when the second network is disconnected', async () => {

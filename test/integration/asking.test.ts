@@ -179,8 +179,12 @@ describe('an app that demands a certificate', { skip }, () => {
       [own.cert, gone, /^unknown: --check-key .*gone\.pem cannot be read: /],
       [own.key, own.key, /^unknown: --check-cert .* is not usable PEM: /],
       [own.cert, own.cert, /^unknown: --check-key .* is not usable PEM: /],
-      [own.cert, foreign.key, /^unknown: --check-key .* is not the key of --check-cert .*dockreg\.pem$/],
-      [own.cert, encrypted, /^unknown: --check-key .* is not usable PEM: it needs a passphrase/],
+      [
+        own.cert,
+        foreign.key,
+        /^unknown: --check-key .* is not the key of --check-cert .*dockreg\.pem; name the key and the certificate that belong together$/,
+      ],
+      [own.cert, encrypted, /^unknown: --check-key .* cannot be used: it needs a passphrase/],
     ];
     for (const [cert, key, text] of rows)
       assert.match(await ask(1, ['--check', 'grpcs', ...pair({ cert, key })]), text);

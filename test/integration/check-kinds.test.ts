@@ -370,7 +370,7 @@ describe('an authority that cannot be read at the start', () => {
     assert.equal((await program.exitWithin(10_000)).code, 78);
     assert.match(
       program.stderr,
-      /^dockreg: --check-key .*other-key\.pem is not the key of --check-cert .*app\.pem$/m,
+      /^dockreg: --check-key .*other-key\.pem is not the key of --check-cert .*app\.pem; name the key and the certificate that belong together$/m,
     );
     programs = [];
   });

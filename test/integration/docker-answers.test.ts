@@ -241,7 +241,8 @@ describe('a HostPort', () => {
     'kratos:kratos',
   ];
   const args = ['--name', 'web', '--layout', layouts.join(',')];
-  const odd = ['', '0', '99999', '8000abc', '1e3', ' 80', '-1', '8.5', null, true, 0, ['80'], { port: 80 }];
+  // An empty one, where HostIp is a wildcard, means that the port is routed (gateway mode `routed`).
+  const odd = ['0', '99999', '8000abc', '1e3', ' 80', '-1', '8.5', null, true, 0, ['80'], { port: 80 }];
 
   it('that is no port is named and becomes no key in any layout', async () => {
     use('whole');

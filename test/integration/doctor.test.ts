@@ -281,10 +281,10 @@ describe('the app', () => {
   it('listens on 127.0.0.1 only', async () => {
     web.close();
     const local = await startApp({ port: web.port, host: '127.0.0.1' });
-    const elsewhere = { DOCKREG_ALLOW_LOOPBACK: 'off', DOCKREG_IP: '192.0.2.1' };
+    const elsewhere = { DOCKREG_ALLOW_LOOPBACK: 'off', DOCKREG_IP: '192.0.2.7' };
     await assertFaults({ env: elsewhere }, [
       ['app', /listens on 127\.0\.0\.1:\d+ only.*let it listen on 0\.0\.0\.0, or set --allow-unreachable/],
-      ['address', /192\.0\.2\.1:\d+ accepts no connection/],
+      ['address', /192\.0\.2\.7:\d+ accepts no connection/],
     ]);
     const { code, findings } = await examine();
     assert.equal(code, 0, 'not allowed, although the registered address may be loopback');

@@ -141,7 +141,10 @@ describe('a client', () => {
       client.close();
     }
     const client = await connectClient(`http://127.0.0.1:${chatty.port}`, access);
-    await assert.rejects(client.revoke('5', { ms: 300 }), { message: 'revoke: no connection in time' });
+    await assert.rejects(
+      client.revoke('5', { ms: 300 }),
+      /^RequestError: revoke: no connection in time; check the network/,
+    );
     client.close();
     assert.equal(silent.openConnections, 5);
     await eventually('the end of the connections', () => silent.openConnections === 0, { timeoutMs: 15_000 });

@@ -187,7 +187,7 @@ describe('a running dockreg with hostile texts', () => {
     });
     await once(server, 'listening');
     for (const [json, count] of [
-      [[], 4],
+      [[], 5],
       [['--json'], Infinity],
     ] as const) {
       const program = await startProgram({ args: ['status', ...json, '--control', path] });

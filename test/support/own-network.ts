@@ -25,7 +25,7 @@ const relay = `
       const other = connect({ path: folder + '/' + port, allowHalfOpen: true });
       pipe(socket, other);
       pipe(other, socket);
-    }).listen(Number(port), '127.0.0.1', () => ++open === ports.length && console.log('ready'));`;
+    }).listen(Number(port), '0.0.0.0', () => ++open === ports.length && console.log('ready'));`;
 
 export class OwnNetwork {
   readonly #child: Child;
