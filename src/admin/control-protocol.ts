@@ -13,6 +13,7 @@ const mostRequest = 1024;
 export function controlProtocol(api: AdminApi): Protocol {
   return {
     encoding: 'utf8',
+    connections: { perSecond: 50, atOnce: 100 },
     mostRequest,
     answer(received, isLast) {
       const [line = '', ...more] = received.split('\n');

@@ -14,11 +14,13 @@ import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 import type { Clock } from '../clock.ts';
-import { createAllowance } from './allowance.ts';
+import { createAllowance, type AllowanceRules } from './allowance.ts';
 import { readPaused } from './reading.ts';
 
 export interface Protocol {
   readonly encoding: 'latin1' | 'utf8';
+  /** How many connections are accepted. Each costs 0.3 to 0.8 ms of CPU, so all of them some percent of a core. */
+  readonly connections: AllowanceRules;
   /** The longest request, in characters. One that is cut here is handed over with `isLast`. */
   readonly mostRequest: number;
   /**
@@ -34,8 +36,6 @@ export const queueLength = 256;
 const mostConnections = 32;
 /** The part of the descriptors that this process may have which connections may take: the checks need some too. */
 const descriptorShare = 1 / 16;
-/** Each costs 0.3 to 0.5 ms of CPU, so all of them some percent of a core. */
-const connectionRules = { perSecond: 150, atOnce: 300 } as const;
 /** A few long sleeps cost less CPU than many short ones. */
 const shortestSleepMs = 20;
 /** The most that a client may take to send its request, in ms. */
@@ -55,7 +55,7 @@ export interface Exchanges {
 
 export async function createExchanges(protocol: Protocol, clock: Clock): Promise<Exchanges> {
   const limit = await connectionLimit();
-  const takeAllowance = createAllowance(connectionRules);
+  const takeAllowance = createAllowance(protocol.connections);
   /** The remote address of each open connection, oldest first. */
   const open = new Map<Socket, string>();
   return {

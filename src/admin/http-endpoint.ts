@@ -97,6 +97,7 @@ function createProtocol(api: AdminApi, metrics: Metrics): Protocol {
   };
   return {
     encoding: 'latin1',
+    connections: { perSecond: 150, atOnce: 300 },
     mostRequest: mostHead,
     answer(received, isLast) {
       if (isLast && received === '') return null;

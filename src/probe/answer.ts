@@ -185,7 +185,7 @@ const protocols: readonly (readonly [name: string, pattern: RegExp, check: strin
   // An alert, or the hello of a server.
   ['TLS', /^[\x15\x16]\x03[\x00-\x04]/, 'https:/path'],
   // A frame of settings on stream 0, or the greeting that a client sends.
-  ['HTTP/2', /^(?:\x00..\x04[\x00\x01]\x00{4}|PRI \* HTTP\/2)/s, 'grpc'],
+  ['HTTP/2', /^(?:\x00..\x04[\x00\x01]\x00{4}|PRI \* HTTP\/2)/s, 'grpc, or h2c:/path'],
 ];
 // oxlint-enable no-control-regex
 
