@@ -226,8 +226,11 @@ function allowed({ ip, port }: Address, question: AddressQuestion, sent: readonl
     ...networks.flatMap(network => [fieldOf(network, 'IPAddress'), fieldOf(network, 'GlobalIPv6Address')]),
     ...answers.map(answer => fieldOf(answer, 'Swarm', 'NodeAddr')),
   ];
+  const isRouted = (binding: unknown): boolean =>
+    fieldOf(binding, 'HostPort') === '' && ['0.0.0.0', '::'].includes(String(fieldOf(binding, 'HostIp')));
   const isOwn =
     question.advertise.kind === 'container' ||
+    bindings.some(isRouted) ||
     answers.some(answer => fieldOf(answer, 'HostConfig', 'NetworkMode') === 'host');
   const targets = new Set<unknown>([question.localPort, String(question.localPort)]);
   const ports = [
