@@ -30,7 +30,7 @@ export const changes: Readonly<Record<string, Change>> = {
     breaks:
       'a lease is granted, and written under, for an app that was not checked since the last one was lost',
     file: 'core/lease/lease.js',
-    line: 'const isChecked = desired.checkedAt > notBefore;',
+    line: 'const isChecked = desired.checkedAt > notBefore && desired.checkedAt === triedAt;',
     instead: 'const isChecked = desired.checkedAt >= 0;',
   },
   'leave-to-lease': {
