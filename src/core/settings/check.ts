@@ -1,4 +1,9 @@
 /** The settings of a check, one type for each kind. */
+import { clean } from '../text.ts';
+
+/** How much of a check is shown, in characters. */
+const mostShown = 200;
+
 /** `docker` is the result of the container's own HEALTHCHECK, as Docker reports it. */
 export type Check = HttpCheck | TcpCheck | GrpcCheck | ExecCheck | { readonly kind: 'docker' };
 
@@ -77,14 +82,14 @@ export interface CheckTls {
 
 /**
  * The value of `--check`, without the check's further options and without what may hold a secret: the query of a path,
- * the arguments of a command.
+ * the arguments of a command. A long one is cut.
  */
 export function formatCheck(check: Check): string {
   switch (check.kind) {
     case 'http':
-      return `${formatScheme(check)}:${formatPath(check.path)}`;
+      return clean(`${formatScheme(check)}:${formatPath(check.path)}`, mostShown);
     case 'grpc':
-      return `${check.tls ? 'grpcs' : 'grpc'}${check.service && `:${check.service}`}`;
+      return clean(`${check.tls ? 'grpcs' : 'grpc'}${check.service && `:${check.service}`}`, mostShown);
     case 'exec':
       return `exec:${formatCommand(check.command)}`;
     case 'tcp':
