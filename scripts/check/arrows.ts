@@ -80,7 +80,7 @@ const table = readTable({
 
   // The core is pure: it uses no package, no module of Node and no clock.
   'core/registration': `errors.ts core/retry.ts core/address core/lease core/settings core/watch`,
-  'core/settings': `errors.ts core/address core/layouts`,
+  'core/settings': `errors.ts core/address core/layouts core/text.ts`,
   'core/layouts': `errors.ts core/text.ts core/address core/lease`,
   'core/pattern': ``,
   'core/watch': `errors.ts core/retry.ts core/address`,

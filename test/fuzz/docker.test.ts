@@ -213,6 +213,12 @@ function items(value: unknown): unknown[] {
   return typeof value === 'object' && value !== null ? Object.values(value) : [];
 }
 
+function isRouted(binding: unknown): boolean {
+  return (
+    fieldOf(binding, 'HostPort') === '' && ['0.0.0.0', '::'].includes(String(fieldOf(binding, 'HostIp')))
+  );
+}
+
 /** What the sent answers allow: every address that they contain for our port, read without the program's code. */
 function allowed({ ip, port }: Address, question: AddressQuestion, sent: readonly string[]): boolean {
   const answers = sent.map(text => JSON.parse(text) as unknown);
@@ -226,8 +232,6 @@ function allowed({ ip, port }: Address, question: AddressQuestion, sent: readonl
     ...networks.flatMap(network => [fieldOf(network, 'IPAddress'), fieldOf(network, 'GlobalIPv6Address')]),
     ...answers.map(answer => fieldOf(answer, 'Swarm', 'NodeAddr')),
   ];
-  const isRouted = (binding: unknown): boolean =>
-    fieldOf(binding, 'HostPort') === '' && ['0.0.0.0', '::'].includes(String(fieldOf(binding, 'HostIp')));
   const isOwn =
     question.advertise.kind === 'container' ||
     bindings.some(isRouted) ||

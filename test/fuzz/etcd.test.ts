@@ -279,13 +279,13 @@ export const fuzzer = declare({
   atOnce: 16,
   caseMs: 60_000,
   open: () => {
-    const descriptors = openDescriptors();
+    const descriptors = openDescriptors().size;
     return Promise.resolve({
       // A real case waits most of its time, so some of them run beside the scripted ones.
       run: random => (random.below(4) === 0 ? real(random) : scripted(random)),
       async close() {
         // A connection whose peer is silent goes 10 s after its client was closed.
-        for (let tries = 0; tries < 130 && openDescriptors() > descriptors; tries++) await pause(100);
+        for (let tries = 0; tries < 130 && openDescriptors().size > descriptors; tries++) await pause(100);
       },
     });
   },

@@ -32,16 +32,17 @@ export interface FuzzBed {
 const memoryMiB = 200;
 
 /** The number of open descriptors of this process. */
-export /** What each open descriptor is, by its number. */
-function openDescriptors(): ReadonlyMap<string, string> {
-  const targetOf = (fd: string): string => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      // It was that of the folder.
-      return '';
-    }
-  };
+function targetOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // It was that of the folder.
+    return '';
+  }
+}
+
+/** What each open descriptor is, by its number. */
+export function openDescriptors(): ReadonlyMap<string, string> {
   const all = readdirSync('/proc/self/fd').map(fd => [fd, targetOf(fd)] as const);
   // Node opens /dev/null with its first stream, and keeps it.
   return new Map(all.filter(([, target]) => target !== '' && target !== '/dev/null'));
