@@ -1,6 +1,6 @@
 /**
- * A connection to the app, such as that of one check, and how it is closed. The side that closes a TCP connection first keeps a TIME_WAIT for
- * 60 s. On the app's port that would stop an app without SO_REUSEADDR from listening again. So:
+ * A connection to the app, such as that of one check, and how it is closed. The side that closes a TCP connection first
+ * keeps a TIME_WAIT for 60 s. On the app's port that would stop an app without SO_REUSEADDR from listening again. So:
  *
  * - dockreg closes first where the app does not: it sends a FIN, and reads until the app's FIN. What is not read would
  *   make the kernel send a RST, which the app would see.

@@ -14,8 +14,8 @@ import { lookup, type Resolver } from './lookup.ts';
  * An address stays as it is. A name is that of one of our interfaces, else it is looked up in /etc/hosts and DNS. Of
  * several addresses the first IPv4 address that others can reach is taken, else the first IPv6 address. The one that is
  * registered is kept while it is among those that others can reach, and the one that was chosen before while it is among
- * the best: many name servers change the order with each answer. It is not replaced because a name
- * server says nothing about its family.
+ * the best: many name servers change the order with each answer. It is not replaced because a name server says nothing
+ * about its family.
  * @param resolver looks up a name; default: /etc/hosts and DNS
  * @param chosen what was chosen before, by name; the choice is added
  * @param known the address that is registered, and what our own kernel says
